@@ -1,0 +1,82 @@
+"""What the scripts share: options out of the dataclasses, and mistakes answered in one sentence."""
+import argparse
+import difflib
+import inspect
+import re
+import sys
+from dataclasses import fields, replace
+from typing import get_args
+
+from jsonargparse import ArgumentParser
+from ssd_nb.boxes import UserError
+
+
+def field_docs(config_class):
+    "The comment behind each field of a dataclass, by the field's name"
+    return dict(re.findall(r'^ {4}(\w+)\s*:.*?\s#\s(.*)$', inspect.getsource(config_class), flags=re.M))
+
+
+def add_options(parser, config, unset=False):
+    "An option for every field of `config`; with `unset`, one that is left out says nothing instead of the field's value"
+    docs, group = field_docs(type(config)), parser.add_argument_group(type(config).__doc__)
+    for field in fields(config):
+        default = argparse.SUPPRESS if unset else getattr(config, field.name)
+        group.add_argument(f'--{field.name}', type=field.type, default=default, help=docs[field.name])
+
+
+def with_options(config, options):
+    "`config` with the options that are fields of it"
+    names = {field.name for field in fields(config)}
+    return replace(config, **{name: value for name, value in vars(options).items() if name in names})
+
+
+def explain(message, parser):
+    "A parser's complaint as one sentence that says what to do"
+    known = [option for action in parser._actions for option in action.option_strings if option.startswith('--')]
+    if found := re.search(r'unrecognized arguments: (\S+)', message):
+        option = found[1].split('=')[0]
+        near = difflib.get_close_matches(option, known, n=3)
+        return f'there is no option {option}: ' + (f'did you mean {" or ".join(near)}?' if near else '--help lists them.')
+    if found := re.search(r'key "(\w+)":\s*Expected an? (.*?)\. Got value: (.*)', message, flags=re.S):
+        name, wanted, value = found.groups()
+        return f'--{name}={value.strip()} is not possible: give {wanted_words(name, wanted, value.strip(), parser)}.'
+    return ' '.join(message.split())
+
+
+def wanted_words(name, wanted, value, parser):
+    "What an option takes, in words"
+    if wanted.startswith('typing.Literal'):
+        choices = re.findall(r"'([^']*)'", wanted)
+        near = difflib.get_close_matches(value, choices, n=1, cutoff=0.4)
+        return f'one of {", ".join(choices)}' + (f' (did you mean {near[0]}?)' if near else '')
+    plain = {'int': 'a whole number', 'float': 'a number', 'bool': 'True or False', 'str': 'text', 'tuple': 'a list such as [1,2]'}
+    return plain.get(re.sub(r"<class '(\w+)'>", r'\1', wanted), wanted)
+
+
+def parse(parser, argv=None):
+    "The options, or one sentence and exit code 2"
+    try: return parser.parse_args(argv)
+    except argparse.ArgumentError as error: fail(explain(str(error), parser))
+
+
+def peek(name, default, choices, argv=None):
+    "The value of one option before the others are known, since their defaults depend on it"
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(f'--{name}', default=default)
+    value = parser.parse_known_args(argv)[0].__dict__[name]
+    if value in choices: return value
+    near = difflib.get_close_matches(value or '', choices, n=1, cutoff=0.4)
+    fail(f'--{name}={value} is not possible: give one of {", ".join(choices)}' + (f' (did you mean {near[0]}?).' if near else '.'))
+
+
+def fail(sentence):
+    "Ends the program with a sentence on stderr and exit code 2"
+    print(f'error: {sentence}', file=sys.stderr)
+    sys.exit(2)
+
+
+def run(main):
+    "Runs `main`; what the user can mend is said in one sentence, without a traceback"
+    try: main()
+    except UserError as error: fail(error)
+    except KeyboardInterrupt: sys.exit(130)
