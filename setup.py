@@ -1,21 +1,29 @@
-"""Installs ssd_nb; everything it says comes from settings.ini."""
+"""Installs ssd_nb; everything it says comes from settings.ini. (pyproject.toml, which nbdev writes, only points here.)"""
 from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-config = ConfigParser(delimiters=['='], interpolation=None)
-config.read(Path(__file__).parent / 'settings.ini', encoding='utf-8')
+ROOT = Path(__file__).parent
+config = ConfigParser(delimiters=['='])
+config.read(ROOT / 'settings.ini', encoding='utf-8')
 settings = config['DEFAULT']
 
 setup(
     name=settings['lib_name'],
     version=settings['version'],
     description=settings['description'],
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    keywords=settings['keywords'],
     author=settings['author'],
+    author_email=settings['author_email'],
+    url=settings['git_url'],
     license='Apache-2.0',
+    classifiers=['Framework :: Jupyter', 'Programming Language :: Python :: 3'],
     packages=find_packages(include=['ssd_nb', 'ssd_nb.*']),
-    python_requires=f">={settings['min_python']},<3.{int(settings['max_python'].split('.')[1]) + 1}",
+    python_requires=f">={settings['min_python']}",
     install_requires=settings['requirements'].split(),
     extras_require={'dev': settings['dev_requirements'].split()},
+    entry_points={'console_scripts': settings['console_scripts'].split()},
 )

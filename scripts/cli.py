@@ -35,11 +35,14 @@ def explain(message, parser):
     known = [option for action in parser._actions for option in action.option_strings if option.startswith('--')]
     if found := re.search(r'unrecognized arguments: (\S+)', message):
         option = found[1].split('=')[0]
+        if not option.startswith('-'): return f"'{option}' is not expected: options look like --lr=0.05, and --help lists them."
         near = difflib.get_close_matches(option, known, n=3)
         return f'there is no option {option}: ' + (f'did you mean {" or ".join(near)}?' if near else '--help lists them.')
     if found := re.search(r'key "(\w+)":\s*Expected an? (.*?)\. Got value: (.*)', message, flags=re.S):
         name, wanted, value = found.groups()
         return f'--{name}={value.strip()} is not possible: give {wanted_words(name, wanted, value.strip(), parser)}.'
+    if found := re.search(r'arguments are required: (.*)', message):
+        return f'--{found[1].replace(", ", " and --")} is required: --help says what it is.'
     return ' '.join(message.split())
 
 

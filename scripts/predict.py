@@ -37,7 +37,7 @@ def options():
 def image_files(path):
     "The image, or the images of the folder, in the order of their names"
     path = Path(path)
-    if not path.exists(): raise UserError(f'There is no --image_path={path}: give an image or a folder of images.')
+    if not path.exists(): raise UserError(f'there is no --image_path={path}: give an image or a folder of images.')
     files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS)
     if not files: raise UserError(f'--image_path={path} holds no image: give a folder with {", ".join(ENDINGS)} files.')
     return files

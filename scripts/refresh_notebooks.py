@@ -5,68 +5,72 @@
     python scripts/refresh_notebooks.py --slow 05    # also cells marked `#| slow`
 """
 import argparse
+import base64
+import io
+import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
+from execnb.nbio import read_nb, write_nb
+from execnb.shell import CaptureShell
+from PIL import Image
 
 NBS = Path(__file__).resolve().parent.parent / 'nbs'
 WIDGET = 'application/vnd.jupyter.widget-view+json'
 
 
-def is_slow(cell): return re.search(r'^\s*#\s*\|\s*slow\b', cell.source, flags=re.M) is not None
+def is_slow(cell):
+    "Whether the cell runs only if asked for; nbdev_test reads the same mark"
+    return cell.cell_type == 'code' and re.search(r'^\s*#\s*\|\s*slow\b', cell.source, flags=re.M) is not None
 
 
-def first_picture(widget_id, states):
-    "The PNG that the widget `widget_id`, or a widget inside it, shows first; None if there is none"
-    state = states.get(widget_id, {}).get('state', {})
-    for output in state.get('outputs', []):
-        if 'image/png' in output.get('data', {}): return output['data']['image/png']
-    children = (child.removeprefix('IPY_MODEL_') for child in state.get('children', []))
-    return next(filter(None, (first_picture(child, states) for child in children)), None)
+def small_png(data):
+    "A base64 PNG with 256 colours: a third of the size, and no difference that one sees"
+    picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB').quantize(256, dither=Image.Dither.NONE)
+    picture.save(buffer := io.BytesIO(), 'PNG', optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
-def still_widgets(nb):
-    "Replaces each saved widget by the picture it shows first: a code host can draw that, and no widget"
-    states = nb.metadata.pop('widgets', {}).get('application/vnd.jupyter.widget-state+json', {}).get('state', {})
-    for cell in nb.cells:
-        for output in cell.get('outputs', []):
-            if WIDGET not in output.get('data', {}): continue
-            png = first_picture(output['data'][WIDGET]['model_id'], states)
-            output['data'] = {'image/png': png} if png else {'text/plain': 'a widget: run this cell to use it'}
+def tidy(cell):
+    "Drops live widgets, which no code host can show (the picture that a widget draws first stays), and shrinks pictures"
+    cell.outputs = [o for o in cell.get('outputs', []) if WIDGET not in o.get('data', {})]
+    for output in cell.outputs:
+        if png := output.get('data', {}).get('image/png'): output['data']['image/png'] = small_png(''.join(png))
 
 
 def run_notebook(path, slow):
-    "Runs the notebook at `path`, keeping what `slow` cells showed when they last ran unless `slow`"
-    nb = nbformat.read(path, as_version=4)
-    kept = {} if slow else {i: c for i, c in enumerate(nb.cells) if c.cell_type == 'code' and is_slow(c)}
-    for i, cell in kept.items():
-        nb.cells[i] = nbformat.v4.new_code_cell('', id=cell.id)
-    NotebookClient(nb, timeout=3600, resources={'metadata': {'path': str(NBS)}}).execute()
-    for i, cell in kept.items(): nb.cells[i] = cell
-    for cell in nb.cells: cell.metadata.pop('execution', None)
-    still_widgets(nb)
-    nbformat.write(nb, path)
+    "Runs the notebook in this process; a `slow` cell keeps what it showed when it last ran, unless `slow`"
+    os.chdir(NBS)
+    notebook = read_nb(path)
+    shell = CaptureShell(path=NBS, mpl_format='png')
+    shell.run_all(notebook, exc_stop=True, preproc=lambda cell: is_slow(cell) and not slow)
+    for cell in notebook.cells:
+        if cell.cell_type == 'code' and (slow or not is_slow(cell)): tidy(cell)
+    write_nb(notebook, path)
+
+
+def refresh(path, slow):
+    "Runs one notebook in a process of its own, then cleans it"
+    start = time.time()
+    subprocess.run([sys.executable, __file__, '--here', path.name, *(['--slow'] if slow else [])], check=True)
+    subprocess.run([Path(sys.executable).with_name('nbdev_clean'), '--fname', path], check=True, cwd=NBS.parent)
+    print(f'{path.name}: {time.time() - start:.0f} s, {path.stat().st_size / 1024:.0f} KB', flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', help='how the names of the notebooks begin; all if none is given')
     parser.add_argument('--slow', action='store_true', help='run cells marked `#| slow` too')
+    parser.add_argument('--here', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args()
     paths = [p for p in sorted(NBS.glob('*.ipynb')) if not args.names or p.name.startswith(tuple(args.names))]
-    if not paths: sys.exit(f'no notebook in {NBS} begins with {" or ".join(args.names)}')
-    nbdev = Path(sys.executable).parent
-    subprocess.run([nbdev / 'nbdev_export'], check=True, cwd=NBS.parent)
-    for path in paths:
-        start = time.time()
-        run_notebook(path, args.slow)
-        subprocess.run([nbdev / 'nbdev_clean', '--fname', path], check=True, cwd=NBS.parent)
-        print(f'{path.name}: {time.time() - start:.0f} s, {path.stat().st_size / 1024:.0f} KB', flush=True)
+    if not paths: sys.exit(f'error: no notebook in {NBS} begins with {" or ".join(args.names)}.')
+    if args.here: return run_notebook(paths[0], args.slow)
+    subprocess.run([Path(sys.executable).with_name('nbdev_export')], check=True, cwd=NBS.parent)
+    for path in paths: refresh(path, args.slow)
 
 
 if __name__ == '__main__':

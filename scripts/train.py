@@ -1,13 +1,19 @@
 """Trains a model: see --help. The defaults are those of the model (--using_model) on its device (--run_platform)."""
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import matplotlib
 from jsonargparse import ArgumentParser
+from tqdm import tqdm
+
+matplotlib.use('Agg')
 
 import cli
 from ssd_nb.ssd_heads import MODELS
-from ssd_nb.train import log_lines, preset, train
+from ssd_nb.train import draw_history, log_lines, preset, train
 
-PARTS = 'model', 'train', 'data', 'boxes', 'loss'
+PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 
 
 def options():
@@ -21,7 +27,14 @@ def options():
 
 
 def main():
-    for report in train(options()): print(log_lines(report), flush=True)
+    config, reports = options(), []
+    for report in train(config):
+        reports.append(report)
+        tqdm.write(log_lines(report))
+        sys.stdout.flush()
+    folder = Path(config.train.output_dir)
+    draw_history(reports)[0].figure.savefig(folder / 'metrics.png', dpi=100)
+    print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
 
 if __name__ == '__main__':

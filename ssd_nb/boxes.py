@@ -7,7 +7,7 @@ __all__ = ['COLORS', 'BOX_CONFIGS', 'UserError', 'show_image', 'draw_boxes', 'yx
            'draw_cell', 'encode', 'decode', 'assign', 'match', 'draw_assignment', 'BoxEncoder', 'draw_positives',
            'best_iou']
 
-# %% ../nbs/00_boxes.ipynb #c003
+# %% ../nbs/00_boxes.ipynb #c004
 from dataclasses import dataclass
 from math import ceil, sqrt
 
@@ -15,11 +15,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-# %% ../nbs/00_boxes.ipynb #c006
+# %% ../nbs/00_boxes.ipynb #c007
 class UserError(Exception):
     "A mistake that the user can mend: one sentence that names the file, option or value and says what to do"
 
-# %% ../nbs/00_boxes.ipynb #c011
+# %% ../nbs/00_boxes.ipynb #c012
 COLORS = dict(truth='limegreen', positive='dodgerblue', ignored='darkgrey', prediction='red')
 
 def show_image(image:np.ndarray, # (h, w, 3) RGB uint8
@@ -32,7 +32,7 @@ def show_image(image:np.ndarray, # (h, w, 3) RGB uint8
     ax.set(xticks=[], yticks=[], title=title or '')
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c012
+# %% ../nbs/00_boxes.ipynb #c013
 def draw_boxes(boxes:np.ndarray,      # (n, 4) y1 x1 y2 x2 in unit coordinates
                image:np.ndarray=None, # (h, w, 3) RGB uint8 to draw on; None leaves what `ax` shows
                texts=None,            # one text a box, at its upper left corner, or the lower one if that is taken
@@ -55,7 +55,7 @@ def draw_boxes(boxes:np.ndarray,      # (n, 4) y1 x1 y2 x2 in unit coordinates
                     bbox=dict(facecolor=COLORS[kind], edgecolor='none', pad=1, alpha=0.8))
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c016
+# %% ../nbs/00_boxes.ipynb #c017
 def yxhw2tlbr(boxes:np.ndarray # (..., 4) centre y, centre x, height, width; any unit
              )->np.ndarray:    # (..., 4) y1 x1 y2 x2, same unit
     "Centres and sizes to corners"
@@ -70,7 +70,7 @@ def tlbr2yxhw(boxes:np.ndarray # (..., 4) y1 x1 y2 x2; any unit
     top_left, bottom_right = boxes[..., :2], boxes[..., 2:]
     return np.concatenate([(top_left + bottom_right) / 2, bottom_right - top_left], axis=-1)
 
-# %% ../nbs/00_boxes.ipynb #c017
+# %% ../nbs/00_boxes.ipynb #c018
 def xywh2tlbr(boxes:np.ndarray # (..., 4) left x, top y, width, height (COCO); any unit
              )->np.ndarray:    # (..., 4) y1 x1 y2 x2, same unit
     "COCO's corner and size to two corners"
@@ -83,14 +83,14 @@ def tlbr2xywh(boxes:np.ndarray # (..., 4) y1 x1 y2 x2; any unit
     y1, x1, y2, x2 = np.moveaxis(np.asarray(boxes), -1, 0)
     return np.stack([x1, y1, x2 - x1, y2 - y1], axis=-1)
 
-# %% ../nbs/00_boxes.ipynb #c026
+# %% ../nbs/00_boxes.ipynb #c027
 def area(boxes:np.ndarray # (..., 4) y1 x1 y2 x2
         )->np.ndarray:    # (...,) in the unit of the boxes, squared
     "Height times width"
     y1, x1, y2, x2 = np.moveaxis(np.asarray(boxes), -1, 0)
     return (y2 - y1) * (x2 - x1)
 
-# %% ../nbs/00_boxes.ipynb #c034
+# %% ../nbs/00_boxes.ipynb #c035
 def iou(a:np.ndarray,  # (n, 4) y1 x1 y2 x2
         b:np.ndarray,  # (m, 4) y1 x1 y2 x2, same unit
        )->np.ndarray:  # (n, m) float32 in [0, 1]
@@ -116,7 +116,7 @@ def iou(a:np.ndarray,  # (n, 4) y1 x1 y2 x2
         row /= limit
     return result
 
-# %% ../nbs/00_boxes.ipynb #c037
+# %% ../nbs/00_boxes.ipynb #c038
 def draw_overlap(a:np.ndarray, # (4,) y1 x1 y2 x2, drawn in green; any unit
                  b:np.ndarray, # (4,) y1 x1 y2 x2, drawn in blue; same unit
                  ax=None,      # matplotlib Axes; a new one if None
@@ -135,12 +135,12 @@ def draw_overlap(a:np.ndarray, # (4,) y1 x1 y2 x2, drawn in green; any unit
     ax.set_title(f'IoU = {iou(a, b)[0, 0]:.4f}', fontsize=10)
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c048
+# %% ../nbs/00_boxes.ipynb #c049
 @dataclass(frozen=True)
 class BoxConfig:
     "Where the default boxes lie, and how objects are matched to them and encoded"
     image_shape: tuple[int, int] = (300, 300) # height and width of the network's input in pixels
-    steps: tuple[int, ...] = (16, 32, 64, 100, 150, 300) # pixels from one cell to the next, one number per feature map
+    steps: tuple[float, ...] = (16, 32, 64, 100, 150, 300) # pixels from one cell to the next, one number per feature map
     box_kind: str = 'ssd'    # ssd: sizes from scales and aspect ratios; fpn: sizes from steps
     min_scale: float = 0.2   # size of the boxes of the first map as a part of the image (ssd only)
     max_scale: float = 0.95  # size of the boxes of the last map as a part of the image (ssd only)
@@ -154,7 +154,7 @@ class BoxConfig:
             object.__setattr__(self, name, value) # YAML gives lists; tuples keep a configuration hashable
         check_box_config(self)
 
-# %% ../nbs/00_boxes.ipynb #c049
+# %% ../nbs/00_boxes.ipynb #c050
 def check_box_config(config # BoxConfig
                     ):
     "Raises `UserError` for the first value of a `BoxConfig` that no network can be built with"
@@ -172,14 +172,14 @@ def check_box_config(config # BoxConfig
     need(len(config.aspect_ratios) == len(config.steps) and all(v > 0 for r in config.aspect_ratios for v in r),
          'aspect_ratios', f'one group of positive ratios for each of the {len(config.steps)} steps')
 
-# %% ../nbs/00_boxes.ipynb #c053
+# %% ../nbs/00_boxes.ipynb #c054
 def grids(config:BoxConfig # its image_shape and steps are used
          )->tuple:         # (rows, columns) of each feature map
     "Rows and columns of cells per feature map: the input size divided by the step, rounded up"
     height, width = config.image_shape
     return tuple((ceil(height / step), ceil(width / step)) for step in config.steps)
 
-# %% ../nbs/00_boxes.ipynb #c056
+# %% ../nbs/00_boxes.ipynb #c057
 def ssd_sizes(config:BoxConfig # its min_scale, max_scale and aspect_ratios are used
              )->list:          # per feature map an array (k, 2) float64 of height, width in unit coordinates
     "Sizes by scale and aspect ratio (SSD section 2.2, equation 4), with ModelZoo's three boxes on the first map"
@@ -195,7 +195,7 @@ def ssd_sizes(config:BoxConfig # its min_scale, max_scale and aspect_ratios are 
         result.append(np.array(sizes))
     return result
 
-# %% ../nbs/00_boxes.ipynb #c059
+# %% ../nbs/00_boxes.ipynb #c060
 def fpn_sizes(config:BoxConfig # its steps are used
              )->list:          # per feature map an array (6, 2) float32 of height, width in pixels
     "Sizes by step: 4 steps, times 1 and the square root of 2, in three shapes (RetinaNet section 4, two octave scales)"
@@ -208,14 +208,14 @@ def boxes_per_cell(config:BoxConfig # its box_kind, steps and aspect_ratios are 
     "How many default boxes stand in each cell of each feature map"
     return tuple(map(len, ssd_sizes(config) if config.box_kind == 'ssd' else fpn_sizes(config)))
 
-# %% ../nbs/00_boxes.ipynb #c060
+# %% ../nbs/00_boxes.ipynb #c061
 BOX_CONFIGS = dict(
     ssd300=BoxConfig(),
     ssd_vgg16=BoxConfig(steps=(8, 16, 32, 64, 100, 300)),
     ssd_mobilenet_v1_fpn=BoxConfig(image_shape=(640, 640), steps=(8, 16, 32, 64, 128), box_kind='fpn'),
     ssd_resnet50_fpn=BoxConfig(image_shape=(640, 640), steps=(8, 16, 32, 64, 128), box_kind='fpn'))
 
-# %% ../nbs/00_boxes.ipynb #c067
+# %% ../nbs/00_boxes.ipynb #c068
 def map_boxes(grid:tuple,       # rows and columns of the feature map
               cells:tuple,      # number of cells in one unit of length, vertically and horizontally
               sizes:np.ndarray, # (k, 2) height, width in that unit
@@ -226,7 +226,7 @@ def map_boxes(grid:tuple,       # rows and columns of the feature map
     y, x, k = np.meshgrid(y, x, np.arange(len(sizes)), indexing='ij')
     return np.concatenate([np.stack([y, x], axis=-1), sizes[k]], axis=-1).reshape(-1, 4)
 
-# %% ../nbs/00_boxes.ipynb #c068
+# %% ../nbs/00_boxes.ipynb #c069
 def unscaled_boxes(config:BoxConfig # a configuration
                   )->tuple:         # (m, 4) centre y, centre x, height, width; divisor that gives unit coordinates
     "All default boxes before they are rounded: ssd in float64 unit coordinates, fpn in float32 pixels"
@@ -237,7 +237,7 @@ def unscaled_boxes(config:BoxConfig # a configuration
         sizes, cells, scale = fpn_sizes(config), [(1 / step, 1 / step) for step in config.steps], [height, width] * 2
     return np.concatenate([map_boxes(*args) for args in zip(grids(config), cells, sizes)]), np.float32(scale)
 
-# %% ../nbs/00_boxes.ipynb #c069
+# %% ../nbs/00_boxes.ipynb #c070
 def default_boxes(config:BoxConfig # a configuration
                  )->np.ndarray:    # (m, 4) float32 centre y, centre x, height, width in unit coordinates
     "All default boxes of a network, feature map after feature map"
@@ -250,14 +250,14 @@ def default_tlbr(config:BoxConfig # a configuration
     boxes, scale = unscaled_boxes(config)
     return (yxhw2tlbr(boxes) / scale).astype(np.float32)
 
-# %% ../nbs/00_boxes.ipynb #c074
+# %% ../nbs/00_boxes.ipynb #c075
 def levels(config:BoxConfig # a configuration
           )->np.ndarray:    # (m,) int, 0 for the first map
     "The number of the feature map that each default box belongs to"
     counts = [rows * columns * k for (rows, columns), k in zip(grids(config), boxes_per_cell(config))]
     return np.repeat(np.arange(len(counts)), counts)
 
-# %% ../nbs/00_boxes.ipynb #c083
+# %% ../nbs/00_boxes.ipynb #c084
 def cell_boxes(config:BoxConfig, # a configuration
                level:int,        # number of the feature map, from 0
                row:int,          # of the cell, from 0
@@ -270,7 +270,7 @@ def cell_boxes(config:BoxConfig, # a configuration
     first, k = int((levels(config) < level).sum()), boxes_per_cell(config)[level]
     return first + (row * maps[level][1] + col) * k + np.arange(k)
 
-# %% ../nbs/00_boxes.ipynb #c084
+# %% ../nbs/00_boxes.ipynb #c085
 def draw_cell(image:np.ndarray, # (h, w, 3) RGB uint8
               config:BoxConfig, # a configuration
               level:int,        # number of the feature map, from 0
@@ -295,7 +295,7 @@ def draw_cell(image:np.ndarray, # (h, w, 3) RGB uint8
     ax.set_title(f'map {level}, cell ({row}, {col}): {len(here)} boxes{note}', fontsize=10)
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c092
+# %% ../nbs/00_boxes.ipynb #c093
 def encode(boxes:np.ndarray,    # (..., 4) y1 x1 y2 x2 in unit coordinates
            defaults:np.ndarray, # (..., 4) centre y, centre x, height, width of the default box of each
            prior_scaling:tuple=(0.1, 0.2), # what centre offsets and log sizes are divided by
@@ -315,7 +315,7 @@ def decode(loc:np.ndarray,      # (..., 4) offsets in y, x, h, w order
     size = np.exp(loc[..., 2:] * prior_scaling[1]) * defaults[..., 2:]
     return np.clip(yxhw2tlbr(np.concatenate([centre, size], axis=-1)), 0, 1)
 
-# %% ../nbs/00_boxes.ipynb #c106
+# %% ../nbs/00_boxes.ipynb #c107
 def assign(overlap:np.ndarray,  # (n, m) IoU of each object with each default box
            threshold:float=0.5, # a default box takes an object when their IoU is above this
           )->np.ndarray:        # (m,) int: index of the object that each default box takes, -1 = background
@@ -335,7 +335,7 @@ def match(boxes:np.ndarray,    # (n, 4) y1 x1 y2 x2 of the objects; n may be 0
     "Which object each default box takes; where objects share one best default box, the first of them has it"
     return assign(iou(boxes, defaults), threshold)
 
-# %% ../nbs/00_boxes.ipynb #c107
+# %% ../nbs/00_boxes.ipynb #c108
 def draw_assignment(overlap:np.ndarray,  # (n, m) IoU of each object with each default box
                     threshold:float=0.5, # a default box takes an object when their IoU is above this
                     ax=None,             # matplotlib Axes; a new one if None
@@ -353,7 +353,7 @@ def draw_assignment(overlap:np.ndarray,  # (n, m) IoU of each object with each d
     ax.set(xticks=range(m), yticks=range(n), xlabel='default box', ylabel='object')
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c119
+# %% ../nbs/00_boxes.ipynb #c120
 class BoxEncoder:
     "Turns the objects of an image into training targets, and predicted offsets into boxes"
     def __init__(self, config:BoxConfig): # a configuration
@@ -380,7 +380,7 @@ class BoxEncoder:
         "Predicted offsets of all default boxes to boxes"
         return decode(loc, self.yxhw, self.config.prior_scaling)
 
-# %% ../nbs/00_boxes.ipynb #c124
+# %% ../nbs/00_boxes.ipynb #c125
 def draw_positives(image:np.ndarray, # (h, w, 3) RGB uint8
                    boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 of the objects in unit coordinates
                    config:BoxConfig, # a configuration
@@ -397,7 +397,7 @@ def draw_positives(image:np.ndarray, # (h, w, 3) RGB uint8
     ax.set_title(f"{positive.sum()} positives, {'all maps' if level is None else f'map {level}'}", fontsize=10)
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c132
+# %% ../nbs/00_boxes.ipynb #c133
 def best_iou(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
              config:BoxConfig, # a configuration
             )->np.ndarray:     # (n,) float32

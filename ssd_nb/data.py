@@ -48,7 +48,7 @@ from ssd_nb.boxes import (
 
 # %% ../nbs/01_data.ipynb #c006
 def grid(size:int   # pixels of a side
-        )->tuple:   # x and y, each (size, size) float32; -1.05 at the left and upper edge, 1.05 at the right and lower one
+        )->tuple:   # x and y, each (size, size) float32, from -1.05 at the left and upper edge to 1.05
     "Coordinates of the pixel centres of a square in which shapes of radius 1 are drawn"
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size * 2.1 - 1.05
     return np.meshgrid(axis, axis)
@@ -173,7 +173,7 @@ def cube(size, light, rng # as in `ball`
 # %% ../nbs/01_data.ipynb #c020
 SHAPES = dict(ball=ball, cube=cube, ring=ring, star=star, cone=cone)
 SAMPLE_CLASSES = ('background', *SHAPES)
-SAMPLE_SEED = 750
+SAMPLE_SEED = 1325
 
 def colour(rng,                     # numpy Generator
            saturation=(0.45, 0.95), # range to draw from
@@ -298,7 +298,7 @@ def find_place(owner,  # (h, w) int32: number of the object seen at each pixel, 
                totals, # pixels of each object placed so far, if nothing hid it
                mask,   # (h', w') bool: pixels of the new object
                rng,    # numpy Generator
-               visible=0.45, # part of every object that has to stay visible
+               visible=0.6, # part of every object that has to stay visible
                tries=20, # how many places to try
               ):       # y, x, owner with the object added; None if no place was found
     "Where an object can go so that it, and all that it covers, stays recognisable"
@@ -315,8 +315,8 @@ def find_place(owner,  # (h, w) int32: number of the object seen at each pixel, 
 # %% ../nbs/01_data.ipynb #c040
 def draw_side(rng, # numpy Generator
               )->float: # longer side of a box as a part of the image's shorter side
-    "Sizes from 5 % to 80 %: the logarithm is uniform, but only one object in twelve is smaller than 10 %"
-    low, high = (0.05, 0.1) if rng.random() < 1 / 12 else (0.1, 0.8)
+    "Sizes from 5 % to 80 %: the logarithm is uniform on either side of 14 %, but only one object in twelve is below that"
+    low, high = (0.05, 0.14) if rng.random() < 1 / 12 else (0.14, 0.8)
     return low * (high / low) ** rng.random()
 
 # %% ../nbs/01_data.ipynb #c042
@@ -374,7 +374,8 @@ def to_voc(sample:Sample,          # one image
              f'  <size><width>{w}</width><height>{h}</height><depth>3</depth></size>']
     for (y1, x1, y2, x2), label in zip(sample.boxes, sample.labels):
         lines += ['  <object>', f'    <name>{classes[label]}</name>', '    <difficult>0</difficult>',
-                  f'    <bndbox><xmin>{x1 + 1:g}</xmin><ymin>{y1 + 1:g}</ymin><xmax>{x2:g}</xmax><ymax>{y2:g}</ymax></bndbox>',
+                  f'    <bndbox><xmin>{x1 + 1:g}</xmin><ymin>{y1 + 1:g}</ymin>'
+                  f'<xmax>{x2:g}</xmax><ymax>{y2:g}</ymax></bndbox>',
                   '  </object>']
     return '\n'.join(lines + ['</annotation>', ''])
 
@@ -418,17 +419,18 @@ def write_samples(folder,         # made if it does not exist
                   train:int=48,   # number of training images
                   evaluation:int=80, # number of evaluation images
                   seed:int=SAMPLE_SEED, # another seed draws other images
-                  progress:bool=False, # show a progress bar
+                  progress:bool=False, # show a progress bar, on a terminal
                  )->Path:         # the folder
     "Writes a sample set in all three forms; the annotation files come last, so a folder that has them is whole"
     folder = Path(folder)
     (folder / 'annotations').mkdir(parents=True, exist_ok=True)
     for split, count in (('train', train), ('eval', evaluation)):
         (folder / split).mkdir(exist_ok=True)
-        numbers = tqdm(range(1, count + 1), desc=f'drawing {split}', disable=not progress)
+        numbers = tqdm(range(1, count + 1), desc=f'drawing {split}', disable=None if progress else True)
         samples = [write_sample(folder, split, i, seed) for i in numbers]
         write_text(folder / f'{split}.txt', '\n'.join(map(to_txt, samples)) + '\n')
-        write_text(folder / f'annotations/instances_{split}.json', json.dumps(coco_ground_truth(samples, SAMPLE_CLASSES)))
+        truth = coco_ground_truth(samples, SAMPLE_CLASSES)
+        write_text(folder / f'annotations/instances_{split}.json', json.dumps(truth))
     return folder
 
 # %% ../nbs/01_data.ipynb #c058
@@ -464,9 +466,10 @@ def sample_folder()->Path: # data_samples of the checkout
     here = Path.cwd()
     for folder in (here, *here.parents, Path(ssd_nb.__file__).parent.parent):
         if (folder / 'data_samples/train').is_dir(): return folder / 'data_samples'
-    raise UserError('data_samples was not found: run this inside a checkout of ssd_nb, or draw it with ssd_nb.data.write_samples.')
+    raise UserError('data_samples was not found: run this in a checkout of ssd_nb, or draw it with '
+                    'ssd_nb.data.write_samples.')
 
-def running_image()->tuple: # RGB (h, w, 3) uint8, boxes (n, 4) float32 y1 x1 y2 x2 in unit coordinates, labels (n,) int32
+def running_image()->tuple: # RGB (h, w, 3) uint8, boxes (n, 4) float32 y1 x1 y2 x2 in unit coordinates, labels (n,)
     "The image that goes through all notebooks: the first of the evaluation images"
     folder = sample_folder()
     image = decode_image((folder / 'eval/000001.jpg').read_bytes())
@@ -482,7 +485,7 @@ FORMS = 'coco', 'voc', 'other'
 class DataConfig:
     "Where the images and their annotations are, and how they are read"
     dataset: str = 'coco' # form of the annotations: coco, voc, or other (a TXT file)
-    classes: str | tuple[str, ...] = () # names, separated by commas; empty: those of the annotations, class 1, 2 ... for TXT
+    classes: str | tuple[str, ...] = () # names, separated by commas; empty: those of the annotations
     coco_root: str = ''   # folder with annotations/ and one folder of images for each of its files (coco)
     voc_root: str = ''    # folder with train/ and eval/, which hold images and XML files of the same names (voc)
     voc_json: str = ''    # COCO json to evaluate against; empty: it is built from the XML files (voc)
@@ -494,7 +497,8 @@ class DataConfig:
     num_parallel_workers: int = 2 # threads that decode, augment and encode
     shards: int = 1       # number of files that a MindRecord is divided into
     augment: bool = True  # crop, flip and colour the training images at random
-    crop_rule: str = 'modelzoo' # when a random crop is accepted: modelzoo, or paper
+    jitter: float = 0.4   # how far brightness, contrast and saturation of training images change at random; 0: not at all
+    crop_rule: str = 'modelzoo' # when a random crop is accepted: modelzoo, paper, or none for no crop at all
 
     def __post_init__(self):
         names = self.classes.split(',') if isinstance(self.classes, str) else self.classes
@@ -511,7 +515,8 @@ def check_data_config(config # DataConfig
         if not ok: raise UserError(f'{name}={getattr(config, name)!r} is not possible: give {want}.')
     need(config.dataset in FORMS, 'dataset', ' or '.join(FORMS))
     need(config.on_bad in ('skip', 'error'), 'on_bad', 'skip or error')
-    need(config.crop_rule in ('modelzoo', 'paper'), 'crop_rule', 'modelzoo or paper')
+    need(0 <= config.jitter < 1, 'jitter', 'a number from 0 to below 1')
+    need(config.crop_rule in ('modelzoo', 'paper', 'none'), 'crop_rule', 'modelzoo, paper or none')
     need(config.num_parallel_workers >= 1, 'num_parallel_workers', 'at least 1')
     need(1 <= config.shards <= 1000, 'shards', 'a number from 1 to 1000')
     need(len(set(config.classes)) == len(config.classes), 'classes', 'each name once')
@@ -603,14 +608,16 @@ def read_text(path # of an annotation file
              )->str:
     "The content of a text file; raises `UserError` if it is not UTF-8 text"
     try: return Path(path).read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError: raise UserError(f'{path} is not a text file in UTF-8: check that it is the annotation file.') from None
+    except UnicodeDecodeError:
+        raise UserError(f'{path} is not a text file in UTF-8: check that it is the annotation file.') from None
 
 def read_json(path # of a COCO annotation file
              )->dict:
     "A COCO annotation file; raises `UserError` if it is none"
     try: content = json.loads(read_text(path))
     except ValueError as e: raise UserError(f'{path} is not valid JSON ({e}): write it anew.') from None
-    missing = [k for k in ('images', 'annotations', 'categories') if k not in content] if isinstance(content, dict) else ['images']
+    parts = content if isinstance(content, dict) else ()
+    missing = [k for k in ('images', 'annotations', 'categories') if k not in parts]
     if missing: raise UserError(f'{path} has no "{missing[0]}": a COCO instances file is wanted.')
     return content
 
@@ -655,7 +662,8 @@ def read_coco(config:DataConfig, # its coco_root and classes are used
         try:
             item = coco_item(a, labels)
             if item: items.setdefault(a['image_id'], []).append(item)
-            else: problems.append(Problem(str(path), 0, f'annotation {a.get("id")} is of another class', a['category_id'] not in known))
+            else: problems.append(Problem(str(path), 0, f'annotation {a.get("id")} is of another class',
+                                          bad=a['category_id'] not in known))
         except (KeyError, ValueError, TypeError) as e:
             problems.append(Problem(str(path), 0, f'annotation {a.get("id")} cannot be read ({e!r})'))
     records = coco_records(content['images'], items, folder, path, problems)
@@ -727,7 +735,8 @@ def parse_voc_files(files,   # XML files
     parsed = []
     for path in files:
         try: parsed.append((path, *parse_voc(path)))
-        except DefusedXmlException: problems.append(Problem(str(path), 0, 'it defines entities, which a VOC file does not need'))
+        except DefusedXmlException:
+            problems.append(Problem(str(path), 0, 'it defines entities, which a VOC file does not need'))
         except (ElementTree.ParseError, ValueError) as e:
             problems.append(Problem(str(path), getattr(e, 'position', (0,))[0], f'it cannot be read as XML ({e})'))
     return parsed
@@ -754,11 +763,14 @@ def read_voc(config:DataConfig, # its voc_root, voc_json and classes are used
     for number, (path, size, objects) in enumerate(parse_voc_files(voc_files(config, split), problems), 1):
         items, image = [], image_beside(path)
         for name, box, difficult, line in objects:
-            if not isfinite(sum(box)): problems.append(Problem(str(path), line, f'the box of a {name or "?"} is not four numbers'))
+            if not isfinite(sum(box)):
+                problems.append(Problem(str(path), line, f'the box of a {name or "?"} is not four numbers'))
             elif name in classes[1:]: items.append(Item(box, classes.index(name), difficult, line=line))
-            else: problems.append(Problem(str(path), line, f'the class {name or "?"} is not one of {", ".join(classes[1:])}',
-                                          bad=not name))
-        if ids and image.name not in ids: problems.append(Problem(str(path), 0, f'{image.name} is not in {config.voc_json}'))
+            else:
+                what = f'the class {name or "?"} is not one of {", ".join(classes[1:])}'
+                problems.append(Problem(str(path), line, what, bad=not name))
+        if ids and image.name not in ids:
+            problems.append(Problem(str(path), 0, f'{image.name} is not in {config.voc_json}'))
         else: records.append(make_record(image, ids.get(image.name, number), items, path, size=size))
     if not any(len(r.boxes) for r in records):
         raise UserError(f'--voc_root={config.voc_root}: {split} has no object of the classes {", ".join(classes[1:])}.')
@@ -783,7 +795,8 @@ def txt_item(text,    # xmin,ymin,xmax,ymax,class
             )->Item:  # raises ValueError that says what is wrong
     "One object of a TXT row"
     fields = text.split(',')
-    if len(fields) != 5: raise ValueError(f'"{text}" has {len(fields)} numbers where xmin,ymin,xmax,ymax,class are wanted')
+    if len(fields) != 5:
+        raise ValueError(f'"{text}" has {len(fields)} numbers where xmin,ymin,xmax,ymax,class are wanted')
     try: x1, y1, x2, y2, label = numbers(fields)
     except ValueError: raise ValueError(f'"{text}" is not five numbers') from None
     if label != int(label) or label < 1 or (count and label > count):
@@ -819,7 +832,8 @@ def read_txt(config:DataConfig, # its anno_path, eval_anno_path, image_dir and c
 def txt_classes(records # list of `Record`
                )->tuple: # names, background first
     "Names for the classes of a TXT file, which has only numbers"
-    return ('background', *(f'class {i + 1}' for i in range(max((int(r.labels.max(initial=0)) for r in records), default=0))))
+    highest = max((int(r.labels.max(initial=0)) for r in records), default=0)
+    return ('background', *(f'class {i + 1}' for i in range(highest)))
 
 # %% ../nbs/01_data.ipynb #c114
 READERS = dict(coco=read_coco, voc=read_voc, other=read_txt)
@@ -829,7 +843,9 @@ def read_annotations(config:DataConfig, # what to read
                     )->Annotations:     # raises `UserError` for a missing folder or file
     "Reads the annotations of a split, in whichever form they are; images are not opened"
     found = READERS[config.dataset](config, split)
-    if not found.records: raise UserError(f'no image of the split {split} can be used, the first problem: {(found.problems or ["the list is empty"])[0]}.')
+    if not found.records:
+        first = (found.problems or ['the list is empty'])[0]
+        raise UserError(f'no image of the split {split} can be used, the first problem: {first}.')
     return found
 
 def read_records(config:DataConfig, # what to read
@@ -869,8 +885,9 @@ def check_record(record:Record # as read from the annotations
     if cut_short(data): return unusable(f'the image {name} is cut short')
     try: h, w = decode_image(data, f'the image {name}').shape[:2]
     except UserError as e: return unusable(str(e).rstrip('.'))
-    if min(record.size) > 0 and tuple(record.size) != (h, w):
-        return unusable(f'the image {name} has {w}×{h} pixels, but its annotation says {record.size[1]}×{record.size[0]}')
+    said_h, said_w = record.size
+    if said_h > 0 and said_w > 0 and (said_h, said_w) != (h, w):
+        return unusable(f'the image {name} has {w}×{h} pixels, but its annotation says {said_w}×{said_h}')
     record, problems = clip_record(record, (h, w))
     return record, data, problems
 
@@ -884,7 +901,8 @@ def clip_record(record:Record, # as read from the annotations
     problems = []
     for (y1, x1, y2, x2), line in zip(record.boxes[~keep], record.lines[~keep]):
         what = 'is empty or inverted' if y2 <= y1 or x2 <= x1 else 'lies outside the image'
-        problems.append(Problem(record.source, int(line), f'the box x {x1:g}–{x2:g}, y {y1:g}–{y2:g} of {record.image.name} {what}'))
+        box = f'the box x {x1:g}–{x2:g}, y {y1:g}–{y2:g} of {record.image.name}'
+        problems.append(Problem(record.source, int(line), f'{box} {what}'))
     kept = {k: getattr(record, k)[keep] for k in ('labels', 'crowd', 'areas', 'lines')}
     return replace(record, boxes=boxes[keep], size=tuple(size), **kept), problems
 
@@ -896,10 +914,13 @@ def source_files(config:DataConfig, # what is read
                 )->list:            # annotation files
     "The annotation files of a split; raises `UserError` where one is missing"
     if config.dataset == 'coco': return [coco_file(config, split)]
-    if config.dataset == 'voc': return voc_files(config, split) + [Path(config.voc_json)] * bool(config.voc_json and split == 'eval')
+    if config.dataset == 'voc':
+        extra = [need_path(config, 'voc_json', config.voc_json, 'file')] if config.voc_json and split == 'eval' else []
+        return voc_files(config, split) + extra
     option = 'eval_anno_path' if split == 'eval' and config.eval_anno_path else 'anno_path'
     return [need_path(config, option, getattr(config, option), 'file')]
 
+# %% ../nbs/01_data.ipynb #c145
 def fingerprint(files # paths
                )->str: # of names and contents
     "A short text that changes when a file is added, removed or changed"
@@ -908,7 +929,6 @@ def fingerprint(files # paths
         digest.update(path.name.encode() + b'\0' + Path(path).read_bytes())
     return digest.hexdigest()[:16]
 
-# %% ../nbs/01_data.ipynb #c145
 def record_folder(config:DataConfig, # its mindrecord_dir is used
                   split:str,         # 'train' or 'eval'
                  )->Path:
@@ -943,7 +963,8 @@ def write_mindrecord(path,    # of the first file
     "Writes images and objects to MindRecord files"
     from mindspore.mindrecord import FileWriter
     writer, records, problems = FileWriter(str(path), shards), [], []
-    writer.add_schema(dict(image=dict(type='bytes'), image_id=dict(type='int64'), objects=dict(type='float32', shape=[-1, 6])))
+    columns = dict(image=dict(type='bytes'), image_id=dict(type='int64'), objects=dict(type='float32', shape=[-1, 6]))
+    writer.add_schema(columns)
     for record, data, found in checked:
         problems += found
         if record is None: continue
@@ -978,7 +999,8 @@ def load_manifest(config:DataConfig, # where the MindRecord is, and what it shou
     folder = record_folder(config, split)
     rebuild = f'delete the folder {folder} to build it again, or give another --mindrecord_dir.'
     try: manifest = json.loads((folder / 'manifest.json').read_text())
-    except (OSError, ValueError): raise UserError(f'{folder} has no readable manifest.json, so nobody knows what it holds: {rebuild}') from None
+    except (OSError, ValueError):
+        raise UserError(f'{folder} has no readable manifest.json, so nobody knows what it holds: {rebuild}') from None
     misfit = manifest_misfit(manifest, config, split)
     if misfit: raise UserError(f'the MindRecord in {folder} does not fit, {misfit}: {rebuild}')
     return manifest
@@ -987,13 +1009,13 @@ def load_manifest(config:DataConfig, # where the MindRecord is, and what it shou
 def build_mindrecord(config:DataConfig, # what to read
                      split:str,         # 'train' or 'eval'
                      folder:Path,       # empty folder to write to
-                     progress:bool,     # show a progress bar
+                     progress:bool,     # show a progress bar, on a terminal
                     ):
     "Reads, checks and writes a split; raises `UserError` for bad input if on_bad is error"
     found = read_annotations(config, split)
     with ThreadPoolExecutor(config.num_parallel_workers) as pool:
         checked = checked_in_order(pool, found.records)
-        checked = tqdm(checked, f'MindRecord {split}', len(found.records), disable=not progress)
+        checked = tqdm(checked, f'MindRecord {split}', len(found.records), disable=None if progress else True)
         records, problems = write_mindrecord(folder / 'ssd.mindrecord', checked, config.shards)
     manifest = build_manifest(config, split, found, records, found.problems + problems)
     manifest['files'] = {p.name: p.stat().st_size for p in sorted(folder.glob('ssd.mindrecord*'))}
@@ -1018,7 +1040,8 @@ def build_manifest(config, split, # as in `build_mindrecord`
     "What a MindRecord holds and what was left out of it"
     bad, sources = [p for p in problems if p.bad], source_files(config, split)
     if bad and (config.on_bad == 'error' or not records):
-        raise UserError(f'{len(bad)} problems in the {split} data, the first in {bad[0]}: mend them or pass --on_bad=skip.')
+        raise UserError(f'{len(bad)} problems in the {split} data, the first in {bad[0]}: '
+                        'mend them or pass --on_bad=skip.')
     return dict(format=MINDRECORD_FORMAT, dataset=config.dataset, split=split, fingerprint=fingerprint(sources),
                 source=str(sources[0] if len(sources) == 1 else sources[0].parent),
                 classes=found.classes, category_ids=found.category_ids, images=len(records),
@@ -1029,14 +1052,15 @@ def build_manifest(config, split, # as in `build_mindrecord`
 # %% ../nbs/01_data.ipynb #c161
 def make_mindrecord(config:DataConfig, # what to read, and where to write
                     split:str,         # 'train' or 'eval'
-                    progress:bool=False, # show a progress bar
+                    progress:bool=False, # show a progress bar, on a terminal
                    )->Path:            # folder of the MindRecord
     "Builds the MindRecord of a split, or checks the one that is there; raises `UserError` if that does not fit"
     folder = record_folder(config, split)
     if not folder.exists():
         source_files(config, split) # a missing source is said before a folder is made
         try: folder.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as e: raise UserError(f'--mindrecord_dir: {folder.parent} cannot be made ({e.strerror}), so give another.') from None
+        except OSError as e:
+            raise UserError(f'--mindrecord_dir: {folder.parent} cannot be made ({e.strerror}), so give another.') from None
         with one_at_a_time(folder.parent):
             if not folder.exists(): build_whole(config, split, folder, progress)
     load_manifest(config, split)
@@ -1045,7 +1069,7 @@ def make_mindrecord(config:DataConfig, # what to read, and where to write
 # %% ../nbs/01_data.ipynb #c163
 def build_whole(config, split, folder, progress # as in `build_mindrecord`
                ):
-    "Builds in a temporary folder that gets its name when all is written: a half-written MindRecord cannot be taken for a whole one"
+    "Builds in a temporary folder that gets its name when all is written: half a MindRecord cannot be taken for a whole one"
     part = Path(tempfile.mkdtemp(prefix=f'.{split}-', dir=folder.parent))
     try:
         build_mindrecord(config, split, part, progress)
@@ -1086,7 +1110,7 @@ def acceptable(overlaps, # (n, m) IoU of each window with each object
                min_iou,  # between 0 and 1
                rule='modelzoo', # or 'paper'
               )->np.ndarray: # (n,) bool
-    "Which windows the rule accepts. paper: some object has min_iou or more (section 2.2); modelzoo: spread over few IoUs"
+    "Windows that the rule accepts. paper (section 2.2): some object has min_iou; modelzoo: the IoUs are not too far apart"
     if rule == 'paper': return (overlaps >= min_iou).any(axis=1)
     touched = overlaps > 0
     low = np.where(touched, overlaps, np.inf).min(axis=1, initial=np.inf)
@@ -1131,7 +1155,8 @@ def crop(image,  # (h, w, 3) uint8
     y1, x1, y2, x2 = pixels = np.round(window * size).astype(int)
     edges = pixels / size # the window as it is cut, whole pixels
     keep = centres_inside(boxes, edges[None])[0]
-    boxes = (np.clip(boxes[keep], np.tile(edges[:2], 2), np.tile(edges[2:], 2)) - np.tile(edges[:2], 2)) / np.tile(edges[2:] - edges[:2], 2)
+    low, high = np.tile(edges[:2], 2), np.tile(edges[2:], 2)
+    boxes = (np.clip(boxes[keep], low, high) - low) / (high - low)
     return image[y1:y2, x1:x2], boxes.astype(np.float32), labels[keep]
 
 # %% ../nbs/01_data.ipynb #c189
@@ -1216,26 +1241,27 @@ def split_objects(objects # (1 + n, 6) float32, see `object_rows`
 def augmented(image, boxes, labels, # RGB uint8, unit coordinates
               image_shape, # height, width of the network's input
               rng,         # numpy Generator
-              rule='modelzoo', # see `acceptable`
+              rule='modelzoo', # see `acceptable`; none: no crop
+              jitter=0.4,  # strength of `colour_jitter`; 0: none
              )->tuple:     # image (height, width, 3) uint8, boxes, labels
     "A training image: random crop, resize, flip with probability one half, colours"
-    image, boxes, labels = random_crop(image, boxes, labels, rng, rule=rule)
+    if rule != 'none': image, boxes, labels = random_crop(image, boxes, labels, rng, rule=rule)
     image = resize(image, image_shape)
     if rng.random() < 0.5: image, boxes, labels = horizontal_flip(image, boxes, labels)
-    return colour_jitter(image, rng), boxes, labels
+    return colour_jitter(image, rng, jitter) if jitter else image, boxes, labels
 
 # %% ../nbs/01_data.ipynb #c212
-def train_filler(config:DataConfig, # its augment and crop_rule are used
+def train_filler(config:DataConfig, # its augment, crop_rule and jitter are used
                  encoder:BoxEncoder, # of the network's default boxes
                  seed:int,          # of the run
                  epoch:int,         # number of the epoch
-                ):                  # a function of (bytes, image id, objects) and the sample's place in each column of the batch
+                ):                  # a function of (bytes, image id, objects) and the sample's place in each column
     "Makes the function that writes image, loc, label and number of matched default boxes of one training sample"
     def fill(row, out):
         image, (boxes, labels) = decode_image(row[0]), split_objects(row[2])
         if config.augment:
             rng = np.random.default_rng([seed, epoch, int(row[1])])
-            image, boxes, labels = augmented(image, boxes, labels, encoder.config.image_shape, rng, config.crop_rule)
+            image, boxes, labels = augmented(image, boxes, labels, encoder.config.image_shape, rng, config.crop_rule, config.jitter)
         else: image = resize(image, encoder.config.image_shape)
         normalise(image, out[0])
         out[1][:], out[2][:], out[3][...] = encoder.encode(boxes, labels)
@@ -1306,7 +1332,7 @@ def sample_order(n:int,      # number of images
 
 # %% ../nbs/01_data.ipynb #c229
 class Batches:
-    "The batches of one epoch. Threads write the samples straight into them; the next batch is begun before one is handed on"
+    "The batches of one epoch. Threads write the samples into them; the next is begun before one is handed on"
     def __init__(self,
                  path,       # first file of a MindRecord
                  order,      # (n,) int: which of its images, in which order
@@ -1381,7 +1407,8 @@ def create_dataset(config:DataConfig,    # what to read
     manifest = json.loads((folder / 'manifest.json').read_text())
     order = sample_order(manifest['images'], train, seed, epoch, rank, ranks, limit)
     if train and len(order) < batch_size:
-        raise UserError(f'batch_size={batch_size} is more than the {len(order)} images that each process has: make it smaller.')
+        raise UserError(f'batch_size={batch_size} is more than the {len(order)} images that each process has: '
+                        'make it smaller.')
     cv2.setNumThreads(0) # the threads of the batches are enough, and OpenCV's own would get in their way
     ds.config.set_prefetch_size(4) # batches that wait for the network; MindSpore's 16 would take gigabytes at 640×640
     encoder = BoxEncoder(box_config)
@@ -1389,7 +1416,8 @@ def create_dataset(config:DataConfig,    # what to read
     fill = train_filler(config, encoder, seed, epoch) if train else eval_filler(box_config.image_shape)
     first = next(n for n in manifest['files'] if re.fullmatch(r'ssd\.mindrecord0*', n)) # MindDataset finds the others
     batches = Batches(folder / first, order, batch_size, columns, fill, config.num_parallel_workers, whole=train)
-    return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1, python_multiprocessing=False)
+    return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,
+                               python_multiprocessing=False)
 
 # %% ../nbs/01_data.ipynb #c237
 def draw_batch(batch,   # arrays of a training batch: image, loc, label, num_matched

@@ -7,7 +7,7 @@ __all__ = ['PROTOCOLS', 'AP_POINTS', 'ERROR_KINDS', 'EvalConfig', 'pixel_iou', '
            'coco_metrics', 'run_detector', 'EvalResult', 'count_objects', 'class_table', 'protocol_line', 'evaluate',
            'draw_ranking', 'sort_errors', 'draw_errors']
 
-# %% ../nbs/06_eval.ipynb #c002
+# %% ../nbs/06_eval.ipynb #c003
 import contextlib
 import io
 from collections import Counter
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from .boxes import COLORS, UserError, draw_boxes, iou, show_image, tlbr2xywh
 
-# %% ../nbs/06_eval.ipynb #c012
+# %% ../nbs/06_eval.ipynb #c013
 PROTOCOLS = ('modelzoo', 'coco')
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class EvalConfig:
         need(self.max_boxes >= 1, 'max_boxes', 'a whole number of at least 1')
         need(self.eval_protocol in PROTOCOLS, 'eval_protocol', ' or '.join(map(repr, PROTOCOLS)))
 
-# %% ../nbs/06_eval.ipynb #c016
+# %% ../nbs/06_eval.ipynb #c017
 def pixel_iou(a:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels
               b:np.ndarray, # (m, 4) y1 x1 y2 x2 in pixels
              )->np.ndarray: # (n, m)
@@ -52,7 +52,7 @@ def pixel_iou(a:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels
     area_a, area_b = ((t[2] - t[0] + 1) * (t[3] - t[1] + 1) for t in (a, b))
     return inter / (area_a + area_b - inter)
 
-# %% ../nbs/06_eval.ipynb #c028
+# %% ../nbs/06_eval.ipynb #c029
 def nms(boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in pixels, all of one class
         scores:np.ndarray, # (n,)
         threshold:float,   # a box goes when its IoU with a better one that stays is above this
@@ -74,7 +74,7 @@ def nms(boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in pixels, all of one class
         if len(kept) >= max_boxes: break
     return order[kept[:max_boxes]]
 
-# %% ../nbs/06_eval.ipynb #c033
+# %% ../nbs/06_eval.ipynb #c034
 @dataclass
 class Detections:
     "What a detector says about one image, class after class, each class with its best score first"
@@ -87,7 +87,7 @@ class Detections:
     def __getitem__(self, which): # bool mask or indices
         return Detections(self.boxes[which], self.scores[which], self.labels[which])
 
-# %% ../nbs/06_eval.ipynb #c036
+# %% ../nbs/06_eval.ipynb #c037
 def detect(boxes:np.ndarray,  # (N, 4) y1 x1 y2 x2 in unit coordinates, one per default box
            scores:np.ndarray, # (N, C) in [0, 1]; column 0 is background
            shape:tuple,       # height and width of the original image in pixels
@@ -99,14 +99,14 @@ def detect(boxes:np.ndarray,  # (N, 4) y1 x1 y2 x2 in unit coordinates, one per 
     which, label = np.divmod(np.flatnonzero(scores > config.min_score), scores.shape[1])
     by_class = np.argsort(label, kind='stable')
     which, label = which[by_class], label[by_class]
-    starts = np.flatnonzero(np.diff(label, prepend=-1)) # where the candidates of each class begin; absent classes cost nothing
+    starts = np.flatnonzero(np.diff(label, prepend=-1)) # where each class begins; absent classes cost nothing
     kept = [a + nms(boxes[which[a:b]], scores[which[a:b], label[a]], config.nms_threshold, config.max_boxes)
             for a, b in zip(starts, np.append(starts[1:], len(label)))]
     kept = np.concatenate([starts[:0], *kept])
     which, label = which[kept], label[kept]
     return Detections(boxes[which], scores[which, label], label + 1)
 
-# %% ../nbs/06_eval.ipynb #c044
+# %% ../nbs/06_eval.ipynb #c045
 def draw_detections(image:np.ndarray,      # (h, w, 3) RGB uint8
                     detections:Detections, # of this image
                     classes:tuple,         # names, background first
@@ -122,7 +122,7 @@ def draw_detections(image:np.ndarray,      # (h, w, 3) RGB uint8
     texts = [f'{classes[c]} {s:.2f}' for c, s in zip(detections.labels, detections.scores)] if few else None
     return draw_boxes(detections.boxes / unit, texts=texts, kind='prediction', ax=ax, linewidth=1.2 if few else 0.8)
 
-# %% ../nbs/06_eval.ipynb #c047
+# %% ../nbs/06_eval.ipynb #c048
 def draw_stages(image:np.ndarray,  # (h, w, 3) RGB uint8
                 boxes:np.ndarray,  # (N, 4) y1 x1 y2 x2 in unit coordinates, one per default box
                 scores:np.ndarray, # (N, C) in [0, 1]; column 0 is background
@@ -137,12 +137,13 @@ def draw_stages(image:np.ndarray,  # (h, w, 3) RGB uint8
     some = boxes[::-(-len(boxes) // 200)] # more would hide the image
     draw_boxes(some, image, kind='prediction', ax=axes[0], linewidth=0.5)
     axes[0].set_title(f'raw: {len(boxes)} boxes ({len(some)} drawn)', fontsize=10)
-    titles = (f'score above {config.min_score}', f'NMS at {config.nms_threshold}', f'best {config.max_boxes} of each class')
+    titles = (f'score above {config.min_score}', f'NMS at {config.nms_threshold}',
+              f'best {config.max_boxes} of each class')
     for ax, title, stage in zip(axes[1:], titles, stages):
         draw_detections(image, stage, classes, ax=ax).set_title(f'{title}: {len(stage)}', fontsize=10)
     return stages
 
-# %% ../nbs/06_eval.ipynb #c053
+# %% ../nbs/06_eval.ipynb #c054
 def find_objects(boxes:np.ndarray,    # (n, 4) y1 x1 y2 x2 of the detections of one class in one image
                  scores:np.ndarray,   # (n,)
                  truth:np.ndarray,    # (m, 4) y1 x1 y2 x2 of the objects of this class, same unit
@@ -156,7 +157,7 @@ def find_objects(boxes:np.ndarray,    # (n, 4) y1 x1 y2 x2 of the detections of 
         overlap[:, found[i]] = -1
     return found
 
-# %% ../nbs/06_eval.ipynb #c059
+# %% ../nbs/06_eval.ipynb #c060
 def precision_recall(hits:np.ndarray, # (n,) bool, best score first: does this detection find an object?
                      objects:int,     # how many objects there are to find
                     )->tuple:         # recall (n,), precision (n,): after each detection
@@ -164,7 +165,7 @@ def precision_recall(hits:np.ndarray, # (n,) bool, best score first: does this d
     found = np.cumsum(np.asarray(hits, bool))
     return found / objects, found / np.arange(1, len(found) + 1)
 
-# %% ../nbs/06_eval.ipynb #c063
+# %% ../nbs/06_eval.ipynb #c064
 AP_POINTS = dict(voc07=np.arange(11) / 10, coco=np.linspace(0, 1, 101))
 
 def precision_at(points:np.ndarray,    # (k,) recall values
@@ -177,14 +178,14 @@ def precision_at(points:np.ndarray,    # (k,) recall values
 
 def average_precision(recall:np.ndarray,    # (n,) rising
                       precision:np.ndarray, # (n,)
-                      kind:str='coco',      # voc07: mean at 11 recalls; area: under the filled curve; coco: mean at 101 recalls
+                      kind:str='coco',      # voc07: mean at 11 recalls; area: of the filled curve; coco: mean at 101
                      )->float:              # in [0, 1]
     "Average precision in one of its three common forms"
     if kind in AP_POINTS: return precision_at(AP_POINTS[kind], recall, precision).mean()
     if kind != 'area': raise UserError(f"kind={kind!r} is not possible: give {', '.join(AP_POINTS)} or area.")
     return (np.diff(recall, prepend=0) * precision_at(recall, recall, precision)).sum()
 
-# %% ../nbs/06_eval.ipynb #c067
+# %% ../nbs/06_eval.ipynb #c068
 def draw_precision_recall(recall:np.ndarray,    # (n,) rising
                           precision:np.ndarray, # (n,)
                           kind:str='coco',      # voc07, area or coco: which average precision to show
@@ -194,7 +195,8 @@ def draw_precision_recall(recall:np.ndarray,    # (n,) rising
     ax = ax or plt.subplots(figsize=(4, 3), layout='tight')[1]
     x = np.linspace(0, 1, 1001)
     ax.plot(x, precision_at(x, recall, precision), color=COLORS['positive'], label='filled')
-    ax.plot(recall, precision, 'o-', color=COLORS['prediction'], markersize=5 if len(recall) <= 20 else 2, label='measured')
+    size = 5 if len(recall) <= 20 else 2
+    ax.plot(recall, precision, 'o-', color=COLORS['prediction'], markersize=size, label='measured')
     if kind == 'area': ax.fill_between(x, precision_at(x, recall, precision), color=COLORS['positive'], alpha=0.2)
     else:
         points = AP_POINTS[kind]
@@ -204,7 +206,7 @@ def draw_precision_recall(recall:np.ndarray,    # (n,) rising
     ax.legend(loc='lower left', fontsize=8)
     return ax
 
-# %% ../nbs/06_eval.ipynb #c072
+# %% ../nbs/06_eval.ipynb #c073
 def category_ids(ground_truth:dict, # in COCO form
                  classes:tuple,     # names, background first
                 )->list:            # the ground truth's category id of each class; 0 stands for background
@@ -224,12 +226,12 @@ def to_coco(detections:Detections, # of one image
     return [dict(image_id=int(image_id), bbox=box, score=score, category_id=category_ids[label])
             for box, score, label in rows]
 
-# %% ../nbs/06_eval.ipynb #c075
+# %% ../nbs/06_eval.ipynb #c076
 def as_coco(images:list,      # the ground truth's images
             categories:list,  # the ground truth's categories
             annotations:list, # objects or detections, each with image_id, category_id and bbox
            )->COCO:           # pycocotools' object
-    "Lists to pycocotools' index, also empty ones; annotations get the ids, areas and crowd marks that pycocotools needs"
+    "Lists, also empty ones, to pycocotools' index, with the ids, areas and crowd marks that it needs"
     # pycocotools takes the id 0 for 'no match', so the ids are given anew, from 1.
     rows = [dict(area=a['bbox'][2] * a['bbox'][3], iscrowd=0) | a | dict(id=i) for i, a in enumerate(annotations, 1)]
     coco = COCO()
@@ -237,7 +239,7 @@ def as_coco(images:list,      # the ground truth's images
     with contextlib.redirect_stdout(io.StringIO()): coco.createIndex()
     return coco
 
-# %% ../nbs/06_eval.ipynb #c076
+# %% ../nbs/06_eval.ipynb #c077
 def run_cocoeval(ground_truth:dict,   # in COCO form
                  results:list,        # as `to_coco` gives them, of all images; may be empty
                  image_ids:list,      # images that count
@@ -261,7 +263,7 @@ def run_cocoeval(ground_truth:dict,   # in COCO form
     with contextlib.redirect_stdout(io.StringIO()) as lines: run.summarize()
     return run, lines.getvalue()
 
-# %% ../nbs/06_eval.ipynb #c078
+# %% ../nbs/06_eval.ipynb #c079
 def class_ap(run:COCOeval # after `run_cocoeval`
             )->tuple:     # AP (K,), AP at IoU 0.5 (K,): nan for a class without objects
     "Average precision of each class, in the order of the run's categories"
@@ -269,12 +271,12 @@ def class_ap(run:COCOeval # after `run_cocoeval`
     precision = np.where(precision < 0, np.nan, precision)
     return precision.mean(axis=(0, 1)), precision[0].mean(axis=0)
 
-# %% ../nbs/06_eval.ipynb #c087
+# %% ../nbs/06_eval.ipynb #c088
 def choose_images(ground_truth:dict,     # in COCO form
                   protocol:str='coco',   # modelzoo or coco
                   categories:list=None,  # category ids that count as objects; None: all
                  )->list:                # ids of the images that count
-    "The images that a protocol evaluates: all, or only those with an object and without a crowd annotation (of any class)"
+    "The images that count: all (coco), or those with an object and without a crowd of any class (modelzoo)"
     ids = [image['id'] for image in ground_truth['images']]
     if protocol == 'coco': return ids
     notes = ground_truth['annotations']
@@ -282,7 +284,7 @@ def choose_images(ground_truth:dict,     # in COCO form
     full = {a['image_id'] for a in notes if categories is None or a['category_id'] in categories}
     return [i for i in ids if i in full and i not in crowd]
 
-# %% ../nbs/06_eval.ipynb #c088
+# %% ../nbs/06_eval.ipynb #c089
 def coco_metrics(ground_truth:dict, # in COCO form
                  results:list,      # as `to_coco` gives them, of all images; may be empty
                  config:EvalConfig=EvalConfig(), # its eval_protocol is used
@@ -291,31 +293,31 @@ def coco_metrics(ground_truth:dict, # in COCO form
     run, lines = run_cocoeval(ground_truth, results, choose_images(ground_truth, config.eval_protocol))
     return run.stats, lines
 
-# %% ../nbs/06_eval.ipynb #c093
-def run_detector(predict,       # images (B, 3, H, W) float32 -> boxes (B, N, 4) in unit coordinates, scores (B, N, C), NumPy
-                 dataset,       # MindSpore dataset or any iterable of dicts of NumPy arrays: image, image_id (B,), shape (B, 2)
+# %% ../nbs/06_eval.ipynb #c094
+def run_detector(predict,       # images (B, 3, H, W) float32 -> boxes (B, N, 4) unit tlbr, scores (B, N, C), NumPy
+                 dataset,       # MindSpore dataset, or list of dicts of arrays: image, image_id (B,), shape (B, 2)
                  classes:tuple, # names, background first
                  config:EvalConfig=EvalConfig(),
-                 progress:bool=True, # show a progress bar
+                 progress:bool=True, # show a progress bar, on a terminal
                 )->dict:        # Detections by image id
-    "Predicts and detects all images of a data set; raises `UserError` when network and classes don't fit, or a score is NaN"
+    "Detects all images of a data set; raises `UserError` when network and classes don't fit, or for NaN"
     rows = dataset
     if hasattr(dataset, 'create_dict_iterator'): rows = dataset.create_dict_iterator(num_epochs=1, output_numpy=True)
     total = dataset.get_dataset_size() if rows is not dataset else len(dataset) if hasattr(dataset, '__len__') else None
     found = {}
-    for batch in tqdm(rows, total=total, desc='evaluate', unit='batch', disable=not progress):
+    for batch in tqdm(rows, total=total, desc='evaluate', unit='batch', disable=None if progress else True):
         boxes, scores = map(np.asarray, predict(batch['image']))
         if scores.shape[-1] != len(classes):
-            raise UserError(f'the network gives {scores.shape[-1]} scores a box, but there are {len(classes)} classes with '
-                            'background: give the `classes` that it was trained with.')
+            raise UserError(f'the network gives {scores.shape[-1]} scores a box, but there are {len(classes)} classes '
+                            'with background: give the `classes` that it was trained with.')
         for i, image_id in enumerate(batch['image_id'].tolist()):
             if not np.isfinite(scores[i].sum() + boxes[i].sum()):
-                raise UserError(f'the network gives NaN for image {image_id}: use a checkpoint from before the loss grew '
-                                'without limit, or train with a smaller lr.')
+                raise UserError(f'the network gives NaN for image {image_id}: use a checkpoint from before the loss '
+                                'grew without limit, or train with a smaller lr.')
             found[image_id] = detect(boxes[i], scores[i], batch['shape'][i], config)
     return found
 
-# %% ../nbs/06_eval.ipynb #c094
+# %% ../nbs/06_eval.ipynb #c095
 @dataclass
 class EvalResult:
     "What `evaluate` measured"
@@ -332,7 +334,7 @@ class EvalResult:
     @property
     def mAP(self): return float(self.stats[0])
 
-# %% ../nbs/06_eval.ipynb #c095
+# %% ../nbs/06_eval.ipynb #c096
 def count_objects(ground_truth:dict, # in COCO form
                   image_ids:list,    # images that count
                   categories:list,   # category ids
@@ -343,6 +345,7 @@ def count_objects(ground_truth:dict, # in COCO form
                     if a['image_id'] in chosen and not a.get('iscrowd'))
     return np.array([found[c] for c in categories])
 
+# %% ../nbs/06_eval.ipynb #c097
 def class_table(classes:tuple,      # names without background
                 objects:np.ndarray, # (K,) int
                 ap:np.ndarray,      # (K,), nan where there is none
@@ -364,13 +367,13 @@ def protocol_line(protocol:str,      # modelzoo or coco
     part = '' if seen == total else f'; the ground truth has {total}'
     return f'eval_protocol {protocol}: {counted} of {seen} images{left}{part}'
 
-# %% ../nbs/06_eval.ipynb #c096
-def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4) in unit coordinates, scores (B, N, C), NumPy
-             dataset,           # MindSpore dataset or iterable of dicts of NumPy arrays: image, image_id (B,), shape (B, 2)
+# %% ../nbs/06_eval.ipynb #c098
+def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4) unit tlbr, scores (B, N, C), NumPy
+             dataset,           # MindSpore dataset, or list of dicts of arrays: image, image_id (B,), shape (B, 2)
              ground_truth:dict, # in COCO form
              classes:tuple,     # names, background first
              config:EvalConfig=EvalConfig(),
-             progress:bool=True, # show a progress bar
+             progress:bool=True, # show a progress bar, on a terminal
              verbose:bool=True,  # print the text
             )->EvalResult:
     "Detects all images of `dataset` and prints COCO's 12 lines, the mAP and a table of the classes"
@@ -381,19 +384,21 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
     run, lines = run_cocoeval(ground_truth, results, counted, ids[1:])
     ap, ap50 = class_ap(run)
     objects = count_objects(ground_truth, counted, ids[1:])
-    text = '\n'.join([protocol_line(config.eval_protocol, len(counted), len(found), len(ground_truth['images'])),
-                      lines.rstrip('\n'), '=' * 40, f'mAP: {run.stats[0]}', class_table(classes[1:], objects, ap, ap50)])
+    about = protocol_line(config.eval_protocol, len(counted), len(found), len(ground_truth['images']))
+    table = class_table(classes[1:], objects, ap, ap50)
+    text = '\n'.join([about, lines.rstrip('\n'), '=' * 40, f'mAP: {run.stats[0]}', table])
     if verbose: print(text)
     return EvalResult(run.stats, text, tuple(classes[1:]), ap, ap50, objects, counted, found, results)
 
-# %% ../nbs/06_eval.ipynb #c102
+# %% ../nbs/06_eval.ipynb #c104
 def draw_ranking(crops:list,        # (h, w, 3) RGB uint8, one a detection, best score first
                  hits:np.ndarray,   # (n,) bool
                  scores:np.ndarray, # (n,)
                  axes=None,         # n matplotlib Axes; new ones if None
                 ):                  # the Axes
     "A row of thumbnails: what the best detections show, framed green for a hit and red for a miss"
-    if axes is None: axes = plt.subplots(1, len(crops), figsize=(0.9 * len(crops), 1.2), layout='tight', squeeze=False)[1][0]
+    if axes is None:
+        axes = plt.subplots(1, len(crops), figsize=(0.9 * len(crops), 1.2), layout='tight', squeeze=False)[1][0]
     for ax, crop, hit, score in zip(axes, crops, hits, scores):
         ax.imshow(crop)
         ax.set(xticks=[], yticks=[])
@@ -401,7 +406,7 @@ def draw_ranking(crops:list,        # (h, w, 3) RGB uint8, one a detection, best
         for side in ax.spines.values(): side.set(color=COLORS['truth' if hit else 'prediction'], linewidth=3)
     return axes
 
-# %% ../nbs/06_eval.ipynb #c114
+# %% ../nbs/06_eval.ipynb #c116
 ERROR_KINDS = ('hit', 'class', 'place', 'duplicate', 'background')
 
 def sort_errors(detections:Detections, # of one image
@@ -423,7 +428,7 @@ def sort_errors(detections:Detections, # of one image
     kinds = np.select(tests, ['hit', 'duplicate', 'class', 'place'], 'background')
     return kinds, ~np.isin(np.arange(len(labels)), found)
 
-# %% ../nbs/06_eval.ipynb #c117
+# %% ../nbs/06_eval.ipynb #c119
 def draw_errors(kinds:np.ndarray, # (n,) str of `ERROR_KINDS`, of all detections
                 missed:int,       # how many objects no detection finds
                 ax=None,          # matplotlib Axes; a new one if None

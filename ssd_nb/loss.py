@@ -4,7 +4,7 @@
 __all__ = ['smooth_l1', 'draw_curves', 'draw_smooth_l1', 'draw_focal', 'sigmoid_focal_loss', 'draw_background', 'loss_share',
            'draw_loss_share', 'LossConfig', 'SSDLoss']
 
-# %% ../nbs/04_loss.ipynb #c002
+# %% ../nbs/04_loss.ipynb #c003
 import os
 os.environ.setdefault('GLOG_v', '4') # before mindspore is imported: silences harmless native warnings
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from mindspore import nn, ops
 
 from .boxes import COLORS, UserError
 
-# %% ../nbs/04_loss.ipynb #c009
+# %% ../nbs/04_loss.ipynb #c010
 def smooth_l1(
     pred,    # Tensor of any shape, float: predicted offsets
     target,  # Tensor of the same shape: encoded ground truth
@@ -27,7 +27,7 @@ def smooth_l1(
     inner = ops.minimum(distance, beta)
     return 0.5 / beta * inner * inner + (distance - inner)
 
-# %% ../nbs/04_loss.ipynb #c012
+# %% ../nbs/04_loss.ipynb #c013
 def draw_curves(
     x,            # (n,) numbers on the horizontal axis
     curves:dict,  # name -> (n,) numbers
@@ -44,7 +44,7 @@ def draw_curves(
     ax.legend(fontsize=8)
     return ax
 
-# %% ../nbs/04_loss.ipynb #c013
+# %% ../nbs/04_loss.ipynb #c014
 def draw_smooth_l1(
     beta:float=1., # where the parabola meets the straight line
     ax=None,       # matplotlib Axes; a new one if None
@@ -59,7 +59,7 @@ def draw_smooth_l1(
     return draw_curves(d, curves, ax, styles, xlabel='d = prediction − target', ylim=(-1.2, 3),
                        title=f'smooth L1, beta {beta:g}')
 
-# %% ../nbs/04_loss.ipynb #c032
+# %% ../nbs/04_loss.ipynb #c033
 def draw_focal(
     gammas=(0, 1, 2, 5), # one curve each; 0 is cross entropy
     ax=None,             # matplotlib Axes; a new one if None
@@ -72,7 +72,7 @@ def draw_focal(
     ax.text(0.8, 1.9, 'good answers', ha='center', fontsize=9)
     return ax
 
-# %% ../nbs/04_loss.ipynb #c041
+# %% ../nbs/04_loss.ipynb #c042
 def sigmoid_focal_loss(
     logits,     # Tensor (..., C) float32: raw class outputs, before the sigmoid
     one_hot,    # Tensor (..., C) float32: 1 at the class of a box, 0 elsewhere; background is a class too
@@ -85,7 +85,7 @@ def sigmoid_focal_loss(
     focus = ops.exp(gamma * (wrong - cross_entropy))    # (1 - p_t) ** gamma
     return ((1 - alpha) + (2 * alpha - 1) * one_hot) * focus * cross_entropy
 
-# %% ../nbs/04_loss.ipynb #c057
+# %% ../nbs/04_loss.ipynb #c058
 def draw_background(
     losses:dict,   # name -> (n,) loss of every background box, in any order
     kept:int,      # how many of them 3:1 mining keeps
@@ -102,7 +102,7 @@ def draw_background(
     for ax in axes: ax.axvline(kept, color='black', ls='--', lw=1)
     return axes
 
-# %% ../nbs/04_loss.ipynb #c064
+# %% ../nbs/04_loss.ipynb #c065
 def loss_share(
     losses:np.ndarray, # (N, C) class loss of every box and class
     labels:np.ndarray, # (N,) int class of every box, 0 = background
@@ -115,7 +115,7 @@ def loss_share(
     parts = {'matched': box[labels > 0].sum(), 'hard background': down[:cut].sum(), 'easy background': down[cut:].sum()}
     return {name: part / box.sum() for name, part in parts.items()}
 
-# %% ../nbs/04_loss.ipynb #c066
+# %% ../nbs/04_loss.ipynb #c067
 def draw_loss_share(
     shares:dict, # name of a row -> what `loss_share` returned
     ax=None,     # matplotlib Axes; a new one if None
@@ -134,7 +134,7 @@ def draw_loss_share(
     ax.legend(ncols=3, fontsize=8, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False)
     return ax
 
-# %% ../nbs/04_loss.ipynb #c071
+# %% ../nbs/04_loss.ipynb #c072
 @dataclass(frozen=True)
 class LossConfig:
     "Options of the loss; raises `UserError` when one is out of range"
@@ -147,7 +147,7 @@ class LossConfig:
         if not 0 <= self.alpha <= 1:
             raise UserError(f'alpha={self.alpha} is out of range: give a number from 0 to 1, such as 0.75.')
 
-# %% ../nbs/04_loss.ipynb #c073
+# %% ../nbs/04_loss.ipynb #c074
 class SSDLoss(nn.Cell):
     "Loss of SSD: focal loss of all boxes + smooth L1 of matched boxes, per matched box (SSD eq. 1)"
     def __init__(

@@ -3,10 +3,10 @@
 # %% auto #0
 __all__ = ['MODELS', 'draw_numbers', 'flat_boxes', 'join_maps', 'lit_box', 'draw_cells', 'draw_impulse', 'box_head',
            'count_parameters', 'MultiBox', 'Architecture', 'map_grids', 'SSD', 'parameters_by_part', 'draw_parts',
-           'ModelConfig', 'fitting_steps', 'build_model', 'Detector', 'batches_of', 'network_predict', 'model_table',
-           'markdown_table']
+           'ModelConfig', 'fitting_steps', 'prior_bias', 'build_model', 'Detector', 'batches_of', 'network_predict',
+           'model_table', 'markdown_table']
 
-# %% ../nbs/03_ssd_heads.ipynb #c003
+# %% ../nbs/03_ssd_heads.ipynb #c004
 from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import Literal
@@ -22,7 +22,7 @@ from .backbones import MOBILENET_TINY, MOBILENET_V2, InvertedResidual, MobileNet
 import mindspore as ms # after ssd_nb.backbones, which silences its harmless messages
 from mindspore import nn, ops
 
-# %% ../nbs/03_ssd_heads.ipynb #c011
+# %% ../nbs/03_ssd_heads.ipynb #c012
 def draw_numbers(values:np.ndarray, # (r, c) numbers to write
                  cells:np.ndarray,  # (r, c) int: the cell each number belongs to; it chooses the colour
                  ax=None,           # matplotlib Axes; a new one if None
@@ -39,14 +39,14 @@ def draw_numbers(values:np.ndarray, # (r, c) numbers to write
     ax.tick_params(left=False, labelsize=8)
     return ax
 
-# %% ../nbs/03_ssd_heads.ipynb #c014
+# %% ../nbs/03_ssd_heads.ipynb #c015
 def flat_boxes(x:ms.Tensor, # (B, k*n, H, W): a head's answer, n numbers for each of the k boxes of a cell
                n:int,       # numbers per box
               )->ms.Tensor: # (B, H*W*k, n) in the order of the default boxes
     "From channels to boxes: row by row, cell by cell, the boxes of a cell together"
     return x.transpose(0, 2, 3, 1).reshape(x.shape[0], -1, n)
 
-# %% ../nbs/03_ssd_heads.ipynb #c021
+# %% ../nbs/03_ssd_heads.ipynb #c022
 def join_maps(answers,      # one Tensor (B, k*n, H, W) for each feature map; k, H, W may differ
               n:int,        # numbers per box
              )->ms.Tensor:  # (B, boxes, n) in the order of `default_boxes`
@@ -55,7 +55,7 @@ def join_maps(answers,      # one Tensor (B, k*n, H, W) for each feature map; k,
     for x in answers: rows += (flat_boxes(x, n),)
     return ops.concat(rows, 1)
 
-# %% ../nbs/03_ssd_heads.ipynb #c024
+# %% ../nbs/03_ssd_heads.ipynb #c025
 def lit_box(config:BoxConfig, # a configuration
             level:int,        # number of the feature map, from 0
             row:int,          # of the cell, from 0
@@ -66,23 +66,24 @@ def lit_box(config:BoxConfig, # a configuration
     "Sends an impulse through `join_maps`; raises `UserError` if there is no such cell or channel"
     cell_boxes(config, level, row, col) # raises if there is no such cell
     answers = [np.zeros((1, k * n, *grid), np.float32) for k, grid in zip(boxes_per_cell(config), grids(config))]
-    if not 0 <= channel < answers[level].shape[1]:
-        raise UserError(f'there is no channel {channel} on map {level}: give one from 0 to {answers[level].shape[1] - 1}.')
+    last = answers[level].shape[1] - 1
+    if not 0 <= channel <= last:
+        raise UserError(f'there is no channel {channel} on map {level}: give one from 0 to {last}.')
     answers[level][0, channel, row, col] = 1
     (place,) = np.argwhere(join_maps([ms.Tensor(a) for a in answers], n).asnumpy()[0])
     return tuple(map(int, place))
 
-# %% ../nbs/03_ssd_heads.ipynb #c030
+# %% ../nbs/03_ssd_heads.ipynb #c031
 def draw_cells(config:BoxConfig, # a configuration
                level:int,        # number of the feature map, from 0
                ax,               # matplotlib Axes in unit coordinates
               ):                 # the Axes
     "Draws the grid of a feature map over an image; the last cells may leave the image"
     for n, size, line in zip(grids(config)[level], config.image_shape, (ax.axhline, ax.axvline)):
-        for i in range(1, n): line(i * config.steps[level] / size, color='white', linewidth=0.6, alpha=0.7)
+        for i in range(1, n): line(i * config.steps[level] / size, color='white', linewidth=0.8, alpha=0.8)
     return ax
 
-# %% ../nbs/03_ssd_heads.ipynb #c031
+# %% ../nbs/03_ssd_heads.ipynb #c032
 def draw_impulse(image:np.ndarray, # (h, w, 3) RGB uint8
                  config:BoxConfig, # a configuration
                  level:int, row:int, col:int, channel:int, # as in `lit_box`
@@ -97,33 +98,37 @@ def draw_impulse(image:np.ndarray, # (h, w, 3) RGB uint8
     draw_boxes([corners], kind='positive', ax=ax)
     low, high = np.minimum(corners[:2], 0) - 0.02, np.maximum(corners[2:], 1) + 0.02
     ax.set(xlim=(low[1], high[1]), ylim=(high[0], low[0]))
-    ax.set_title(f'map {level}, cell ({row}, {col}), channel {channel}:\n{"yxhw"[number]} of default box {box}', fontsize=9)
+    ax.set_title(f'map {level}, cell ({row}, {col}), channel {channel}:\n'
+                 f'{"yxhw"[number]} of default box {box}', fontsize=9)
     return ax
 
-# %% ../nbs/03_ssd_heads.ipynb #c036
+# %% ../nbs/03_ssd_heads.ipynb #c037
 def box_head(cin:int,          # channels of the feature map
              cout:int,         # numbers wanted per cell: boxes of a cell times numbers per box
+             depthwise:bool=True, # False: the 3x3 mixes all channels
             )->nn.SequentialCell: # (B, cin, H, W) to (B, cout, H, W), float32
     "A light head: depthwise 3x3, batch norm, ReLU6, then 1x1 with bias (Sandler et al., section 6.2)"
-    return nn.SequentialCell(conv2d(cin, cin, 3, groups=cin), batch_norm(cin), nn.ReLU6(), conv2d(cin, cout, 1, bias=True))
+    return nn.SequentialCell(conv2d(cin, cin, 3, groups=cin if depthwise else 1), batch_norm(cin), nn.ReLU6(),
+                             conv2d(cin, cout, 1, bias=True))
 
 def count_parameters(network:nn.Cell # any cell
                     )->int:          # numbers that training moves
     "The size of a network; batch norm's running mean and variance are not counted, since no gradient reaches them"
     return sum(parameter.size for parameter in network.trainable_params())
 
-# %% ../nbs/03_ssd_heads.ipynb #c042
+# %% ../nbs/03_ssd_heads.ipynb #c043
 class MultiBox(nn.Cell):
     "Two heads on every feature map: offsets of its default boxes, and their class scores (SSD, section 2.1)"
     def __init__(self,
                  channels,        # channels of each feature map
                  per_cell,        # default boxes in a cell of each map
                  num_classes:int, # classes with background
+                 depthwise:bool=True, # see `box_head`
                 ):
         super().__init__()
         self.num_classes = num_classes
-        self.multi_loc_layers = nn.CellList([box_head(c, 4 * k) for c, k in zip(channels, per_cell)])
-        self.multi_cls_layers = nn.CellList([box_head(c, num_classes * k) for c, k in zip(channels, per_cell)])
+        heads = lambda numbers: nn.CellList([box_head(c, numbers * k, depthwise) for c, k in zip(channels, per_cell)])
+        self.multi_loc_layers, self.multi_cls_layers = heads(4), heads(num_classes)
 
     def construct(self,
                   maps, # feature maps, each (B, channels, H, W) float32
@@ -134,13 +139,18 @@ class MultiBox(nn.Cell):
             cls += (self.multi_cls_layers[i](x),)
         return join_maps(loc, 4), join_maps(cls, self.num_classes)
 
-# %% ../nbs/03_ssd_heads.ipynb #c046
+# %% ../nbs/03_ssd_heads.ipynb #c047
 @dataclass(frozen=True)
 class Architecture:
     "What tells one model of the MobileNetV2 family from another"
     backbone: dict # arguments of `MobileNetV2`
     extras: tuple # rows (expand, channels) of the maps after the backbone's two, each half the size of the one before
     boxes: BoxConfig # default boxes that fit the feature maps
+
+    @property
+    def depthwise(self)->bool: # whether 3x3 convolutions keep channels apart, in backbone, extra maps and heads
+        "A CPU is faster with dense ones where channels are few"
+        return self.backbone.get('depthwise', True)
 
     @property
     def strides(self)->tuple: # pixels of the input from one cell to the next, for each feature map
@@ -150,13 +160,14 @@ class Architecture:
         first, second = 2 * prod(blocks[:split]), 2 * prod(blocks)
         return first, second, *(second * 2 ** (i + 1) for i in range(len(self.extras)))
 
-# %% ../nbs/03_ssd_heads.ipynb #c047
+# %% ../nbs/03_ssd_heads.ipynb #c048
 MODELS = dict(
     ssd300=Architecture(MOBILENET_V2, ((0.2, 512), (0.25, 256), (0.5, 256), (0.25, 128)), BoxConfig()),
-    ssd_tiny=Architecture(MOBILENET_TINY, ((0.5, 96), (0.5, 96), (0.5, 64), (0.5, 64)), BoxConfig(
-        image_shape=(160, 160), steps=(8, 16, 32, 160 / 3, 80, 160), min_scale=0.15, max_scale=0.9)))
+    ssd_tiny=Architecture(MOBILENET_TINY, ((1, 96), (1, 96), (1, 64), (1, 64)), BoxConfig(
+        image_shape=(160, 160), steps=(8, 16, 32, 160 / 3, 80, 160), min_scale=0.15, max_scale=0.8,
+        aspect_ratios=((1.4,),) + ((2, 3),) * 5, match_threshold=0.45)))
 
-# %% ../nbs/03_ssd_heads.ipynb #c050
+# %% ../nbs/03_ssd_heads.ipynb #c051
 def map_grids(architecture:Architecture, # a value of `MODELS`
               image_shape:tuple,         # height, width of the input in pixels
              )->tuple:                   # (rows, columns) of every feature map
@@ -164,7 +175,7 @@ def map_grids(architecture:Architecture, # a value of `MODELS`
     height, width = image_shape
     return tuple((ceil(height / stride), ceil(width / stride)) for stride in architecture.strides)
 
-# %% ../nbs/03_ssd_heads.ipynb #c057
+# %% ../nbs/03_ssd_heads.ipynb #c058
 class SSD(nn.Cell):
     "MobileNetV2, extra feature maps and heads: images to raw offsets and class logits (SSD, figure 2)"
     def __init__(self,
@@ -175,10 +186,10 @@ class SSD(nn.Cell):
         self.backbone = MobileNetV2(**architecture.backbone)
         channels, extras = list(self.backbone.out_channels), []
         for expand, cout in architecture.extras:
-            extras.append(InvertedResidual(channels[-1], cout, stride=2, expand=expand, last_relu=True))
+            extras.append(InvertedResidual(channels[-1], cout, 2, expand, last_relu=True, depthwise=architecture.depthwise))
             channels.append(cout)
         self.multi_residual = nn.CellList(extras)
-        self.multi_box = MultiBox(channels, boxes_per_cell(architecture.boxes), num_classes)
+        self.multi_box = MultiBox(channels, boxes_per_cell(architecture.boxes), num_classes, architecture.depthwise)
 
     def feature_maps(self,
                      x, # images (B, 3, H, W) float32, normalised
@@ -192,7 +203,7 @@ class SSD(nn.Cell):
                  ):  # offsets (B, boxes, 4) in y, x, h, w and class logits (B, boxes, classes)
         return self.multi_box(self.feature_maps(x))
 
-# %% ../nbs/03_ssd_heads.ipynb #c061
+# %% ../nbs/03_ssd_heads.ipynb #c062
 def parameters_by_part(network:SSD # a network
                       )->dict:     # part -> numbers that training moves
     "How the parameters are shared between backbone, extra maps and the two kinds of heads"
@@ -216,14 +227,19 @@ def draw_parts(parts:dict, # name of a network -> what `parameters_by_part` retu
     ax.legend(fontsize=8)
     return ax
 
-# %% ../nbs/03_ssd_heads.ipynb #c079
+# %% ../nbs/03_ssd_heads.ipynb #c081
 @dataclass(frozen=True)
 class ModelConfig:
     "Which network, for how many classes"
     using_model: Literal['ssd300', 'ssd_tiny'] = 'ssd300' # the model: ssd300, or ssd_tiny that learns on a laptop
     num_classes: int = 0 # classes with background; 0: as many as the data has
+    class_prior: float = 0.5 # score that every object class starts with; 0.5: biases of zero, as published
 
-# %% ../nbs/03_ssd_heads.ipynb #c081
+    def __post_init__(self):
+        if not 0 < self.class_prior < 1:
+            raise UserError(f'class_prior={self.class_prior} is not possible: give a score between 0 and 1.')
+
+# %% ../nbs/03_ssd_heads.ipynb #c083
 def fitting_steps(architecture:Architecture, # a value of `MODELS`
                   image_shape:tuple,         # height, width of the input in pixels
                  )->tuple:                   # one number of pixels per feature map, rounded up to thousandths
@@ -232,7 +248,17 @@ def fitting_steps(architecture:Architecture, # a value of `MODELS`
     exact = (max(height / rows, width / columns) for rows, columns in map_grids(architecture, image_shape))
     return tuple(ceil(step * 1000) / 1000 for step in exact)
 
-# %% ../nbs/03_ssd_heads.ipynb #c083
+# %% ../nbs/03_ssd_heads.ipynb #c086
+def prior_bias(class_prior:float, # score of each object class, in (0, 1)
+               per_cell:int,      # default boxes in a cell
+               num_classes:int,   # classes with background
+              )->np.ndarray:      # (per_cell * num_classes,) float32, for the last layer of a class head
+    "Biases whose sigmoid is `class_prior` for objects and the rest for background (Lin et al. 2017, section 4.1)"
+    bias = np.full((per_cell, num_classes), np.log(class_prior / (1 - class_prior)), np.float32)
+    bias[:, 0] *= -1
+    return bias.reshape(-1)
+
+# %% ../nbs/03_ssd_heads.ipynb #c088
 def build_model(config:ModelConfig,   # which network, and for how many classes
                 box_config:BoxConfig, # its default boxes
                )->SSD:                # with new weights; `ms.set_seed` decides which
@@ -247,11 +273,15 @@ def build_model(config:ModelConfig,   # which network, and for how many classes
     if have != want:
         cells = lambda maps: ' '.join(f'{rows}x{columns}' for rows, columns in maps)
         steps = ','.join(f'{step:g}' for step in fitting_steps(architecture, box_config.image_shape))
-        raise UserError(f'image_shape={box_config.image_shape} does not fit the steps: the feature maps of {config.using_model} '
-                        f'have {cells(have)} cells, steps={box_config.steps} makes {cells(want)}; give steps={steps}.')
-    return SSD(architecture, config.num_classes)
+        raise UserError(f'image_shape={box_config.image_shape} does not fit the steps: the feature maps of '
+                        f'{config.using_model} have {cells(have)} cells, steps={box_config.steps} makes {cells(want)}; '
+                        f'give steps=[{steps}].')
+    network = SSD(architecture, config.num_classes)
+    for head, per_cell in zip(network.multi_box.multi_cls_layers, boxes_per_cell(box_config)):
+        head[-1].bias.set_data(ms.Tensor(prior_bias(config.class_prior, per_cell, config.num_classes)))
+    return network
 
-# %% ../nbs/03_ssd_heads.ipynb #c090
+# %% ../nbs/03_ssd_heads.ipynb #c095
 class Detector(nn.Cell):
     "A network with its answers decoded: what is evaluated and exported (the reverse of SSD, eq. 2)"
     def __init__(self,
@@ -273,7 +303,7 @@ class Detector(nn.Cell):
         tlbr = ops.concat((centre - size / 2, centre + size / 2), -1)
         return ops.clamp(tlbr, 0.0, 1.0), ops.sigmoid(cls)
 
-# %% ../nbs/03_ssd_heads.ipynb #c100
+# %% ../nbs/03_ssd_heads.ipynb #c105
 def batches_of(run,      # Tensor (size, 3, H, W) to a tuple of Tensors (size, ...)
                size:int, # images that `run` takes at once
               ):         # a function of images (n, 3, H, W) float32 that answers NumPy arrays (n, ...); n may be 0
@@ -288,7 +318,7 @@ def batches_of(run,      # Tensor (size, 3, H, W) to a tuple of Tensors (size, .
         return tuple(map(np.concatenate, zip(*parts)))
     return predict
 
-# %% ../nbs/03_ssd_heads.ipynb #c103
+# %% ../nbs/03_ssd_heads.ipynb #c110
 def network_predict(network,              # an `SSD`
                     box_config:BoxConfig, # the default boxes that it was built for
                     batch_size:int=1,     # images in one run of the graph
@@ -296,7 +326,7 @@ def network_predict(network,              # an `SSD`
     "The prediction function of a network; the network is left in evaluation mode, so call `set_train()` to train on"
     return batches_of(Detector(network, box_config).set_train(False), batch_size)
 
-# %% ../nbs/03_ssd_heads.ipynb #c112
+# %% ../nbs/03_ssd_heads.ipynb #c119
 def model_table(num_classes:int=81 # classes with background
                )->list:            # one dict a model: model, input, maps, boxes, classes, parameters
     "Builds every model of `MODELS` and says how large it is"
@@ -305,7 +335,8 @@ def model_table(num_classes:int=81 # classes with background
         network = build_model(ModelConfig(name, num_classes), model.boxes)
         rows.append(dict(model=name, input='×'.join(map(str, model.boxes.image_shape)),
                          maps=' '.join(f'{height}×{width}' for height, width in grids(model.boxes)),
-                         boxes=len(default_boxes(model.boxes)), classes=num_classes, parameters=count_parameters(network)))
+                         boxes=len(default_boxes(model.boxes)), classes=num_classes,
+                         parameters=count_parameters(network)))
     return rows
 
 def markdown_table(rows:list # dicts with the same keys

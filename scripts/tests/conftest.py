@@ -1,0 +1,46 @@
+"""What the tests share: the tiers, running a command as a user would, and the closing line."""
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_addoption(parser):
+    parser.addoption('--slow', action='store_true', help='run all tiers')
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'slow: takes minutes; runs with --slow only')
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption('--slow'): return
+    for item in items:
+        if 'slow' in item.keywords: item.add_marker(pytest.mark.skip(reason='runs with --slow'))
+
+
+def pytest_unconfigure(config):
+    "The very last line: how many passed and failed; an error while a test is set up counts as failed"
+    reporter = config.pluginmanager.get_plugin('terminalreporter')
+    if reporter is None or config.option.collectonly: return
+    count = {name: len(reporter.stats.get(name, [])) for name in ('passed', 'failed', 'error')}
+    print(f"{count['passed']} passed, {count['failed'] + count['error']} failed", flush=True)
+
+
+@pytest.fixture
+def run():
+    "Runs a command in the project's folder; answers its exit code and what it printed"
+    def run(*command, cwd=ROOT, timeout=600, **kwargs):
+        done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, timeout=timeout, **kwargs)
+        return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
+    return run
+
+
+@pytest.fixture
+def script(run):
+    "Runs a script of `scripts/` with the Python that runs the tests"
+    return lambda name, *options, **kwargs: run(sys.executable, ROOT / 'scripts' / name, *options, **kwargs)

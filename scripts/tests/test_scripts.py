@@ -1,0 +1,157 @@
+"""The scripts, as a user calls them: from data to detections, and what they answer to mistakes."""
+import json
+import re
+import sys
+
+import pytest
+from conftest import ROOT
+
+SAMPLES = ROOT / 'data_samples'
+VOC = '--dataset=voc', f'--voc_root={SAMPLES}'
+COCO = '--dataset=coco', f'--coco_root={SAMPLES}'
+TXT = ('--dataset=other', f'--image_dir={SAMPLES}', f'--anno_path={SAMPLES}/train.txt', f'--eval_anno_path={SAMPLES}/eval.txt',
+       '--classes=ball,cube,ring,star,cone')
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+    "A folder with the checkpoint of a very short training"
+    import subprocess
+    folder = tmp_path_factory.mktemp('trained')
+    done = subprocess.run([sys.executable, ROOT / 'scripts/train.py', '--using_model=ssd_tiny', '--run_platform=CPU', *VOC,
+                           '--epoch_size=2', '--batch_size=8', f'--mindrecord_dir={folder}/mindrecord',
+                           f'--output_dir={folder}/run'], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / 'log').write_text(done.stdout)
+    return folder
+
+
+def map_of(text): return re.search(r'^mAP: (\S+)$', text, flags=re.M)[1]
+
+
+def test_train_logs_and_saves(trained):
+    log = (trained / 'log').read_text()
+    assert re.findall(r'^epoch: (\d+) step: 6, loss is \d+\.\d+$', log, flags=re.M) == ['1', '2']
+    assert len(re.findall(r'^epoch time: \d+\.\d+, per step time: \d+\.\d+$', log, flags=re.M)) == 2
+    assert {p.name for p in (trained / 'run').iterdir()} == {'metrics.csv', 'metrics.png', 'ssd-2_6.ckpt'}
+
+
+def test_checkpoint_and_mindir_evaluate_alike(trained, script):
+    checkpoint = trained / 'run/ssd-2_6.ckpt'
+    first = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={checkpoint}')
+    assert first.code == 0, first.err
+    assert len(re.findall(r'^ Average (Precision|Recall) ', first.out, flags=re.M)) == 12
+    done = script('export.py', '--ckpt_file', checkpoint, '--file_name', trained / 'tiny', '--file_format', 'MINDIR')
+    assert done.code == 0, done.err
+    second = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={trained}/tiny.mindir')
+    assert second.code == 0, second.err
+    assert map_of(second.out) == map_of(first.out)
+
+
+@pytest.mark.parametrize('source', (COCO, TXT), ids=('coco', 'other'))
+def test_every_form_of_the_same_set_gives_the_same_map(trained, script, source, tmp_path):
+    checkpoint = f'--checkpoint_path={trained}/run/ssd-2_6.ckpt'
+    voc = script('eval.py', '--run_platform=CPU', checkpoint)
+    other = script('eval.py', '--run_platform=CPU', checkpoint, *source, f'--mindrecord_dir={tmp_path}')
+    assert other.code == 0, other.err
+    assert map_of(other.out) == map_of(voc.out)
+
+
+def test_predict_writes_pictures_and_json(trained, script, tmp_path):
+    done = script('predict.py', '--run_platform=CPU', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt', '--min_score=0.05',
+                  f'--image_path={SAMPLES}/eval/000001.jpg', f'--output_dir={tmp_path}')
+    assert done.code == 0, done.err
+    assert {p.name for p in tmp_path.iterdir()} == {'000001.png', 'overview.png', 'detections.json'}
+    assert isinstance(json.loads((tmp_path / 'detections.json').read_text()), list)
+
+
+def test_make_samples_draws_the_committed_set(script, tmp_path):
+    done = script('make_samples.py', f'--output_dir={tmp_path}', '--train=2', '--evaluation=1')
+    assert done.code == 0, done.err
+    for name in ('train.txt', 'eval.txt'):
+        rows = (tmp_path / name).read_text().splitlines()
+        assert rows == (SAMPLES / name).read_text().splitlines()[:len(rows)]
+
+
+CPU = '--run_platform=CPU'
+MISTAKES = {
+    'unknown option': ('train.py', ['--batchsize=3'], 'there is no option --batchsize: did you mean --batch_size'),
+    'stray word': ('train.py', ['coco'], "'coco' is not expected"),
+    'unknown model': ('train.py', ['--using_model=ssd30'], '--using_model=ssd30 is not possible: give one of ssd300'),
+    'unknown platform': ('train.py', ['--run_platform=TPU'], '--run_platform=TPU is not possible: give one of Ascend, GPU, CPU'),
+    'not a number': ('train.py', [CPU, '--epoch_size=ten'], '--epoch_size=ten is not possible: give a whole number'),
+    'out of range': ('train.py', [CPU, '--batch_size=0'], '--batch_size=0 is not possible'),
+    'unknown form': ('train.py', [CPU, '--dataset=yolo'], 'yolo'),
+    'missing data folder': ('train.py', [CPU, '--dataset=voc', '--voc_root=/nowhere'], '/nowhere'),
+    'no data folder given': ('train.py', [CPU, '--dataset=coco'], '--coco_root'),
+    'missing checkpoint': ('eval.py', [CPU, '--checkpoint_path=none.ckpt'], 'there is no checkpoint none.ckpt'),
+    'no checkpoint given': ('eval.py', [CPU], '--checkpoint_path is required'),
+    'not a checkpoint': ('eval.py', [CPU, '--checkpoint_path=setup.py'], 'setup.py is no checkpoint'),
+    'missing mindir': ('eval.py', [CPU, '--checkpoint_path=none.mindir'], 'there is no file none.mindir'),
+    'unknown format': ('export.py', ['--ckpt_file', 'x.ckpt', '--file_format', 'PDF'], '--file_format=PDF is not possible'),
+    'no images': ('predict.py', [CPU, '--checkpoint_path=x.ckpt', '--image_path=/nowhere'], '/nowhere'),
+}
+
+
+@pytest.mark.parametrize('name', MISTAKES)
+def test_mistake_is_answered_in_one_sentence(name, script, tmp_path):
+    file, options, says = MISTAKES[name]
+    done = script(file, *options, cwd=ROOT if 'setup.py' in says else tmp_path)
+    assert done.code == 2
+    lines = done.err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith('error: ') and says in lines[0], done.err
+
+
+@pytest.mark.parametrize('platform', ('GPU', 'Ascend'))
+def test_missing_platform_is_answered_in_one_sentence(platform, script, tmp_path):
+    done = script('train.py', f'--run_platform={platform}', *VOC, f'--mindrecord_dir={tmp_path}')
+    if done.code == 0: pytest.skip(f'{platform} is there')
+    assert done.code == 2 and len(done.err.strip().splitlines()) == 1
+    assert f'--run_platform={platform}' in done.err and '--run_platform=CPU' in done.err
+
+
+def test_checkpoint_of_another_model(trained, script):
+    done = script('eval.py', CPU, '--using_model=ssd300', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt')
+    assert done.code == 2 and 'holds ssd_tiny, not --using_model=ssd300' in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_help_shows_the_presets(script):
+    for model, epochs in (('ssd300', 500), ('ssd_tiny', None)):
+        done = script('train.py', f'--using_model={model}', '--help')
+        found = re.search(r'epochs to train \(type: int, default: (\d+)\)', ' '.join(done.out.split()))
+        assert done.code == 0 and (epochs is None or int(found[1]) == epochs)
+
+
+def test_no_python_is_answered_in_one_sentence(run, tmp_path):
+    for name in ('bash', 'dirname', 'cat', 'cksum'):
+        (tmp_path / name).symlink_to(next(p for p in (f'/bin/{name}', f'/usr/bin/{name}') if __import__('os').path.exists(p)))
+    (tmp_path / 'project/scripts').mkdir(parents=True)
+    for name in ('settings.ini', 'setup.py', 'scripts/make_venv.sh', 'scripts/quickstart.sh'):
+        (tmp_path / 'project' / name).write_bytes((ROOT / name).read_bytes())
+    done = run(tmp_path / 'bash', tmp_path / 'project/scripts/quickstart.sh', env={'PATH': str(tmp_path)})
+    assert done.code == 1
+    assert len(done.err.strip().splitlines()) == 1 and 'needs Python 3.10, 3.11 or 3.12' in done.err
+
+
+@pytest.mark.parametrize('name', ('quickstart.sh', 'test.sh', 'make_venv.sh'))
+def test_shell_script_is_sound(name, run):
+    assert run('bash', '-n', ROOT / 'scripts' / name).code == 0
+
+
+def test_quickstart_takes_no_options(run):
+    done = run('bash', ROOT / 'scripts/quickstart.sh', '--epochs=3')
+    assert done.code == 2 and len(done.err.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_quickstart(run):
+    first = run('bash', ROOT / 'scripts/quickstart.sh', timeout=1800)
+    assert first.code == 0, first.err[-3000:]
+    stats = [float(value) for value in re.findall(r'^ Average .*= (\S+)$', first.out, flags=re.M)]
+    assert len(stats) == 24 and stats[:12] == stats[12:], 'checkpoint and MindIR must give the same 12 numbers'
+    assert stats[0] >= 0.50 and stats[1] >= 0.85
+    for path in ('pictures/overview.png', 'training/metrics.png', 'ssd_tiny.ckpt', 'ssd_tiny.mindir'):
+        assert (ROOT / 'runs/quickstart' / path).is_file()
+    second = run('bash', ROOT / 'scripts/quickstart.sh', timeout=600)
+    assert second.code == 0 and 'already trained' in second.out
