@@ -19,7 +19,7 @@ from execnb.shell import CaptureShell
 from PIL import Image
 
 NBS = Path(__file__).resolve().parent.parent / 'nbs'
-WIDGET = 'application/vnd.jupyter.widget-view+json'
+CLEAR = '\x1b[2K'  # what a widget prints to wipe its output, where there is no browser
 
 
 def is_slow(cell):
@@ -35,8 +35,9 @@ def small_png(data):
 
 
 def tidy(cell):
-    "Drops live widgets, which no code host can show (the picture that a widget draws first stays), and shrinks pictures"
-    cell.outputs = [o for o in cell.get('outputs', []) if WIDGET not in o.get('data', {})]
+    "Keeps of a widget only the picture that it draws first, since no code host can show more, and shrinks pictures"
+    if any(CLEAR in ''.join(output.get('text', '')) for output in cell.outputs):
+        cell.outputs = [output for output in cell.outputs if 'image/png' in output.get('data', {})]
     for output in cell.outputs:
         if png := output.get('data', {}).get('image/png'): output['data']['image/png'] = small_png(''.join(png))
 

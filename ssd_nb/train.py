@@ -162,7 +162,7 @@ def draw_film(image:np.ndarray, # (h, w, 3) RGB uint8
         ax.set_title(title, fontsize=9)
     return axes
 
-# %% ../nbs/05_train.ipynb #c051
+# %% ../nbs/05_train.ipynb #c053
 def save_checkpoint(network,       # the `SSD`
                     config:Config, # what it is trained with
                     epoch:int,     # epochs done
@@ -177,7 +177,7 @@ def save_checkpoint(network,       # the `SSD`
     part.chmod(0o644) # MindSpore makes it read-only, so that it could not be replaced
     return part.replace(path)
 
-# %% ../nbs/05_train.ipynb #c052
+# %% ../nbs/05_train.ipynb #c054
 def read_checkpoint(path:Path # a file of ours or of the ModelZoo
                    )->tuple:  # weights {name without `network.`: Parameter}, its `Config` or None
     "What a checkpoint file holds; raises `UserError` for a file that is missing, or no checkpoint"
@@ -188,7 +188,7 @@ def read_checkpoint(path:Path # a file of ours or of the ModelZoo
     text, _ = saved.pop('config', None), saved.pop('epoch', None)
     return {name.removeprefix('network.'): value for name, value in saved.items()}, text and from_json(str(text))
 
-# %% ../nbs/05_train.ipynb #c054
+# %% ../nbs/05_train.ipynb #c056
 def load_weights(network,      # the `SSD` to fill
                  weights:dict, # from `read_checkpoint`
                  path:Path,    # the file that they came from, for the message
@@ -202,7 +202,7 @@ def load_weights(network,      # the `SSD` to fill
                         f'another shape, {misfits[0]} first; give the model that it was trained as with --using_model.')
     for name, parameter in wanted.items(): parameter.set_data(weights[name])
 
-# %% ../nbs/05_train.ipynb #c055
+# %% ../nbs/05_train.ipynb #c057
 def classes_of(weights:dict,         # from `read_checkpoint`
                box_config:BoxConfig, # of the model
               )->int:                # classes with background; 2 if the file has no class head
@@ -225,7 +225,7 @@ def load_network(path:Path,            # a checkpoint
     load_weights(network, weights, path, config.model.using_model)
     return network.set_train(False), config
 
-# %% ../nbs/05_train.ipynb #c062
+# %% ../nbs/05_train.ipynb #c064
 def with_classes(config:Config,
                  classes:tuple, # names, background first
                 )->Config:
@@ -245,7 +245,7 @@ def steps_per_epoch(config:Config,
         raise UserError(f'--batch_size={config.train.batch_size} is more than the {images} training images: make it smaller.')
     return steps
 
-# %% ../nbs/05_train.ipynb #c064
+# %% ../nbs/05_train.ipynb #c066
 @dataclass(frozen=True)
 class EpochReport:
     "What one epoch came to; losses are means over its steps"
@@ -264,7 +264,7 @@ def log_lines(report:EpochReport)->str: # two lines
     return (f'epoch: {r.epoch} step: {r.step}, loss is {r.loss:.7g}\n'
             f'epoch time: {r.seconds * 1e3:.3f}, per step time: {r.seconds * 1e3 / r.step:.3f}')
 
-# %% ../nbs/05_train.ipynb #c066
+# %% ../nbs/05_train.ipynb #c068
 def check_finite(loss:float, epoch:int, step:int, lr:float # where it happened, and the rate that was asked for
                 )->None:
     "Raises `UserError` for a loss that is no number any more: no later step would mend the weights"
@@ -304,7 +304,7 @@ class Trainer:
         return EpochReport(epoch, self.steps, *map(float, np.mean(losses, 0)), float(self.rates[epoch * self.steps - 1]),
                            matched / (self.steps * self.config.train.batch_size), time.perf_counter() - start)
 
-# %% ../nbs/05_train.ipynb #c069
+# %% ../nbs/05_train.ipynb #c071
 def train(config:Config,
           progress:bool=True, # show a bar with the time that is left, on a terminal
          ):                   # a generator of `EpochReport`
@@ -323,7 +323,7 @@ def train(config:Config,
                 save_checkpoint(trainer.network, trainer.config, epoch, folder / f'ssd-{epoch}_{trainer.steps}.ckpt')
             yield report
 
-# %% ../nbs/05_train.ipynb #c076
+# %% ../nbs/05_train.ipynb #c078
 def read_metrics(path:Path # a metrics.csv
                 )->list:   # of `EpochReport`
     "The reports of a run"
