@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by quickstart.sh and test.sh: makes .venv beside settings.ini, installs the project into it, and sets PYTHON.
 # Needs bash and a Python with venv, of a version that settings.ini allows; says so in one sentence if there is none.
 
@@ -25,7 +26,7 @@ make_venv() {  # does nothing if .venv already fits settings.ini
     fi
     echo "Installing into $ROOT/.venv with $python (about 2 GB; some minutes) ..."
     if [ ! -x "$PYTHON" ]; then "$python" -m venv "$ROOT/.venv" || return 1; fi
-    if ! "$PYTHON" -m pip install --disable-pip-version-check --editable "$ROOT[dev]"; then
+    if ! "$PYTHON" -m pip install --disable-pip-version-check --editable "${ROOT}[dev]"; then
         echo "error: the installation failed, see above; mend what it names and run the same command again." >&2
         return 1
     fi

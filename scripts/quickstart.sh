@@ -17,7 +17,7 @@ RUN=runs/quickstart
 TRAIN_IMAGES=2000
 CHECKPOINT=$RUN/ssd_tiny.ckpt
 MINDIR=$RUN/ssd_tiny.mindir
-HELD_OUT=(--dataset=coco --coco_root=data_samples --mindrecord_dir=$RUN/mindrecord)
+HELD_OUT=(--dataset=coco --coco_root=data_samples "--mindrecord_dir=$RUN/mindrecord")
 SECONDS=0
 mkdir -p "$RUN"
 
@@ -34,6 +34,7 @@ if [ -f "$CHECKPOINT" ]; then echo "already trained: $CHECKPOINT"
 else
     run scripts/train.py --using_model=ssd_tiny --run_platform=CPU --dataset=coco --coco_root=$RUN/samples \
         --mindrecord_dir=$RUN/mindrecord --output_dir=$RUN/training
+    # shellcheck disable=SC2012  # the names are ours: no blanks, no newlines
     last=$(ls -t "$RUN"/training/ssd-*.ckpt | head -n 1)
     cp "$last" "$CHECKPOINT.part" && mv "$CHECKPOINT.part" "$CHECKPOINT"
     rm -f "$MINDIR"
