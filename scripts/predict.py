@@ -70,12 +70,13 @@ def write_annotated(image, detections, classes, path):
 
 def main():
     given = options()
+    files = image_files(given.image_path)
     choose_device(given.run_platform, given.device_id)
     predict, config = load_predict(given.checkpoint_path, given.using_model)
     thresholds, classes, output = cli.with_options(EvalConfig(), given), config.data.classes, Path(given.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     results, shown = [], []
-    for number, path in enumerate(tqdm(image_files(given.image_path), unit='image', disable=None), start=1):
+    for number, path in enumerate(tqdm(files, unit='image', disable=None), start=1):
         image, detections = find(predict, config, thresholds, path)
         write_annotated(image, detections, classes, output / f'{path.stem}.png')
         results += [dict(row, file_name=path.name) for row in to_coco(detections, number, range(len(classes)))]
