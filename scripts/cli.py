@@ -5,9 +5,7 @@ import inspect
 import re
 import sys
 from dataclasses import fields, replace
-from typing import get_args
 
-from jsonargparse import ArgumentParser
 from ssd_nb.boxes import UserError
 
 

@@ -1,5 +1,4 @@
 """Evaluates a checkpoint of ours, which knows its model and data, a ModelZoo checkpoint (--using_model), or an exported .mindir."""
-from dataclasses import replace
 from typing import Literal
 
 from jsonargparse import ArgumentParser

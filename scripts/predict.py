@@ -3,7 +3,6 @@ import json
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import matplotlib
 from jsonargparse import ArgumentParser
 from tqdm import tqdm
