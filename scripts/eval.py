@@ -5,6 +5,7 @@ from jsonargparse import ArgumentParser
 
 import cli
 from ssd_nb.backbones import choose_device
+from ssd_nb.boxes import UserError
 from ssd_nb.data import DataConfig, create_dataset, load_ground_truth, load_manifest, make_mindrecord
 from ssd_nb.eval import EvalConfig, evaluate
 from ssd_nb.export_310 import load_predict
@@ -30,6 +31,9 @@ def main():
     data = cli.with_options(config.data, given)
     make_mindrecord(data, 'eval')
     classes = tuple(load_manifest(data, 'eval')['classes'])
+    if len(classes) != config.model.num_classes:
+        raise UserError(f'{given.checkpoint_path} knows {config.model.num_classes} classes with background, the data has {len(classes)}: '
+                        'give the data that it was trained for, or its classes with --classes.')
     dataset = create_dataset(data, config.boxes, 'eval', given.batch_size, train=False)
     evaluate(predict, dataset, load_ground_truth(data, 'eval'), classes, cli.with_options(EvalConfig(), given))
 

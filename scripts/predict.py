@@ -72,7 +72,8 @@ def main():
     files = image_files(given.image_path)
     choose_device(given.run_platform, given.device_id)
     predict, config = load_predict(given.checkpoint_path, given.using_model)
-    thresholds, classes, output = cli.with_options(EvalConfig(), given), config.data.classes, Path(given.output_dir)
+    thresholds, output = cli.with_options(EvalConfig(), given), Path(given.output_dir)
+    classes = config.data.classes or tuple(f'class {i}' for i in range(config.model.num_classes))
     output.mkdir(parents=True, exist_ok=True)
     results, shown = [], []
     for number, path in enumerate(tqdm(files, unit='image', disable=None), start=1):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 matplotlib.use('Agg')
 
 import cli
-from ssd_nb.ssd_heads import MODELS
+from ssd_nb.ssd_heads import MODELS, fit_boxes
 from ssd_nb.train import draw_history, log_lines, preset, train
 
 PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
@@ -23,7 +23,9 @@ def options():
     parser = ArgumentParser(prog='train.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
     for part in PARTS: cli.add_options(parser, getattr(config, part))
     given = cli.parse(parser)
-    return replace(config, **{part: cli.with_options(getattr(config, part), given) for part in PARTS})
+    wanted = replace(config, **{part: cli.with_options(getattr(config, part), given) for part in PARTS})
+    if wanted.boxes.steps != config.boxes.steps: return wanted
+    return replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))  # another image_shape needs other steps
 
 
 def main():

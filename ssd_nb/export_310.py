@@ -39,7 +39,7 @@ def export_model(ckpt_file:Path,          # a checkpoint
     path.parent.mkdir(parents=True, exist_ok=True)
     images = ms.Tensor(np.zeros((batch_size, 3, *config.boxes.image_shape), np.float32))
     part = path.with_name(f'.{path.stem}.{os.getpid()}.mindir')
-    ms.export(Detector(network, config.boxes).set_train(False), images, file_name=str(part), file_format=file_format)
+    ms.export(Detector(network, config.boxes, config.softmax).set_train(False), images, file_name=str(part), file_format=file_format)
     part.chmod(0o644) # MindSpore makes it read-only, so that it could not be replaced
     facts_path(path).write_text(json.dumps(dict(batch_size=batch_size, config=json.loads(to_json(config))), indent=1))
     return part.replace(path)
@@ -87,4 +87,4 @@ def load_predict(path:Path,            # a checkpoint, or an exported file
     "The prediction function of a trained model; its kind is told by the ending of the file name"
     if Path(path).suffix == '.mindir': return mindir_predict(path)
     network, config = load_network(path, using_model)
-    return network_predict(network, config.boxes, batch_size), config
+    return network_predict(network, config.boxes, batch_size, config.softmax), config

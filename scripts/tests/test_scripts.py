@@ -73,6 +73,25 @@ def test_make_samples_draws_the_committed_set(script, tmp_path):
         assert rows == (SAMPLES / name).read_text().splitlines()[:len(rows)]
 
 
+def test_transfer_to_other_classes_and_another_image_size(trained, script, tmp_path):
+    options = ('--using_model=ssd_tiny', '--run_platform=CPU', *VOC, '--classes=ball,cube', f'--mindrecord_dir={tmp_path}/mindrecord',
+               f'--output_dir={tmp_path}/run', '--epoch_size=1', '--batch_size=8', '--warmup_epochs=0', '--image_shape=[128,200]',
+               f'--pre_trained={trained}/run/ssd-2_6.ckpt')
+    refused = script('train.py', *options)
+    assert refused.code == 2 and 'is (9, 64, 1, 1) here and (18, 64, 1, 1) there' in refused.err and '--filter_weight=True' in refused.err
+    done = script('train.py', *options, '--filter_weight=True', '--freeze_layer=backbone')
+    assert done.code == 0, done.err
+    assert 'left as they were: multi_box.' in done.out and 'the backbone is frozen: ' in done.out
+    evaluated = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={next((tmp_path / "run").glob("ssd-1_*.ckpt"))}')
+    assert evaluated.code == 0, evaluated.err
+
+
+def test_evaluation_of_other_classes_is_refused(trained, script, tmp_path):
+    done = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt', '--classes=ball,cube',
+                  f'--mindrecord_dir={tmp_path}')
+    assert done.code == 2 and 'knows 6 classes with background, the data has 3' in done.err
+
+
 CPU = '--run_platform=CPU'
 MISTAKES = {
     'unknown option': ('train.py', ['--batchsize=3'], 'there is no option --batchsize: did you mean --batch_size'),
@@ -81,6 +100,13 @@ MISTAKES = {
     'unknown platform': ('train.py', ['--run_platform=TPU'], '--run_platform=TPU is not possible: give one of Ascend, GPU, CPU'),
     'not a number': ('train.py', [CPU, '--epoch_size=ten'], '--epoch_size=ten is not possible: give a whole number'),
     'out of range': ('train.py', [CPU, '--batch_size=0'], '--batch_size=0 is not possible'),
+    'too small an image': ('train.py', [CPU, '--using_model=ssd_vgg16', '--image_shape=[200,300]'], 'give at least 257 pixels on each side'),
+    'steps that do not fit': ('train.py', [CPU, *VOC, '--steps=[16,32,64,128,256,300]'], 'give steps='),
+    "the paper's VGG elsewhere": ('train.py', [CPU, '--paper_vgg=True'], 'paper_vgg=True is not for ssd300: give using_model=ssd_vgg16'),
+    'plain heads on a pyramid': ('train.py', [CPU, '--using_model=ssd_resnet50_fpn', '--heads=plain'], 'heads=plain is not for ssd_resnet50_fpn'),
+    'missing start': ('train.py', [CPU, '--using_model=ssd_tiny', *VOC, '--mindrecord_dir=records', '--pre_trained=none.ckpt'], 'there is no checkpoint none.ckpt'),
+    'file of PyTorch': ('train.py', [CPU, '--using_model=ssd_tiny', *VOC, '--mindrecord_dir=records', '--feature_extractor_base_param=setup.pth'],
+                        'there is no checkpoint setup.pth'),
     'unknown form': ('train.py', [CPU, '--dataset=yolo'], 'yolo'),
     'missing data folder': ('train.py', [CPU, '--dataset=voc', '--voc_root=/nowhere'], '/nowhere'),
     'no data folder given': ('train.py', [CPU, '--dataset=coco'], '--coco_root'),
