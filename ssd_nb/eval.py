@@ -106,7 +106,7 @@ def detect(boxes:np.ndarray,  # (N, 4) y1 x1 y2 x2 in unit coordinates, one per 
     which, label = which[kept], label[kept]
     return Detections(boxes[which], scores[which, label], label + 1)
 
-# %% ../nbs/06_eval.ipynb #c047
+# %% ../nbs/06_eval.ipynb #c048
 def draw_detections(image:np.ndarray,      # (h, w, 3) RGB uint8
                     detections:Detections, # of this image
                     classes:tuple,         # names, background first
@@ -122,7 +122,7 @@ def draw_detections(image:np.ndarray,      # (h, w, 3) RGB uint8
     texts = [f'{classes[c]} {s:.2f}' for c, s in zip(detections.labels, detections.scores)] if few else None
     return draw_boxes(detections.boxes / unit, texts=texts, kind='prediction', ax=ax, linewidth=1.2 if few else 0.8)
 
-# %% ../nbs/06_eval.ipynb #c050
+# %% ../nbs/06_eval.ipynb #c051
 def draw_stages(image:np.ndarray,  # (h, w, 3) RGB uint8
                 boxes:np.ndarray,  # (N, 4) y1 x1 y2 x2 in unit coordinates, one per default box
                 scores:np.ndarray, # (N, C) in [0, 1]; column 0 is background
@@ -143,7 +143,7 @@ def draw_stages(image:np.ndarray,  # (h, w, 3) RGB uint8
         draw_detections(image, stage, classes, ax=ax).set_title(f'{title}: {len(stage)}', fontsize=10)
     return stages
 
-# %% ../nbs/06_eval.ipynb #c056
+# %% ../nbs/06_eval.ipynb #c057
 def find_objects(boxes:np.ndarray,    # (n, 4) y1 x1 y2 x2 of the detections of one class in one image
                  scores:np.ndarray,   # (n,)
                  truth:np.ndarray,    # (m, 4) y1 x1 y2 x2 of the objects of this class, same unit
@@ -157,7 +157,7 @@ def find_objects(boxes:np.ndarray,    # (n, 4) y1 x1 y2 x2 of the detections of 
         overlap[:, found[i]] = -1
     return found
 
-# %% ../nbs/06_eval.ipynb #c062
+# %% ../nbs/06_eval.ipynb #c063
 def precision_recall(hits:np.ndarray, # (n,) bool, best score first: does this detection find an object?
                      objects:int,     # how many objects there are to find
                     )->tuple:         # recall (n,), precision (n,): after each detection
@@ -165,7 +165,7 @@ def precision_recall(hits:np.ndarray, # (n,) bool, best score first: does this d
     found = np.cumsum(np.asarray(hits, bool))
     return found / objects, found / np.arange(1, len(found) + 1)
 
-# %% ../nbs/06_eval.ipynb #c066
+# %% ../nbs/06_eval.ipynb #c067
 AP_POINTS = dict(voc07=np.arange(11) / 10, coco=np.linspace(0, 1, 101))
 
 def precision_at(points:np.ndarray,    # (k,) recall values
@@ -185,7 +185,7 @@ def average_precision(recall:np.ndarray,    # (n,) rising
     if kind != 'area': raise UserError(f"kind={kind!r} is not possible: give {', '.join(AP_POINTS)} or area.")
     return (np.diff(recall, prepend=0) * precision_at(recall, recall, precision)).sum()
 
-# %% ../nbs/06_eval.ipynb #c070
+# %% ../nbs/06_eval.ipynb #c071
 def draw_precision_recall(recall:np.ndarray,    # (n,) rising
                           precision:np.ndarray, # (n,)
                           kind:str='coco',      # voc07, area or coco: which average precision to show
@@ -206,7 +206,7 @@ def draw_precision_recall(recall:np.ndarray,    # (n,) rising
     ax.legend(loc='lower left', fontsize=8)
     return ax
 
-# %% ../nbs/06_eval.ipynb #c075
+# %% ../nbs/06_eval.ipynb #c076
 def category_ids(ground_truth:dict, # in COCO form
                  classes:tuple,     # names, background first
                 )->list:            # the ground truth's category id of each class; 0 stands for background
@@ -226,7 +226,7 @@ def to_coco(detections:Detections, # of one image
     return [dict(image_id=int(image_id), bbox=box, score=score, category_id=category_ids[label])
             for box, score, label in rows]
 
-# %% ../nbs/06_eval.ipynb #c078
+# %% ../nbs/06_eval.ipynb #c079
 def as_coco(images:list,      # the ground truth's images
             categories:list,  # the ground truth's categories
             annotations:list, # objects or detections, each with image_id, category_id and bbox
@@ -239,7 +239,7 @@ def as_coco(images:list,      # the ground truth's images
     with contextlib.redirect_stdout(io.StringIO()): coco.createIndex()
     return coco
 
-# %% ../nbs/06_eval.ipynb #c079
+# %% ../nbs/06_eval.ipynb #c080
 def run_cocoeval(ground_truth:dict,   # in COCO form
                  results:list,        # as `to_coco` gives them, of all images; may be empty
                  image_ids:list,      # images that count
@@ -263,7 +263,7 @@ def run_cocoeval(ground_truth:dict,   # in COCO form
     with contextlib.redirect_stdout(io.StringIO()) as lines: run.summarize()
     return run, lines.getvalue()
 
-# %% ../nbs/06_eval.ipynb #c081
+# %% ../nbs/06_eval.ipynb #c082
 def class_ap(run:COCOeval # after `run_cocoeval`
             )->tuple:     # AP (K,), AP at IoU 0.5 (K,): nan for a class without objects
     "Average precision of each class, in the order of the run's categories"
@@ -271,7 +271,7 @@ def class_ap(run:COCOeval # after `run_cocoeval`
     precision = np.where(precision < 0, np.nan, precision)
     return precision.mean(axis=(0, 1)), precision[0].mean(axis=0)
 
-# %% ../nbs/06_eval.ipynb #c090
+# %% ../nbs/06_eval.ipynb #c091
 def choose_images(ground_truth:dict,     # in COCO form
                   protocol:str='coco',   # modelzoo or coco
                   categories:list=None,  # category ids that count as objects; None: all
@@ -284,7 +284,7 @@ def choose_images(ground_truth:dict,     # in COCO form
     full = {a['image_id'] for a in notes if categories is None or a['category_id'] in categories}
     return [i for i in ids if i in full and i not in crowd]
 
-# %% ../nbs/06_eval.ipynb #c091
+# %% ../nbs/06_eval.ipynb #c092
 def coco_metrics(ground_truth:dict, # in COCO form
                  results:list,      # as `to_coco` gives them, of all images; may be empty
                  config:EvalConfig=EvalConfig(), # its eval_protocol is used
@@ -293,7 +293,7 @@ def coco_metrics(ground_truth:dict, # in COCO form
     run, lines = run_cocoeval(ground_truth, results, choose_images(ground_truth, config.eval_protocol))
     return run.stats, lines
 
-# %% ../nbs/06_eval.ipynb #c096
+# %% ../nbs/06_eval.ipynb #c097
 def run_detector(predict,       # images (B, 3, H, W) float32 -> boxes (B, N, 4) unit tlbr, scores (B, N, C), NumPy
                  dataset,       # MindSpore dataset, or list of dicts of arrays: image, image_id (B,), shape (B, 2)
                  classes:tuple, # names, background first
@@ -317,7 +317,7 @@ def run_detector(predict,       # images (B, 3, H, W) float32 -> boxes (B, N, 4)
             found[image_id] = detect(boxes[i], scores[i], batch['shape'][i], config)
     return found
 
-# %% ../nbs/06_eval.ipynb #c097
+# %% ../nbs/06_eval.ipynb #c098
 @dataclass
 class EvalResult:
     "What `evaluate` measured"
@@ -334,7 +334,7 @@ class EvalResult:
     @property
     def mAP(self): return float(self.stats[0])
 
-# %% ../nbs/06_eval.ipynb #c098
+# %% ../nbs/06_eval.ipynb #c099
 def count_objects(ground_truth:dict, # in COCO form
                   image_ids:list,    # images that count
                   categories:list,   # category ids
@@ -345,7 +345,7 @@ def count_objects(ground_truth:dict, # in COCO form
                     if a['image_id'] in chosen and not a.get('iscrowd'))
     return np.array([found[c] for c in categories])
 
-# %% ../nbs/06_eval.ipynb #c099
+# %% ../nbs/06_eval.ipynb #c100
 def class_table(classes:tuple,      # names without background
                 objects:np.ndarray, # (K,) int
                 ap:np.ndarray,      # (K,), nan where there is none
@@ -367,7 +367,7 @@ def protocol_line(protocol:str,      # modelzoo or coco
     part = '' if seen == total else f'; the ground truth has {total}'
     return f'eval_protocol {protocol}: {counted} of {seen} images{left}{part}'
 
-# %% ../nbs/06_eval.ipynb #c100
+# %% ../nbs/06_eval.ipynb #c101
 def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4) unit tlbr, scores (B, N, C), NumPy
              dataset,           # MindSpore dataset, or list of dicts of arrays: image, image_id (B,), shape (B, 2)
              ground_truth:dict, # in COCO form
@@ -390,7 +390,7 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
     if verbose: print(text)
     return EvalResult(run.stats, text, tuple(classes[1:]), ap, ap50, objects, counted, found, results)
 
-# %% ../nbs/06_eval.ipynb #c106
+# %% ../nbs/06_eval.ipynb #c107
 def draw_ranking(crops:list,        # (h, w, 3) RGB uint8, one a detection, best score first
                  hits:np.ndarray,   # (n,) bool
                  scores:np.ndarray, # (n,)
@@ -406,7 +406,7 @@ def draw_ranking(crops:list,        # (h, w, 3) RGB uint8, one a detection, best
         for side in ax.spines.values(): side.set(color=COLORS['truth' if hit else 'prediction'], linewidth=3)
     return axes
 
-# %% ../nbs/06_eval.ipynb #c118
+# %% ../nbs/06_eval.ipynb #c119
 ERROR_KINDS = ('hit', 'class', 'place', 'duplicate', 'background')
 
 def sort_errors(detections:Detections, # of one image
@@ -428,7 +428,7 @@ def sort_errors(detections:Detections, # of one image
     kinds = np.select(tests, ['hit', 'duplicate', 'class', 'place'], 'background')
     return kinds, ~np.isin(np.arange(len(labels)), found)
 
-# %% ../nbs/06_eval.ipynb #c121
+# %% ../nbs/06_eval.ipynb #c122
 def draw_errors(kinds:np.ndarray, # (n,) str of `ERROR_KINDS`, of all detections
                 missed:int,       # how many objects no detection finds
                 ax=None,          # matplotlib Axes; a new one if None

@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['smooth_l1', 'draw_curves', 'draw_smooth_l1', 'draw_focal', 'sigmoid_focal_loss', 'draw_background', 'softmax_loss',
-           'hard_negatives', 'loss_share', 'draw_loss_share', 'LossConfig', 'SSDLoss']
+           'hard_negatives', 'mined_softmax_loss', 'loss_share', 'draw_loss_share', 'LossConfig', 'SSDLoss']
 
 # %% ../nbs/04_loss.ipynb #c003
 import os
@@ -125,7 +125,18 @@ def hard_negatives(
     wanted = ratio * (labels > 0).astype(ms.float32).sum(-1, keepdims=True)
     return ops.logical_and(rank.astype(ms.float32) < wanted, background).astype(ms.float32)
 
-# %% ../nbs/04_loss.ipynb #c074
+# %% ../nbs/04_loss.ipynb #c071
+def mined_softmax_loss(
+    logits,   # Tensor (B, N, C) float32: raw class outputs
+    labels,   # Tensor (B, N) int32: class of every box, 0 = background
+    ratio=3., # background boxes that count for each matched one
+):            # scalar: the sum over matched boxes and kept background
+    "Softmax with hard negative mining (SSD eq. 3)"
+    losses = softmax_loss(logits, labels)
+    counted = (labels > 0).astype(ms.float32) + hard_negatives(losses, labels, ratio)
+    return (losses * counted).sum()
+
+# %% ../nbs/04_loss.ipynb #c077
 def loss_share(
     losses:np.ndarray, # (N, C) class loss of every box and class
     labels:np.ndarray, # (N,) int class of every box, 0 = background
@@ -138,7 +149,7 @@ def loss_share(
     parts = {'matched': box[labels > 0].sum(), 'hard background': down[:cut].sum(), 'easy background': down[cut:].sum()}
     return {name: part / box.sum() for name, part in parts.items()}
 
-# %% ../nbs/04_loss.ipynb #c076
+# %% ../nbs/04_loss.ipynb #c079
 def draw_loss_share(
     shares:dict, # name of a row -> what `loss_share` returned
     ax=None,     # matplotlib Axes; a new one if None
@@ -157,7 +168,7 @@ def draw_loss_share(
     ax.legend(ncols=3, fontsize=8, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False)
     return ax
 
-# %% ../nbs/04_loss.ipynb #c081
+# %% ../nbs/04_loss.ipynb #c084
 @dataclass(frozen=True)
 class LossConfig:
     "Options of the loss; raises `UserError` when one is out of range"
@@ -176,7 +187,7 @@ class LossConfig:
         if not 0 <= self.neg_ratio < float('inf'):
             raise UserError(f'neg_ratio={self.neg_ratio} is out of range: give a number of at least 0, such as 3.')
 
-# %% ../nbs/04_loss.ipynb #c084
+# %% ../nbs/04_loss.ipynb #c087
 class SSDLoss(nn.Cell):
     "Loss of SSD: class loss + smooth L1 of matched boxes, per matched box (SSD eq. 1)"
     def __init__(
@@ -189,16 +200,8 @@ class SSDLoss(nn.Cell):
         self.gamma, self.alpha = float(config.gamma), float(config.alpha)
         self.one, self.zero = ms.Tensor(1., ms.float32), ms.Tensor(0., ms.float32)
 
-    def class_loss(
-        self,
-        cls,      # (B, N, C) float32 class logits
-        gt_label, # (B, N) int32
-    ):            # float32 scalar: the sum over the batch
-        "Focal loss of all boxes, or softmax of matched and hardest background boxes"
-        if self.softmax:
-            losses = softmax_loss(cls, gt_label)
-            counted = (gt_label > 0).astype(ms.float32) + hard_negatives(losses, gt_label, self.neg_ratio)
-            return (losses * counted).sum()
+    def class_loss(self, cls, gt_label): # a float32 scalar: the sum over the batch
+        if self.softmax: return mined_softmax_loss(cls, gt_label, self.neg_ratio)
         one_hot = ops.one_hot(gt_label, self.depth, self.one, self.zero)
         return sigmoid_focal_loss(cls, one_hot, self.gamma, self.alpha).sum()
 

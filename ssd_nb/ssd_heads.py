@@ -300,6 +300,7 @@ class FPN(nn.Cell):
             out = (self.fpn_convs_list[i](x),) + out
         return out
 
+# %% ../nbs/03_ssd_heads.ipynb #c070
 class BottomUp(nn.Cell):
     "Two coarser maps, one from the other"
     def __init__(self):
@@ -312,7 +313,7 @@ class BottomUp(nn.Cell):
         x = self.blocks[0](x)
         return x, self.blocks[1](x)
 
-# %% ../nbs/03_ssd_heads.ipynb #c070
+# %% ../nbs/03_ssd_heads.ipynb #c071
 class Pyramid(nn.Cell):
     "A backbone with three maps, the way down, and two more maps: five of 256 channels"
     def __init__(self,
@@ -332,7 +333,7 @@ class Pyramid(nn.Cell):
 
 PYRAMID_BACKBONES = dict(mobilenet_v1=MobileNetV1, resnet=ResNet50)
 
-# %% ../nbs/03_ssd_heads.ipynb #c072
+# %% ../nbs/03_ssd_heads.ipynb #c073
 class SharedConv(nn.Cell):
     "A 3x3 convolution that other maps use too, with a batch norm of its own"
     def __init__(self,
@@ -351,6 +352,7 @@ def tower(maps:int)->nn.CellList: # four layers for each map; a checkpoint has t
     shared = [conv2d(256, 256, 3, bias=True) for _ in range(4)]
     return nn.CellList([nn.SequentialCell([SharedConv(conv) for conv in shared]) for _ in range(maps)])
 
+# %% ../nbs/03_ssd_heads.ipynb #c075
 class SharedMultiBox(nn.Cell):
     "One head for offsets and one for classes, shared by all maps (RetinaNet, section 4)"
     def __init__(self,
@@ -376,7 +378,7 @@ class SharedMultiBox(nn.Cell):
             cls += (self.cls_layers[0](self.addition_layer_cls[i](x)),)
         return join_maps(loc, 4), join_maps(cls, self.num_classes)
 
-# %% ../nbs/03_ssd_heads.ipynb #c073
+# %% ../nbs/03_ssd_heads.ipynb #c076
 class SSDFPN(nn.Cell):
     "A feature pyramid and shared heads: images to raw offsets and class logits"
     def __init__(self,
@@ -400,14 +402,14 @@ class SSDFPN(nn.Cell):
                  ):  # offsets (B, boxes, 4) in y, x, h, w and class logits (B, boxes, classes)
         return self.multi_box(self.feature_maps(x))
 
-# %% ../nbs/03_ssd_heads.ipynb #c074
+# %% ../nbs/03_ssd_heads.ipynb #c077
 def pyramid_sides(n:int, # rows (or columns) of the image
                   pad:str='same', backbone:str='mobilenet_v1', # as in `SSDFPN`
                  )->tuple: # rows (or columns) of each map
     "The image divided by 8, 16, 32, 64 and 128, rounded up"
     return tuple(ceil(n / stride) for stride in (8, 16, 32, 64, 128))
 
-# %% ../nbs/03_ssd_heads.ipynb #c079
+# %% ../nbs/03_ssd_heads.ipynb #c082
 def draw_maps(rows:dict, # name -> feature maps, each (channels, height, width)
               size:float=1.9, # inches of a picture
              ): # 2-d array of Axes
@@ -421,7 +423,7 @@ def draw_maps(rows:dict, # name -> feature maps, each (channels, height, width)
             ax.set_title(f'{name} {i}: {len(m)} × {m.shape[1]}×{m.shape[2]}', fontsize=8)
     return axes
 
-# %% ../nbs/03_ssd_heads.ipynb #c082
+# %% ../nbs/03_ssd_heads.ipynb #c085
 @dataclass(frozen=True)
 class Architecture:
     "One of the models: its network, the default boxes that it is made for, and what in it belongs to its classes"
@@ -448,7 +450,7 @@ def backbone_of(network:nn.Cell # one of the networks of `MODELS`
     "The backbone inside of a detector"
     return dict(network.cells_and_names())[network.backbone_at]
 
-# %% ../nbs/03_ssd_heads.ipynb #c085
+# %% ../nbs/03_ssd_heads.ipynb #c088
 def parameters_by_part(network:nn.Cell # one of the networks of `MODELS`
                       )->dict:         # part -> numbers that training moves
     "How the parameters are shared between backbone, what follows it, and the two kinds of heads"
@@ -474,7 +476,7 @@ def draw_parts(parts:dict, # name of a network -> what `parameters_by_part` retu
     ax.legend(fontsize=8)
     return ax
 
-# %% ../nbs/03_ssd_heads.ipynb #c106
+# %% ../nbs/03_ssd_heads.ipynb #c109
 @dataclass(frozen=True)
 class ModelConfig:
     "Which network, for how many classes"
@@ -493,7 +495,7 @@ class ModelConfig:
         if self.paper_vgg and self.using_model != 'ssd_vgg16':
             raise UserError(f'paper_vgg=True is not for {self.using_model}: give using_model=ssd_vgg16 with it.')
 
-# %% ../nbs/03_ssd_heads.ipynb #c108
+# %% ../nbs/03_ssd_heads.ipynb #c111
 def network_options(config:ModelConfig)->dict: # what the network class is called with, besides the number of boxes and classes
     "Settings of the model, and those of the configuration that change its maps"
     options = dict(MODELS[config.using_model].options, pad=config.pad)
@@ -510,7 +512,7 @@ def map_grids(config:ModelConfig, # which network
         raise UserError(f'image_shape={tuple(image_shape)} is too small for {config.using_model}: give at least {least} pixels on each side.')
     return tuple(zip(*map(sides, image_shape)))
 
-# %% ../nbs/03_ssd_heads.ipynb #c113
+# %% ../nbs/03_ssd_heads.ipynb #c116
 def fitting_steps(config:ModelConfig, # which network
                   image_shape:tuple,  # height, width of the input in pixels
                  )->tuple:            # pixels per feature map, rounded up to thousandths; (vertical, horizontal) where they must differ
@@ -532,7 +534,7 @@ def fit_boxes(config:ModelConfig,   # which network
     if map_grids(config, box_config.image_shape) == grids(box_config): return box_config
     return replace(box_config, steps=fitting_steps(config, box_config.image_shape))
 
-# %% ../nbs/03_ssd_heads.ipynb #c116
+# %% ../nbs/03_ssd_heads.ipynb #c119
 def prior_bias(class_prior:float, # score of each object class, in (0, 1)
                per_cell:int,      # default boxes in a cell
                num_classes:int,   # classes with background
@@ -542,7 +544,7 @@ def prior_bias(class_prior:float, # score of each object class, in (0, 1)
     bias[:, 0] *= -1
     return bias.reshape(-1)
 
-# %% ../nbs/03_ssd_heads.ipynb #c118
+# %% ../nbs/03_ssd_heads.ipynb #c121
 def check_fit(config:ModelConfig,   # which network
               box_config:BoxConfig, # its default boxes
              )->None:
@@ -574,7 +576,7 @@ def build_model(config:ModelConfig,   # which network, and for how many classes
         layer.bias.set_data(ms.Tensor(prior_bias(config.class_prior, layer.out_channels // classes, classes)))
     return network
 
-# %% ../nbs/03_ssd_heads.ipynb #c126
+# %% ../nbs/03_ssd_heads.ipynb #c129
 class Detector(nn.Cell):
     "A network with its answers decoded: what is evaluated and exported (the reverse of SSD, eq. 2)"
     def __init__(self,
@@ -598,7 +600,7 @@ class Detector(nn.Cell):
         scores = ops.softmax(cls, -1) if self.softmax else ops.sigmoid(cls)
         return ops.clamp(tlbr, 0.0, 1.0), scores
 
-# %% ../nbs/03_ssd_heads.ipynb #c138
+# %% ../nbs/03_ssd_heads.ipynb #c141
 def batches_of(run,      # Tensor (size, 3, H, W) to a tuple of Tensors (size, ...)
                size:int, # images that `run` takes at once
               ):         # a function of images (n, 3, H, W) float32 that answers NumPy arrays (n, ...); n may be 0
@@ -613,7 +615,7 @@ def batches_of(run,      # Tensor (size, 3, H, W) to a tuple of Tensors (size, .
         return tuple(map(np.concatenate, zip(*parts)))
     return predict
 
-# %% ../nbs/03_ssd_heads.ipynb #c143
+# %% ../nbs/03_ssd_heads.ipynb #c146
 def network_predict(network,              # what `build_model` made
                     box_config:BoxConfig, # the default boxes that it was built for
                     batch_size:int=1,     # images in one run of the graph
@@ -622,7 +624,7 @@ def network_predict(network,              # what `build_model` made
     "The prediction function of a network; the network is left in evaluation mode, so call `set_train()` to train on"
     return batches_of(Detector(network, box_config, softmax).set_train(False), batch_size)
 
-# %% ../nbs/03_ssd_heads.ipynb #c152
+# %% ../nbs/03_ssd_heads.ipynb #c155
 def model_table(networks:dict # name, a key of `MODELS` -> the network
                )->list:       # one dict a model
     "Runs each network once, and says how large it is and how much work an image takes"
