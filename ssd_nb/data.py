@@ -7,17 +7,18 @@ __all__ = ['SHAPES', 'SAMPLE_CLASSES', 'SAMPLE_SEED', 'RGB_FLAG', 'READ_FLAGS', 
            'star', 'cube', 'colour', 'pattern', 'sprite', 'overlap', 'paste', 'background', 'soft_blob', 'clutter',
            'finish', 'find_place', 'draw_side', 'visible_boxes', 'sample_image', 'Sample', 'to_txt', 'to_voc',
            'coco_ground_truth', 'write_text', 'sample_seed', 'write_samples', 'write_sample', 'decode_image',
-           'sample_folder', 'running_image', 'DataConfig', 'check_data_config', 'need_path', 'Problem', 'Record',
-           'Annotations', 'Item', 'make_record', 'numbers', 'inside', 'read_text', 'read_json', 'coco_file',
-           'coco_item', 'read_coco', 'coco_records', 'parse_voc', 'image_beside', 'voc_files', 'parse_voc_files',
-           'voc_classes', 'read_voc', 'voc_json_ids', 'txt_item', 'read_txt', 'txt_classes', 'read_annotations',
-           'read_records', 'draw_sizes', 'cut_short', 'check_record', 'clip_record', 'source_files', 'fingerprint',
-           'record_folder', 'one_at_a_time', 'object_rows', 'write_mindrecord', 'manifest_misfit', 'load_manifest',
-           'build_mindrecord', 'checked_in_order', 'build_manifest', 'make_mindrecord', 'build_whole',
-           'load_ground_truth', 'windows', 'window_iou', 'acceptable', 'centres_inside', 'choose_window', 'crop',
-           'random_crop', 'resize', 'horizontal_flip', 'jitter_matrix', 'colour_jitter', 'normalise', 'denormalise',
-           'eval_input', 'split_objects', 'augmented', 'train_filler', 'eval_filler', 'Step', 'augmentation_steps',
-           'draw_steps', 'sample_order', 'Batches', 'finished', 'batch_columns', 'create_dataset', 'draw_batch']
+           'sample_folder', 'running_image', 'read_text', 'DataConfig', 'check_data_config', 'need_path', 'Problem',
+           'Record', 'Annotations', 'Item', 'make_record', 'numbers', 'inside', 'read_json', 'coco_file', 'coco_item',
+           'read_coco', 'coco_records', 'parse_voc', 'image_beside', 'listed_files', 'voc_files', 'parse_voc_files',
+           'voc_classes', 'read_voc', 'voc_json_ids', 'txt_item', 'read_txt', 'txt_classes', 'yolo_yaml',
+           'yolo_content', 'yolo_images', 'label_file', 'yolo_item', 'read_yolo', 'read_annotations', 'read_records',
+           'draw_sizes', 'cut_short', 'check_record', 'clip_record', 'source_files', 'fingerprint', 'record_folder',
+           'one_at_a_time', 'object_rows', 'write_mindrecord', 'manifest_misfit', 'load_manifest', 'build_mindrecord',
+           'checked_in_order', 'build_manifest', 'make_mindrecord', 'build_whole', 'load_ground_truth', 'windows',
+           'window_iou', 'acceptable', 'centres_inside', 'choose_window', 'crop', 'random_crop', 'resize',
+           'horizontal_flip', 'jitter_matrix', 'colour_jitter', 'normalise', 'denormalise', 'eval_input',
+           'split_objects', 'augmented', 'train_filler', 'eval_filler', 'Step', 'augmentation_steps', 'draw_steps',
+           'sample_order', 'Batches', 'finished', 'batch_columns', 'create_dataset', 'draw_batch']
 
 # %% ../nbs/01_data.ipynb #c003
 import colorsys
@@ -37,8 +38,10 @@ from typing import NamedTuple
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
+import yaml
 from defusedxml import DefusedXmlException
 from defusedxml import ElementTree
+from PIL import Image
 from tqdm.auto import tqdm
 
 import ssd_nb
@@ -478,17 +481,25 @@ def running_image()->tuple: # RGB (h, w, 3) uint8, boxes (n, 4) float32 y1 x1 y2
     return image, boxes, np.int32([SAMPLE_CLASSES.index(name) for name, *_ in objects])
 
 # %% ../nbs/01_data.ipynb #c070
-FORMS = 'coco', 'voc', 'other'
+def read_text(path # of an annotation file
+             )->str:
+    "The content of a text file; raises `UserError` if it is not UTF-8 text"
+    try: return Path(path).read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError:
+        raise UserError(f'{path} is not a text file in UTF-8: check that it is the annotation file.') from None
+
+FORMS = 'coco', 'voc', 'yolo', 'other'
 
 # %% ../nbs/01_data.ipynb #c071
 @dataclass(frozen=True)
 class DataConfig:
     "Where the images and their annotations are, and how they are read"
-    dataset: str = 'coco' # form of the annotations: coco, voc, or other (a TXT file)
-    classes: str | tuple[str, ...] = () # names, separated by commas; empty: those of the annotations
+    dataset: str = 'coco' # form of the annotations: coco, voc, yolo, or other (a TXT file)
+    classes: str | tuple[str, ...] = () # names, separated by commas, or a text file with a name in each row; empty: those of the annotations
     coco_root: str = ''   # folder with annotations/ and one folder of images for each of its files (coco)
-    voc_root: str = ''    # folder with train/ and eval/, which hold images and XML files of the same names (voc)
+    voc_root: str = ''    # folder with train/ and eval/, which hold images and XML files of the same names, or a VOCdevkit (voc)
     voc_json: str = ''    # COCO json to evaluate against; empty: it is built from the XML files (voc)
+    yolo_root: str = ''   # folder with images/, labels/ and a yaml file that has the names (yolo)
     image_dir: str = ''   # folder that the paths in anno_path start from; empty: the folder of anno_path (other)
     anno_path: str = ''   # TXT file with a row for each image: path xmin,ymin,xmax,ymax,class ... (other)
     eval_anno_path: str = '' # the same for evaluation; empty: anno_path (other)
@@ -501,7 +512,8 @@ class DataConfig:
     crop_rule: str = 'modelzoo' # when a random crop is accepted: modelzoo, paper, or none for no crop at all
 
     def __post_init__(self):
-        names = self.classes.split(',') if isinstance(self.classes, str) else self.classes
+        names = self.classes
+        if isinstance(names, str): names = read_text(names).splitlines() if Path(names).is_file() else names.split(',')
         names = tuple(n.strip() for n in names if n.strip())
         if names and names[0] != 'background': names = ('background', *names)
         object.__setattr__(self, 'classes', names)
@@ -604,13 +616,6 @@ def inside(folder, # that the data may be in
     return Path(folder) / path
 
 # %% ../nbs/01_data.ipynb #c086
-def read_text(path # of an annotation file
-             )->str:
-    "The content of a text file; raises `UserError` if it is not UTF-8 text"
-    try: return Path(path).read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError:
-        raise UserError(f'{path} is not a text file in UTF-8: check that it is the annotation file.') from None
-
 def read_json(path # of a COCO annotation file
              )->dict:
     "A COCO annotation file; raises `UserError` if it is none"
@@ -629,7 +634,7 @@ def coco_file(config:DataConfig, # its coco_root is used
              )->Path:            # the annotation file; its images are in the folder of the same ending
     "The first that exists of the annotation files that a split may have; raises `UserError` if there is none"
     folder = need_path(config, 'coco_root', Path(config.coco_root) / 'annotations')
-    files = [folder / f'instances_{name}.json' for name in COCO_SPLITS[split]]
+    files = [folder / f'{kind}_{name}.json' for name in COCO_SPLITS[split] for kind in ('instances', 'instance')]
     found = [f for f in files if f.is_file()]
     if not found: raise UserError(f'--coco_root={config.coco_root}: there is none of {", ".join(map(str, files))}.')
     return found[0]
@@ -659,7 +664,7 @@ def read_coco(config:DataConfig, # its coco_root and classes are used
              )->Annotations:
     "Reads COCO annotations; image and category ids are those of the file"
     path = coco_file(config, split)
-    folder = need_path(config, 'coco_root', Path(config.coco_root) / path.stem.removeprefix('instances_'))
+    folder = need_path(config, 'coco_root', Path(config.coco_root) / path.stem.partition('_')[2])
     content, problems, items = read_json(path), [], {}
     ids = {c['name']: c['id'] for c in sorted(content['categories'], key=lambda c: c['id'])}
     classes = config.classes or ('background', *ids)
@@ -721,17 +726,32 @@ IMAGE_ENDINGS = '.jpg', '.jpeg', '.png', '.bmp', '.JPG', '.JPEG', '.PNG'
 # %% ../nbs/01_data.ipynb #c099
 def image_beside(path # of an annotation file
                 )->Path: # the image of the same name; one that does not exist if there is none
-    "The image that an XML file describes: in the flat layout it lies beside it under the same name"
-    found = (path.with_suffix(e) for e in IMAGE_ENDINGS)
-    return next((p for p in found if p.is_file()), path.with_suffix('.jpg'))
+    "The image that an XML file describes: of the same name, beside it, or in the folder of images beside `Annotations`"
+    folders = [path.parent]
+    if path.parent.name == 'Annotations': folders = [path.parent.parent / name for name in ('JPEGImages', 'Images', 'images')]
+    found = (folder / f'{path.stem}{e}' for folder in folders for e in IMAGE_ENDINGS)
+    return next((p for p in found if p.is_file()), folders[0] / f'{path.stem}.jpg')
 
 # %% ../nbs/01_data.ipynb #c101
+def listed_files(folder, # a year of a VOCdevkit: with Annotations, and ImageSets/Main
+                 split,  # 'train' or 'eval'
+                )->list: # XML files in the order of the list
+    "The annotation files that a list of names wants"
+    lists = Path(folder) / 'ImageSets/Main'
+    names = ('trainval', 'test') if (lists / 'trainval.txt').is_file() and (lists / 'test.txt').is_file() else ('train', 'val')
+    path = lists / f'{names[split == "eval"]}.txt'
+    if not path.is_file(): raise UserError(f'there is no {path}: it lists the images of the split {split}.')
+    return [Path(folder) / f'Annotations/{row.split()[0]}.xml' for row in read_text(path).splitlines() if row.strip()]
+
 def voc_files(config:DataConfig, # its voc_root is used
               split:str,         # 'train' or 'eval'
-             )->list:            # XML files in the order of their names
+             )->list:            # XML files in the order of their names, or of their lists
     "The annotation files of a split; raises `UserError` if there are none"
-    folder = need_path(config, 'voc_root', Path(config.voc_root) / split)
-    files = sorted(folder.glob('*.xml'))
+    root = need_path(config, 'voc_root', config.voc_root)
+    years = [f for f in (root, *sorted(root.glob('VOC*'))) if (f / 'ImageSets/Main').is_dir()]
+    if years: return [file for year in years for file in listed_files(year, split)]
+    folder = need_path(config, 'voc_root', root / split)
+    files = sorted(folder.glob('*.xml')) or sorted(folder.glob('Annotations/*.xml'))
     if not files: raise UserError(f'--voc_root={config.voc_root}: there is no XML file in {folder}.')
     return files
 
@@ -745,6 +765,7 @@ def parse_voc_files(files,   # XML files
         try: parsed.append((path, *parse_voc(path)))
         except DefusedXmlException:
             problems.append(Problem(str(path), 0, 'it defines entities, which a VOC file does not need'))
+        except OSError: problems.append(Problem(str(path), 0, 'it is listed, but there is no such file'))
         except (ElementTree.ParseError, ValueError) as e:
             problems.append(Problem(str(path), getattr(e, 'position', (0,))[0], f'it cannot be read as XML ({e})'))
     return parsed
@@ -755,15 +776,16 @@ def voc_classes(config:DataConfig, # its classes and voc_root are used
                )->tuple:           # names, background first
     "The classes asked for, or all names of the training files in alphabetical order"
     if config.classes: return config.classes
-    split = 'train' if (Path(config.voc_root) / 'train').is_dir() else split
-    parsed = parse_voc_files(voc_files(config, split), [])
+    try: files = voc_files(config, 'train')
+    except UserError: files = voc_files(config, split)
+    parsed = parse_voc_files(files, [])
     return ('background', *sorted({name for _, _, objects in parsed for name, *_ in objects if name}))
 
 # %% ../nbs/01_data.ipynb #c105
 def read_voc(config:DataConfig, # its voc_root, voc_json and classes are used
              split:str,         # 'train' or 'eval'
             )->Annotations:
-    "Reads VOC annotations in the flat layout; image ids count the files from 1, or are those of voc_json"
+    "Reads VOC annotations; image ids count the files from 1, or are those of voc_json"
     problems, records, ids = [], [], {}
     classes = voc_classes(config, split)
     category_ids = tuple(range(len(classes)))
@@ -796,7 +818,7 @@ def voc_json_ids(config:DataConfig, # its voc_json is used
     return {Path(i['file_name']).name: i['id'] for i in content['images']}, (0, *(ids[c] for c in classes[1:]))
 
 # %% ../nbs/01_data.ipynb #c112
-TXT_ROW = re.compile(r'(.+?\.(?:jpe?g|png|bmp))(?:\s+(.*))?$', re.IGNORECASE)
+TXT_ROW = re.compile(r'("[^"]+"|\'[^\']+\'|.+?\.(?:jpe?g|png|bmp))(?:\s+(.*))?$', re.IGNORECASE)
 
 def txt_item(text,    # xmin,ymin,xmax,ymax,class
              count,   # number of classes without background; None: any
@@ -821,11 +843,11 @@ def read_txt(config:DataConfig, # its anno_path, eval_anno_path, image_dir and c
     folder = need_path(config, 'image_dir', config.image_dir) if config.image_dir else path.parent
     records, problems, count = [], [], len(config.classes) - 1 if config.classes else None
     for line, row in enumerate(read_text(path).splitlines(), 1):
-        if not row.strip(): continue
+        if not row.strip() or row.startswith('#'): continue
         try:
             found, items = TXT_ROW.match(row.strip()), []
             if not found: raise ValueError('the row does not begin with the path of an image')
-            image = inside(folder, found[1])
+            image = inside(folder, found[1].strip('"\''))
         except ValueError as e:
             problems.append(Problem(str(path), line, str(e)))
             continue
@@ -843,8 +865,90 @@ def txt_classes(records # list of `Record`
     highest = max((int(r.labels.max(initial=0)) for r in records), default=0)
     return ('background', *(f'class {i + 1}' for i in range(highest)))
 
-# %% ../nbs/01_data.ipynb #c117
-READERS = dict(coco=read_coco, voc=read_voc, other=read_txt)
+# %% ../nbs/01_data.ipynb #c118
+def yolo_yaml(config:DataConfig # its yolo_root is used
+             )->Path:           # the file that has `names`
+    "The description of a YOLO set; raises `UserError` if there is none, or more than one"
+    root = need_path(config, 'yolo_root', config.yolo_root)
+    files = [p for p in sorted([*root.glob('*.yaml'), *root.glob('*.yml')]) if re.search(r'^names\s*:', read_text(p), flags=re.M)]
+    if len(files) != 1: raise UserError(f'--yolo_root={config.yolo_root}: one yaml file with names is wanted there, and there are {len(files)}.')
+    return files[0]
+
+def yolo_content(path # the yaml file
+                )->tuple: # its names in their order; the whole content
+    "What the yaml file of a YOLO set says; raises `UserError` if that is no list of names"
+    try: content = yaml.safe_load(read_text(path))
+    except yaml.YAMLError: raise UserError(f'{path} is not valid YAML: write it anew.') from None
+    names = content['names']
+    if isinstance(names, dict) and sorted(names) == list(range(len(names))): names = [names[i] for i in range(len(names))]
+    if not isinstance(names, list) or not names: raise UserError(f'{path}: names must be a list, or numbers from 0 with names.')
+    return [str(name) for name in names], content
+
+# %% ../nbs/01_data.ipynb #c119
+def yolo_images(config:DataConfig, # its yolo_root is used
+                split:str,         # 'train' or 'eval'
+               )->list:            # image files in the order of their names
+    "The images of a split; raises `UserError` if there are none"
+    path, key = yolo_yaml(config), 'train' if split == 'train' else 'val'
+    content = yolo_content(path)[1]
+    wanted = content.get(key) or f'images/{key}'
+    if not isinstance(wanted, str): raise UserError(f'{path}: {key} must be one folder of images.')
+    # tools that write ../ mean a folder beside the yaml file
+    folder = Path(wanted) if os.path.isabs(wanted) else path.parent / wanted.lstrip('./')
+    files = sorted(p for p in folder.glob('*') if p.suffix in IMAGE_ENDINGS)
+    if not files: raise UserError(f'{path}: there is no image in {folder}, which is its {key}.')
+    return files
+
+def label_file(image:Path # in a tree images/
+              )->Path:    # in a tree labels/
+    "Where the objects of an image are"
+    parts = list(image.parts)
+    place = max((i for i, part in enumerate(parts[:-1]) if part == 'images'), default=None)
+    if place is not None: parts[place] = 'labels'
+    return Path(*parts).with_suffix('.txt')
+
+# %% ../nbs/01_data.ipynb #c120
+def yolo_item(row,     # class cx cy w h
+              size,    # height, width of the image in pixels
+              labels,  # number in the file to label; one that is not in it was not asked for
+              count,   # numbers in the file
+             )->Item:  # None for a class that was not asked for. Raises ValueError that says what is wrong
+    "One object of a YOLO label file"
+    if len(row.split()) != 5: raise ValueError(f'"{row}" has {len(row.split())} numbers where class, x, y, width and height are wanted')
+    try: number, x, y, w, h = numbers(row.split())
+    except ValueError: raise ValueError(f'"{row}" is not five numbers') from None
+    if number not in range(count): raise ValueError(f'the class of "{row}" is not a number from 0 to {count - 1}')
+    box = np.array([y - h / 2, x - w / 2, y + h / 2, x + w / 2]) * [*size, *size]
+    return Item(tuple(box.tolist()), labels[int(number)]) if int(number) in labels else None
+
+# %% ../nbs/01_data.ipynb #c122
+def read_yolo(config:DataConfig, # its yolo_root and classes are used
+              split:str,         # 'train' or 'eval'
+             )->Annotations:
+    "Reads a YOLO set; image ids count the images from 1"
+    path, records, problems = yolo_yaml(config), [], []
+    names, _ = yolo_content(path)
+    classes = config.classes or ('background', *names)
+    unknown = [name for name in classes[1:] if name not in names]
+    if unknown: raise UserError(f'--classes: {unknown[0]} is not a name of {path}, which has {", ".join(names)}.')
+    labels = {i: classes.index(name) for i, name in enumerate(names) if name in classes[1:]}
+    for number, image in enumerate(yolo_images(config, split), 1):
+        file, items = label_file(image), []
+        try:
+            with Image.open(image) as header: size = header.size[::-1]
+            rows = read_text(file).splitlines() if file.is_file() else []
+        except (OSError, UserError) as e:
+            problems.append(Problem(str(image), 0, f'it cannot be read ({e})'))
+            continue
+        for line, row in enumerate(rows, 1):
+            try: item = yolo_item(row, size, labels, len(names)) if row.strip() else None
+            except ValueError as e: problems.append(Problem(str(file), line, str(e)))
+            else: items += [item._replace(line=line)] if item else []
+        records.append(make_record(image, number, items, file, size=size))
+    return Annotations(records, classes, problems, tuple(range(len(classes))))
+
+# %% ../nbs/01_data.ipynb #c123
+READERS = dict(coco=read_coco, voc=read_voc, yolo=read_yolo, other=read_txt)
 
 def read_annotations(config:DataConfig, # what to read
                      split:str,         # 'train' or 'eval'
@@ -862,7 +966,7 @@ def read_records(config:DataConfig, # what to read
     "`read_annotations` without the category ids"
     return read_annotations(config, split)[:3]
 
-# %% ../nbs/01_data.ipynb #c124
+# %% ../nbs/01_data.ipynb #c133
 def draw_sizes(boxes,             # (n, 4) y1 x1 y2 x2 of objects in unit coordinates
                config:BoxConfig,  # whose default boxes are drawn
                ax=None,           # matplotlib Axes; a new one if None
@@ -876,13 +980,13 @@ def draw_sizes(boxes,             # (n, 4) y1 x1 y2 x2 of objects in unit coordi
     ax.legend(fontsize=8)
     return ax
 
-# %% ../nbs/01_data.ipynb #c130
+# %% ../nbs/01_data.ipynb #c139
 def cut_short(data:bytes # content of an image file
              )->bool:
     "Whether a JPEG ends before its picture does; OpenCV would fill the rest with grey"
     return data[:2] == b'\xff\xd8' and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda')
 
-# %% ../nbs/01_data.ipynb #c131
+# %% ../nbs/01_data.ipynb #c140
 def check_record(record:Record # as read from the annotations
                 )->tuple:      # the record with its boxes clipped, or None; bytes of the image; list of `Problem`
     "Opens the image of a record and drops what cannot be trained or evaluated"
@@ -899,7 +1003,7 @@ def check_record(record:Record # as read from the annotations
     record, problems = clip_record(record, (h, w))
     return record, data, problems
 
-# %% ../nbs/01_data.ipynb #c133
+# %% ../nbs/01_data.ipynb #c142
 def clip_record(record:Record, # as read from the annotations
                 size,          # height, width of the image
                )->tuple:       # the record, and a list of `Problem`
@@ -914,7 +1018,7 @@ def clip_record(record:Record, # as read from the annotations
     kept = {k: getattr(record, k)[keep] for k in ('labels', 'crowd', 'areas', 'lines')}
     return replace(record, boxes=boxes[keep], size=tuple(size), **kept), problems
 
-# %% ../nbs/01_data.ipynb #c147
+# %% ../nbs/01_data.ipynb #c156
 MINDRECORD_FORMAT = 1
 
 def source_files(config:DataConfig, # what is read
@@ -924,11 +1028,12 @@ def source_files(config:DataConfig, # what is read
     if config.dataset == 'coco': return [coco_file(config, split)]
     if config.dataset == 'voc':
         extra = [need_path(config, 'voc_json', config.voc_json, 'file')] if config.voc_json and split == 'eval' else []
-        return voc_files(config, split) + extra
+        return [file for file in voc_files(config, split) if file.is_file()] + extra
+    if config.dataset == 'yolo': return [yolo_yaml(config), *(p for p in map(label_file, yolo_images(config, split)) if p.is_file())]
     option = 'eval_anno_path' if split == 'eval' and config.eval_anno_path else 'anno_path'
     return [need_path(config, option, getattr(config, option), 'file')]
 
-# %% ../nbs/01_data.ipynb #c148
+# %% ../nbs/01_data.ipynb #c157
 def fingerprint(files # paths
                )->str: # of names and contents
     "A short text that changes when a file is added, removed or changed"
@@ -943,7 +1048,7 @@ def record_folder(config:DataConfig, # its mindrecord_dir is used
     "Where the MindRecord of a split is"
     return Path(config.mindrecord_dir or f'runs/mindrecord_{config.dataset}') / split
 
-# %% ../nbs/01_data.ipynb #c149
+# %% ../nbs/01_data.ipynb #c158
 @contextmanager
 def one_at_a_time(folder # of a lock file
                  ):
@@ -956,14 +1061,14 @@ def one_at_a_time(folder # of a lock file
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
-# %% ../nbs/01_data.ipynb #c151
+# %% ../nbs/01_data.ipynb #c160
 def object_rows(record:Record # checked
                )->np.ndarray: # (1 + n, 6) float32: height, width, 0 ...; then y1 x1 y2 x2 label crowd of each object
     "Image size and objects as one array: MindRecord cannot store an empty one"
     rows = np.column_stack([record.boxes, record.labels, record.crowd]).astype(np.float32)
     return np.concatenate([[[*record.size, 0, 0, 0, 0]], rows]).astype(np.float32)
 
-# %% ../nbs/01_data.ipynb #c152
+# %% ../nbs/01_data.ipynb #c161
 def write_mindrecord(path,    # of the first file
                      checked, # iterable of what `check_record` gives
                      shards,  # number of files
@@ -981,7 +1086,7 @@ def write_mindrecord(path,    # of the first file
     if records: writer.commit()
     return records, problems
 
-# %% ../nbs/01_data.ipynb #c155
+# %% ../nbs/01_data.ipynb #c164
 def manifest_misfit(manifest, # content of a manifest.json
                     config:DataConfig, # what is wanted
                     split:str, # 'train' or 'eval'
@@ -999,7 +1104,7 @@ def manifest_misfit(manifest, # content of a manifest.json
     except UserError: return '' # only the MindRecord is there: it is used as it is
     return '' if manifest['fingerprint'] == now else f'the annotations in {manifest["source"]} have changed since'
 
-# %% ../nbs/01_data.ipynb #c157
+# %% ../nbs/01_data.ipynb #c166
 def load_manifest(config:DataConfig, # where the MindRecord is, and what it should hold
                   split:str,         # 'train' or 'eval'
                  )->dict:            # content of its manifest.json
@@ -1013,7 +1118,7 @@ def load_manifest(config:DataConfig, # where the MindRecord is, and what it shou
     if misfit: raise UserError(f'the MindRecord in {folder} does not fit, {misfit}: {rebuild}')
     return manifest
 
-# %% ../nbs/01_data.ipynb #c160
+# %% ../nbs/01_data.ipynb #c169
 def build_mindrecord(config:DataConfig, # what to read
                      split:str,         # 'train' or 'eval'
                      folder:Path,       # empty folder to write to
@@ -1032,14 +1137,14 @@ def build_mindrecord(config:DataConfig, # what to read
     (folder / 'problems.txt').write_text(''.join(f'{p}\n' for p in found.problems + problems))
     (folder / 'manifest.json').write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
 
-# %% ../nbs/01_data.ipynb #c161
+# %% ../nbs/01_data.ipynb #c170
 def checked_in_order(pool, # ThreadPoolExecutor
                      records, # list of `Record`
                     ):
     "Yields `check_record` of each record, a few hundred ahead of the writer: not all images fit into memory"
     for start in range(0, len(records), 256): yield from pool.map(check_record, records[start:start + 256])
 
-# %% ../nbs/01_data.ipynb #c163
+# %% ../nbs/01_data.ipynb #c172
 def build_manifest(config, split, # as in `build_mindrecord`
                    found:Annotations, # what was read
                    records,       # list of `Record` that were written
@@ -1057,7 +1162,7 @@ def build_manifest(config, split, # as in `build_mindrecord`
                 skipped_images=len(found.records) - len(records), problems=len(bad), left_out=len(problems) - len(bad),
                 first_problems=list(map(str, bad[:20])))
 
-# %% ../nbs/01_data.ipynb #c164
+# %% ../nbs/01_data.ipynb #c173
 def make_mindrecord(config:DataConfig, # what to read, and where to write
                     split:str,         # 'train' or 'eval'
                     progress:bool=False, # show a progress bar, on a terminal
@@ -1074,7 +1179,7 @@ def make_mindrecord(config:DataConfig, # what to read, and where to write
     load_manifest(config, split)
     return folder
 
-# %% ../nbs/01_data.ipynb #c166
+# %% ../nbs/01_data.ipynb #c175
 def build_whole(config, split, folder, progress # as in `build_mindrecord`
                ):
     "Builds in a temporary folder that gets its name when all is written: half a MindRecord cannot be taken for a whole one"
@@ -1087,7 +1192,7 @@ def build_whole(config, split, folder, progress # as in `build_mindrecord`
         if not folder.exists(): raise # else another process was faster, and its MindRecord is checked like any other
     finally: shutil.rmtree(part, ignore_errors=True)
 
-# %% ../nbs/01_data.ipynb #c168
+# %% ../nbs/01_data.ipynb #c177
 def load_ground_truth(config:DataConfig, # where the MindRecord is
                       split:str='eval',  # 'train' or 'eval'
                      )->dict:            # in COCO's form; ids are those of `create_dataset` and the manifest
@@ -1095,7 +1200,7 @@ def load_ground_truth(config:DataConfig, # where the MindRecord is
     if config.dataset == 'voc' and config.voc_json and split == 'eval': return read_json(config.voc_json)
     return json.loads((make_mindrecord(config, split) / 'ground_truth.json').read_text())
 
-# %% ../nbs/01_data.ipynb #c180
+# %% ../nbs/01_data.ipynb #c189
 def windows(rng,     # numpy Generator
             n:int=50, # number of tries
            )->np.ndarray: # (n, 4) y1 x1 y2 x2 in unit coordinates
@@ -1103,7 +1208,7 @@ def windows(rng,     # numpy Generator
     size, place = rng.uniform(0.3, 1, (n, 2)), rng.random((n, 2))
     return np.concatenate([place * (1 - size), place * (1 - size) + size], axis=1)
 
-# %% ../nbs/01_data.ipynb #c182
+# %% ../nbs/01_data.ipynb #c191
 def window_iou(windows, # (n, 4) y1 x1 y2 x2
                boxes,   # (m, 4) the same, same unit
               )->np.ndarray: # (n, m)
@@ -1113,7 +1218,7 @@ def window_iou(windows, # (n, 4) y1 x1 y2 x2
     area, other = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (windows, boxes))
     return h * w / (area[:, None] + other - h * w)
 
-# %% ../nbs/01_data.ipynb #c184
+# %% ../nbs/01_data.ipynb #c193
 def acceptable(overlaps, # (n, m) IoU of each window with each object
                min_iou,  # between 0 and 1
                rule='modelzoo', # or 'paper'
@@ -1132,7 +1237,7 @@ def centres_inside(boxes,  # (m, 4) y1 x1 y2 x2
     y1, x1, y2, x2 = (v[:, None] for v in windows.T)
     return (y1 < y) & (y < y2) & (x1 < x) & (x < x2)
 
-# %% ../nbs/01_data.ipynb #c189
+# %% ../nbs/01_data.ipynb #c198
 MIN_IOUS = None, 0.1, 0.3, 0.5, 0.7, 0.9
 
 def choose_window(boxes,  # (n, 4) y1 x1 y2 x2 in unit coordinates
@@ -1152,7 +1257,7 @@ def choose_window(boxes,  # (n, 4) y1 x1 y2 x2 in unit coordinates
     good &= (centres_inside(boxes, tries) & (overlaps > 0)).any(axis=1)
     return tries[good.argmax()] if good.any() else whole
 
-# %% ../nbs/01_data.ipynb #c191
+# %% ../nbs/01_data.ipynb #c200
 def crop(image,  # (h, w, 3) uint8
          boxes,  # (n, 4) y1 x1 y2 x2 in unit coordinates
          labels, # (n,)
@@ -1167,7 +1272,7 @@ def crop(image,  # (h, w, 3) uint8
     boxes = (np.clip(boxes[keep], low, high) - low) / (high - low)
     return image[y1:y2, x1:x2], boxes.astype(np.float32), labels[keep]
 
-# %% ../nbs/01_data.ipynb #c192
+# %% ../nbs/01_data.ipynb #c201
 def random_crop(image, boxes, labels, # as in `crop`
                 rng,            # numpy Generator
                 min_iou='any',  # see `choose_window`
@@ -1177,7 +1282,7 @@ def random_crop(image, boxes, labels, # as in `crop`
     window = choose_window(boxes, image.shape[0] / image.shape[1], rng, min_iou, rule)
     return crop(image, boxes, labels, window)
 
-# %% ../nbs/01_data.ipynb #c200
+# %% ../nbs/01_data.ipynb #c209
 def resize(image,       # (h, w, 3) uint8
            image_shape, # height, width
           )->np.ndarray: # (height, width, 3) uint8
@@ -1192,7 +1297,7 @@ def horizontal_flip(image, boxes, labels, # boxes in unit coordinates
 
 GREY = np.array([0.299, 0.587, 0.114]) # how bright red, green and blue look
 
-# %% ../nbs/01_data.ipynb #c201
+# %% ../nbs/01_data.ipynb #c210
 def jitter_matrix(mean_grey, # mean brightness of the image
                   factors,   # brightness, contrast, saturation; 1 changes nothing
                  )->np.ndarray: # (3, 4): a linear map of RGB, and an offset
@@ -1202,7 +1307,7 @@ def jitter_matrix(mean_grey, # mean brightness of the image
     offset = (1 - contrast) * brightness * mean_grey
     return np.column_stack([brightness * contrast * colours, np.full(3, offset)])
 
-# %% ../nbs/01_data.ipynb #c203
+# %% ../nbs/01_data.ipynb #c212
 def colour_jitter(image, # (h, w, 3) RGB uint8
                   rng,   # numpy Generator
                   strength=0.4, # factors are drawn from 1 - strength to 1 + strength
@@ -1211,7 +1316,7 @@ def colour_jitter(image, # (h, w, 3) RGB uint8
     factors = rng.uniform(1 - strength, 1 + strength, 3)
     return cv2.transform(image, jitter_matrix(GREY @ cv2.mean(image)[:3], factors))
 
-# %% ../nbs/01_data.ipynb #c208
+# %% ../nbs/01_data.ipynb #c217
 MEAN = np.float32([0.485, 0.456, 0.406]) * 255
 STD = np.float32([0.229, 0.224, 0.225]) * 255
 
@@ -1230,7 +1335,7 @@ def denormalise(image # (3, h, w) float32
     "The reverse of `normalise`"
     return np.clip(np.round(np.moveaxis(image, 0, -1) * STD + MEAN), 0, 255).astype(np.uint8)
 
-# %% ../nbs/01_data.ipynb #c210
+# %% ../nbs/01_data.ipynb #c219
 def eval_input(image,       # (h, w, 3) RGB uint8, any size
                image_shape, # height, width of the network's input
                out=None,    # (3, height, width) float32 to write to; a new array if None
@@ -1238,7 +1343,7 @@ def eval_input(image,       # (h, w, 3) RGB uint8, any size
     "What the network sees in evaluation, prediction and export: resized and normalised"
     return normalise(resize(image, image_shape), out)
 
-# %% ../nbs/01_data.ipynb #c213
+# %% ../nbs/01_data.ipynb #c222
 def split_objects(objects # (1 + n, 6) float32, see `object_rows`
                  )->tuple: # boxes (n, 4) in unit coordinates and labels (n,) int32, without crowds
     "The objects to train on"
@@ -1258,7 +1363,7 @@ def augmented(image, boxes, labels, # RGB uint8, unit coordinates
     if rng.random() < 0.5: image, boxes, labels = horizontal_flip(image, boxes, labels)
     return colour_jitter(image, rng, jitter) if jitter else image, boxes, labels
 
-# %% ../nbs/01_data.ipynb #c215
+# %% ../nbs/01_data.ipynb #c224
 def train_filler(config:DataConfig, # its augment, crop_rule and jitter are used
                  encoder:BoxEncoder, # of the network's default boxes
                  seed:int,          # of the run
@@ -1275,7 +1380,7 @@ def train_filler(config:DataConfig, # its augment, crop_rule and jitter are used
         out[1][:], out[2][:], out[3][...] = encoder.encode(boxes, labels)
     return fill
 
-# %% ../nbs/01_data.ipynb #c217
+# %% ../nbs/01_data.ipynb #c226
 def eval_filler(image_shape # height, width of the network's input
                ):           # a function as `train_filler` makes it
     "Makes the function that writes image, image id, and original height and width of one sample"
@@ -1284,7 +1389,7 @@ def eval_filler(image_shape # height, width of the network's input
         out[1][...], out[2][:] = row[1], row[2][0, :2]
     return fill
 
-# %% ../nbs/01_data.ipynb #c218
+# %% ../nbs/01_data.ipynb #c227
 class Step(NamedTuple):
     "One picture of a film strip"
     title: str
@@ -1293,7 +1398,7 @@ class Step(NamedTuple):
     dropped: np.ndarray = np.zeros((0, 4)) # the same: objects that are not
     window: np.ndarray = np.zeros((0, 4))  # (1, 4) or (0, 4): the crop
 
-# %% ../nbs/01_data.ipynb #c219
+# %% ../nbs/01_data.ipynb #c228
 def augmentation_steps(image, boxes, labels, # RGB uint8, unit coordinates
                        image_shape, # height, width of the network's input
                        seed:int,    # decides all that is random
@@ -1313,7 +1418,7 @@ def augmentation_steps(image, boxes, labels, # RGB uint8, unit coordinates
     steps.append(Step('flip or not', image, boxes))
     return steps + [Step('colours', colour_jitter(image, rng), boxes)]
 
-# %% ../nbs/01_data.ipynb #c220
+# %% ../nbs/01_data.ipynb #c229
 def draw_steps(steps, # list of `Step`
               )->list: # of Axes, one for each step
     "A film strip: objects green, dropped ones grey, the crop window dashed"
@@ -1326,7 +1431,7 @@ def draw_steps(steps, # list of `Step`
         ax.set_title(f'{step.title}\n{w}×{h}, objects: {len(step.boxes)}', fontsize=8)
     return list(axes)
 
-# %% ../nbs/01_data.ipynb #c230
+# %% ../nbs/01_data.ipynb #c239
 def sample_order(n:int,      # number of images
                  train:bool, # shuffle
                  seed:int, epoch:int, # decide the order
@@ -1338,7 +1443,7 @@ def sample_order(n:int,      # number of images
     if not train: return np.arange(n)[rank::ranks]
     return np.random.default_rng([seed, epoch]).permutation(n)[:n - n % ranks][rank::ranks]
 
-# %% ../nbs/01_data.ipynb #c232
+# %% ../nbs/01_data.ipynb #c241
 class Batches:
     "The batches of one epoch. Threads write the samples into them; the next is begun before one is handed on"
     def __init__(self,
@@ -1376,7 +1481,7 @@ class Batches:
                 if len(begun) == 2: yield finished(*begun.pop(0))
             if begun: yield finished(*begun.pop())
 
-# %% ../nbs/01_data.ipynb #c233
+# %% ../nbs/01_data.ipynb #c242
 def finished(arrays, # of a batch
              jobs,   # futures that fill them
             )->tuple: # the arrays
@@ -1384,7 +1489,7 @@ def finished(arrays, # of a batch
     for job in jobs: job.result()
     return tuple(arrays)
 
-# %% ../nbs/01_data.ipynb #c234
+# %% ../nbs/01_data.ipynb #c243
 TRAIN_COLUMNS = ['image', 'loc', 'label', 'num_matched']
 EVAL_COLUMNS = ['image', 'image_id', 'shape']
 
@@ -1397,7 +1502,7 @@ def batch_columns(image_shape, # height, width of the network's input
     if not train: return dict(zip(EVAL_COLUMNS, [image, ((), np.int64), ((2,), np.int32)]))
     return dict(zip(TRAIN_COLUMNS, [image, ((boxes, 4), np.float32), ((boxes,), np.int32), ((), np.int32)]))
 
-# %% ../nbs/01_data.ipynb #c236
+# %% ../nbs/01_data.ipynb #c245
 def create_dataset(config:DataConfig,    # what to read
                    box_config:BoxConfig, # input size and default boxes of the network
                    split:str,            # 'train' or 'eval'
@@ -1427,7 +1532,7 @@ def create_dataset(config:DataConfig,    # what to read
     return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,
                                python_multiprocessing=False)
 
-# %% ../nbs/01_data.ipynb #c240
+# %% ../nbs/01_data.ipynb #c249
 def draw_batch(batch,   # arrays of a training batch: image, loc, label, num_matched
                encoder:BoxEncoder, # of the network
                columns:int=4, # pictures in a row
