@@ -10,6 +10,7 @@ from tqdm import tqdm
 matplotlib.use('Agg')
 
 import cli
+import create_data
 from ssd_nb.ssd_heads import MODELS, fit_boxes
 from ssd_nb.train import draw_history, log_lines, preset, train
 
@@ -21,15 +22,18 @@ def options():
     run_platform = cli.peek('run_platform', 'Ascend', ('Ascend', 'GPU', 'CPU'))
     config = preset(using_model, run_platform)
     parser = ArgumentParser(prog='train.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument('--only_create_dataset', type=bool, default=False, help='convert, check and report the data, as create_data.py does, and stop')
     for part in PARTS: cli.add_options(parser, getattr(config, part))
     given = cli.parse(parser)
     wanted = replace(config, **{part: cli.with_options(getattr(config, part), given) for part in PARTS})
-    if wanted.boxes.steps != config.boxes.steps: return wanted
-    return replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))  # another image_shape needs other steps
+    if wanted.boxes.steps == config.boxes.steps:  # another image_shape needs other steps
+        wanted = replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))
+    return wanted, given.only_create_dataset
 
 
 def main():
-    config, reports = options(), []
+    (config, only_data), reports = options(), []
+    if only_data: return create_data.create(config.data, config.boxes)
     for report in train(config):
         reports.append(report)
         tqdm.write(log_lines(report))

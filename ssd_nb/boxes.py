@@ -143,13 +143,13 @@ class BoxConfig:
     "Where the default boxes lie, and how objects are matched to them and encoded"
     image_shape: tuple[int, int] = (300, 300) # height and width of the network's input in pixels
     steps: tuple[float | tuple[float, float], ...] = (16, 32, 64, 100, 150, 300) # pixels between cells, a number per map or (down, across)
-    box_kind: Literal['ssd', 'fpn', 'paper'] = 'ssd' # sizes from scales (ssd), from steps (fpn), as the paper's SSD300 (paper)
+    box_kind: Literal['ssd', 'fpn', 'paper'] = 'ssd' # sizes from scales (ssd), from steps (fpn), as the paper's code (paper)
     min_scale: float = 0.2   # size of the boxes of the first map (paper: second) as a part of the image (not fpn)
     max_scale: float = 0.95  # size of the boxes of the last map as a part of the image (not fpn)
     aspect_ratios: tuple[tuple[float, ...], ...] = ((2,),) + ((2, 3),) * 5 # width / height per map (not fpn)
     prior_scaling: tuple[float, float] = (0.1, 0.2) # what centre offsets and log sizes are divided by
     match_threshold: float = 0.5 # a default box takes an object when their IoU is above this
-    matching: Literal['modelzoo', 'last', 'bipartite'] = 'modelzoo' # who gets a best box that two objects share: first, last, best
+    matching: Literal['modelzoo', 'last', 'bipartite'] = 'modelzoo' # who gets a box that is the best of two objects
 
     def __post_init__(self):
         for name in 'image_shape steps aspect_ratios prior_scaling'.split():
@@ -218,7 +218,7 @@ def fpn_sizes(config:BoxConfig # its steps are used
 # %% ../nbs/00_boxes.ipynb #c062
 def paper_sizes(config:BoxConfig # its min_scale, max_scale and aspect_ratios are used
                )->list:          # per feature map an array (k, 2) float64 of height, width in unit coordinates
-    "Sizes of the authors' Caffe code (SSD sections 2.2 and 3.1): (s, s), √(s·s′) square, then each aspect ratio both ways"
+    "Sizes of the authors' Caffe code (SSD sections 2.2 and 3.1): two squares, then each aspect ratio both ways"
     n = len(config.steps)
     rate = (config.max_scale - config.min_scale) / max(n - 2, 1) # with two maps max_scale is the scale after the last
     scales = [config.min_scale / 2] + [config.min_scale + rate * i for i in range(n)]
@@ -348,7 +348,7 @@ def decode(loc:np.ndarray,      # (..., 4) offsets in y, x, h, w order
 # %% ../nbs/00_boxes.ipynb #c114
 def highest_first(overlap:np.ndarray # (n, m) IoU of each object with each default box
                  )->list:            # pairs (object, default box), the highest IoU first; no object and no box twice
-    "Bipartite matching of the original Caffe code: the highest IoU of the matrix makes a pair, both leave, and so on above 0"
+    "Bipartite matching of the authors' Caffe code: the highest IoU of all makes a pair, both leave, and so on above 0"
     best = overlap.argmax(axis=1)
     value, pairs = overlap[np.arange(len(best)), best], []
     while len(value) and value.max() > 0:
@@ -475,7 +475,7 @@ def draw_positives(image:np.ndarray, # (h, w, 3) RGB uint8
     ax.set_title(f"{positive.sum()} positives, {'all maps' if level is None else f'map {level}'}", fontsize=10)
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c159
+# %% ../nbs/00_boxes.ipynb #c161
 def best_iou(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
              config:BoxConfig, # a configuration
             )->np.ndarray:     # (n,) float32
@@ -483,7 +483,7 @@ def best_iou(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
     overlap = iou(boxes, default_tlbr(config))
     return overlap.max(axis=1)
 
-# %% ../nbs/00_boxes.ipynb #c162
+# %% ../nbs/00_boxes.ipynb #c164
 def draw_reach(best:dict, # by name: (n,) each object's IoU with its best default box
                ax=None,   # matplotlib Axes; a new one if None
               ):          # the Axes

@@ -14,11 +14,12 @@ __all__ = ['SHAPES', 'SAMPLE_CLASSES', 'SAMPLE_SEED', 'RGB_FLAG', 'READ_FLAGS', 
            'yolo_content', 'yolo_images', 'label_file', 'yolo_item', 'read_yolo', 'read_annotations', 'read_records',
            'draw_sizes', 'cut_short', 'check_record', 'clip_record', 'source_files', 'fingerprint', 'record_folder',
            'one_at_a_time', 'object_rows', 'write_mindrecord', 'manifest_misfit', 'load_manifest', 'build_mindrecord',
-           'checked_in_order', 'build_manifest', 'make_mindrecord', 'build_whole', 'load_ground_truth', 'windows',
-           'window_iou', 'acceptable', 'centres_inside', 'choose_window', 'crop', 'random_crop', 'resize',
-           'horizontal_flip', 'jitter_matrix', 'colour_jitter', 'normalise', 'denormalise', 'eval_input',
-           'split_objects', 'augmented', 'train_filler', 'eval_filler', 'Step', 'augmentation_steps', 'draw_steps',
-           'sample_order', 'Batches', 'finished', 'batch_columns', 'create_dataset', 'draw_batch']
+           'checked_in_order', 'build_manifest', 'make_mindrecord', 'build_whole', 'load_ground_truth', 'SetReport',
+           'describe_set', 'report_lines', 'draw_report', 'windows', 'window_iou', 'acceptable', 'centres_inside',
+           'choose_window', 'crop', 'random_crop', 'resize', 'horizontal_flip', 'jitter_matrix', 'colour_jitter',
+           'normalise', 'denormalise', 'eval_input', 'split_objects', 'augmented', 'train_filler', 'eval_filler',
+           'Step', 'augmentation_steps', 'draw_steps', 'sample_order', 'Batches', 'finished', 'batch_columns',
+           'create_dataset', 'draw_batch']
 
 # %% ../nbs/01_data.ipynb #c003
 import colorsys
@@ -28,6 +29,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -46,7 +48,7 @@ from tqdm.auto import tqdm
 
 import ssd_nb
 from ssd_nb.boxes import (
-    COLORS, BoxConfig, BoxEncoder, UserError, draw_boxes, iou, show_image, tlbr2xywh, tlbr2yxhw,
+    COLORS, BoxConfig, BoxEncoder, UserError, area, best_iou, draw_boxes, iou, show_image, tlbr2xywh, tlbr2yxhw, xywh2tlbr,
 )
 
 # %% ../nbs/01_data.ipynb #c006
@@ -1201,6 +1203,57 @@ def load_ground_truth(config:DataConfig, # where the MindRecord is
     return json.loads((make_mindrecord(config, split) / 'ground_truth.json').read_text())
 
 # %% ../nbs/01_data.ipynb #c189
+class SetReport(NamedTuple):
+    "What a split holds"
+    counts: dict          # name of a class -> objects
+    boxes: np.ndarray     # (n, 4) y1 x1 y2 x2 in unit coordinates
+    aspects: np.ndarray   # (n,) width / height in pixels
+    per_image: np.ndarray # (images,) objects of each image
+    reach: np.ndarray     # (n,) each object's IoU with its best default box
+
+def describe_set(truth:dict,           # in COCO's form, from `load_ground_truth`
+                 box_config:BoxConfig, # whose default boxes are to reach the objects
+                )->SetReport:
+    "Counts and measures the objects of a split; crowds are left out"
+    names, sizes = {c['id']: c['name'] for c in truth['categories']}, {i['id']: (i['height'], i['width']) for i in truth['images']}
+    objects = [a for a in truth['annotations'] if not a['iscrowd']]
+    labels = Counter(names[a['category_id']] for a in objects)
+    boxes = xywh2tlbr(np.array([a['bbox'] for a in objects], float).reshape(-1, 4))
+    scale = np.array([sizes[a['image_id']] * 2 for a in objects], float).reshape(-1, 4)
+    per_image = Counter(a['image_id'] for a in objects)
+    aspects = (boxes[:, 3] - boxes[:, 1]) / np.maximum(boxes[:, 2] - boxes[:, 0], 1e-9)
+    unit = boxes / scale
+    reach = best_iou(unit, box_config) if len(unit) else np.zeros(0)
+    return SetReport({name: labels[name] for name in names.values()}, unit, aspects, np.array([per_image[i] for i in sizes]), reach)
+
+# %% ../nbs/01_data.ipynb #c190
+def report_lines(report:SetReport)->list: # of strings
+    "A report as text"
+    def spread(values, text='{:.3g}'):
+        if not len(values): return 'none'
+        return ', '.join(f'{name} {text.format(v)}' for name, v in zip(('least', 'median', 'most'), np.quantile(values, (0, 0.5, 1))))
+    lines = [f'{name:20} {count:8,} objects' for name, count in report.counts.items()]
+    sides = np.sqrt(area(report.boxes)) if len(report.boxes) else report.reach
+    return lines + [f'size (part of the image side): {spread(sides)}', f'width / height: {spread(report.aspects)}',
+                    f'objects in an image: {spread(report.per_image)}; without any: {(report.per_image == 0).sum()}',
+                    f'reached by a default box with an IoU above 0.5: {(report.reach > 0.5).mean() if len(report.reach) else 0:.1%} of the objects']
+
+def draw_report(report:SetReport, title:str='')->np.ndarray: # 2 × 2 Axes
+    "Draws a report: classes, sizes, objects of an image, and how well the default boxes fit"
+    axes = plt.subplots(2, 2, figsize=(8, 5.2), layout='tight')[1]
+    most = dict(sorted(report.counts.items(), key=lambda c: -c[1])[:20])
+    axes[0, 0].barh(list(most)[::-1], list(most.values())[::-1], color=COLORS['truth'])
+    axes[0, 1].plot(*(report.boxes[:, 2:] - report.boxes[:, :2]).T[::-1], '.', color=COLORS['truth'], markersize=3)
+    axes[1, 0].hist(report.per_image, np.arange(report.per_image.max(initial=0) + 2) - 0.5, color=COLORS['truth'])
+    axes[1, 1].hist(report.reach, np.linspace(0, 1, 41), color=COLORS['truth'])
+    axes[1, 1].axvline(0.5, color='black', ls='--', lw=1)
+    labels = ('objects', ''), ('width / image width', 'height / image height'), ('objects in an image', 'images'), ('best IoU with a default box', 'objects')
+    for ax, (x, y) in zip(axes.flat, labels): ax.set(xlabel=x, ylabel=y)
+    axes[0, 1].set(xlim=(0, 1), ylim=(0, 1))
+    if title: axes[0, 0].figure.suptitle(title, fontsize=10)
+    return axes
+
+# %% ../nbs/01_data.ipynb #c196
 def windows(rng,     # numpy Generator
             n:int=50, # number of tries
            )->np.ndarray: # (n, 4) y1 x1 y2 x2 in unit coordinates
@@ -1208,7 +1261,7 @@ def windows(rng,     # numpy Generator
     size, place = rng.uniform(0.3, 1, (n, 2)), rng.random((n, 2))
     return np.concatenate([place * (1 - size), place * (1 - size) + size], axis=1)
 
-# %% ../nbs/01_data.ipynb #c191
+# %% ../nbs/01_data.ipynb #c198
 def window_iou(windows, # (n, 4) y1 x1 y2 x2
                boxes,   # (m, 4) the same, same unit
               )->np.ndarray: # (n, m)
@@ -1218,7 +1271,7 @@ def window_iou(windows, # (n, 4) y1 x1 y2 x2
     area, other = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (windows, boxes))
     return h * w / (area[:, None] + other - h * w)
 
-# %% ../nbs/01_data.ipynb #c193
+# %% ../nbs/01_data.ipynb #c200
 def acceptable(overlaps, # (n, m) IoU of each window with each object
                min_iou,  # between 0 and 1
                rule='modelzoo', # or 'paper'
@@ -1237,7 +1290,7 @@ def centres_inside(boxes,  # (m, 4) y1 x1 y2 x2
     y1, x1, y2, x2 = (v[:, None] for v in windows.T)
     return (y1 < y) & (y < y2) & (x1 < x) & (x < x2)
 
-# %% ../nbs/01_data.ipynb #c198
+# %% ../nbs/01_data.ipynb #c205
 MIN_IOUS = None, 0.1, 0.3, 0.5, 0.7, 0.9
 
 def choose_window(boxes,  # (n, 4) y1 x1 y2 x2 in unit coordinates
@@ -1257,7 +1310,7 @@ def choose_window(boxes,  # (n, 4) y1 x1 y2 x2 in unit coordinates
     good &= (centres_inside(boxes, tries) & (overlaps > 0)).any(axis=1)
     return tries[good.argmax()] if good.any() else whole
 
-# %% ../nbs/01_data.ipynb #c200
+# %% ../nbs/01_data.ipynb #c207
 def crop(image,  # (h, w, 3) uint8
          boxes,  # (n, 4) y1 x1 y2 x2 in unit coordinates
          labels, # (n,)
@@ -1272,7 +1325,7 @@ def crop(image,  # (h, w, 3) uint8
     boxes = (np.clip(boxes[keep], low, high) - low) / (high - low)
     return image[y1:y2, x1:x2], boxes.astype(np.float32), labels[keep]
 
-# %% ../nbs/01_data.ipynb #c201
+# %% ../nbs/01_data.ipynb #c208
 def random_crop(image, boxes, labels, # as in `crop`
                 rng,            # numpy Generator
                 min_iou='any',  # see `choose_window`
@@ -1282,7 +1335,7 @@ def random_crop(image, boxes, labels, # as in `crop`
     window = choose_window(boxes, image.shape[0] / image.shape[1], rng, min_iou, rule)
     return crop(image, boxes, labels, window)
 
-# %% ../nbs/01_data.ipynb #c209
+# %% ../nbs/01_data.ipynb #c216
 def resize(image,       # (h, w, 3) uint8
            image_shape, # height, width
           )->np.ndarray: # (height, width, 3) uint8
@@ -1297,7 +1350,7 @@ def horizontal_flip(image, boxes, labels, # boxes in unit coordinates
 
 GREY = np.array([0.299, 0.587, 0.114]) # how bright red, green and blue look
 
-# %% ../nbs/01_data.ipynb #c210
+# %% ../nbs/01_data.ipynb #c217
 def jitter_matrix(mean_grey, # mean brightness of the image
                   factors,   # brightness, contrast, saturation; 1 changes nothing
                  )->np.ndarray: # (3, 4): a linear map of RGB, and an offset
@@ -1307,7 +1360,7 @@ def jitter_matrix(mean_grey, # mean brightness of the image
     offset = (1 - contrast) * brightness * mean_grey
     return np.column_stack([brightness * contrast * colours, np.full(3, offset)])
 
-# %% ../nbs/01_data.ipynb #c212
+# %% ../nbs/01_data.ipynb #c219
 def colour_jitter(image, # (h, w, 3) RGB uint8
                   rng,   # numpy Generator
                   strength=0.4, # factors are drawn from 1 - strength to 1 + strength
@@ -1316,7 +1369,7 @@ def colour_jitter(image, # (h, w, 3) RGB uint8
     factors = rng.uniform(1 - strength, 1 + strength, 3)
     return cv2.transform(image, jitter_matrix(GREY @ cv2.mean(image)[:3], factors))
 
-# %% ../nbs/01_data.ipynb #c217
+# %% ../nbs/01_data.ipynb #c224
 MEAN = np.float32([0.485, 0.456, 0.406]) * 255
 STD = np.float32([0.229, 0.224, 0.225]) * 255
 
@@ -1335,7 +1388,7 @@ def denormalise(image # (3, h, w) float32
     "The reverse of `normalise`"
     return np.clip(np.round(np.moveaxis(image, 0, -1) * STD + MEAN), 0, 255).astype(np.uint8)
 
-# %% ../nbs/01_data.ipynb #c219
+# %% ../nbs/01_data.ipynb #c226
 def eval_input(image,       # (h, w, 3) RGB uint8, any size
                image_shape, # height, width of the network's input
                out=None,    # (3, height, width) float32 to write to; a new array if None
@@ -1343,7 +1396,7 @@ def eval_input(image,       # (h, w, 3) RGB uint8, any size
     "What the network sees in evaluation, prediction and export: resized and normalised"
     return normalise(resize(image, image_shape), out)
 
-# %% ../nbs/01_data.ipynb #c222
+# %% ../nbs/01_data.ipynb #c229
 def split_objects(objects # (1 + n, 6) float32, see `object_rows`
                  )->tuple: # boxes (n, 4) in unit coordinates and labels (n,) int32, without crowds
     "The objects to train on"
@@ -1363,7 +1416,7 @@ def augmented(image, boxes, labels, # RGB uint8, unit coordinates
     if rng.random() < 0.5: image, boxes, labels = horizontal_flip(image, boxes, labels)
     return colour_jitter(image, rng, jitter) if jitter else image, boxes, labels
 
-# %% ../nbs/01_data.ipynb #c224
+# %% ../nbs/01_data.ipynb #c231
 def train_filler(config:DataConfig, # its augment, crop_rule and jitter are used
                  encoder:BoxEncoder, # of the network's default boxes
                  seed:int,          # of the run
@@ -1380,7 +1433,7 @@ def train_filler(config:DataConfig, # its augment, crop_rule and jitter are used
         out[1][:], out[2][:], out[3][...] = encoder.encode(boxes, labels)
     return fill
 
-# %% ../nbs/01_data.ipynb #c226
+# %% ../nbs/01_data.ipynb #c233
 def eval_filler(image_shape # height, width of the network's input
                ):           # a function as `train_filler` makes it
     "Makes the function that writes image, image id, and original height and width of one sample"
@@ -1389,7 +1442,7 @@ def eval_filler(image_shape # height, width of the network's input
         out[1][...], out[2][:] = row[1], row[2][0, :2]
     return fill
 
-# %% ../nbs/01_data.ipynb #c227
+# %% ../nbs/01_data.ipynb #c234
 class Step(NamedTuple):
     "One picture of a film strip"
     title: str
@@ -1398,7 +1451,7 @@ class Step(NamedTuple):
     dropped: np.ndarray = np.zeros((0, 4)) # the same: objects that are not
     window: np.ndarray = np.zeros((0, 4))  # (1, 4) or (0, 4): the crop
 
-# %% ../nbs/01_data.ipynb #c228
+# %% ../nbs/01_data.ipynb #c235
 def augmentation_steps(image, boxes, labels, # RGB uint8, unit coordinates
                        image_shape, # height, width of the network's input
                        seed:int,    # decides all that is random
@@ -1418,7 +1471,7 @@ def augmentation_steps(image, boxes, labels, # RGB uint8, unit coordinates
     steps.append(Step('flip or not', image, boxes))
     return steps + [Step('colours', colour_jitter(image, rng), boxes)]
 
-# %% ../nbs/01_data.ipynb #c229
+# %% ../nbs/01_data.ipynb #c236
 def draw_steps(steps, # list of `Step`
               )->list: # of Axes, one for each step
     "A film strip: objects green, dropped ones grey, the crop window dashed"
@@ -1431,7 +1484,7 @@ def draw_steps(steps, # list of `Step`
         ax.set_title(f'{step.title}\n{w}×{h}, objects: {len(step.boxes)}', fontsize=8)
     return list(axes)
 
-# %% ../nbs/01_data.ipynb #c239
+# %% ../nbs/01_data.ipynb #c246
 def sample_order(n:int,      # number of images
                  train:bool, # shuffle
                  seed:int, epoch:int, # decide the order
@@ -1443,7 +1496,7 @@ def sample_order(n:int,      # number of images
     if not train: return np.arange(n)[rank::ranks]
     return np.random.default_rng([seed, epoch]).permutation(n)[:n - n % ranks][rank::ranks]
 
-# %% ../nbs/01_data.ipynb #c241
+# %% ../nbs/01_data.ipynb #c248
 class Batches:
     "The batches of one epoch. Threads write the samples into them; the next is begun before one is handed on"
     def __init__(self,
@@ -1481,7 +1534,7 @@ class Batches:
                 if len(begun) == 2: yield finished(*begun.pop(0))
             if begun: yield finished(*begun.pop())
 
-# %% ../nbs/01_data.ipynb #c242
+# %% ../nbs/01_data.ipynb #c249
 def finished(arrays, # of a batch
              jobs,   # futures that fill them
             )->tuple: # the arrays
@@ -1489,7 +1542,7 @@ def finished(arrays, # of a batch
     for job in jobs: job.result()
     return tuple(arrays)
 
-# %% ../nbs/01_data.ipynb #c243
+# %% ../nbs/01_data.ipynb #c250
 TRAIN_COLUMNS = ['image', 'loc', 'label', 'num_matched']
 EVAL_COLUMNS = ['image', 'image_id', 'shape']
 
@@ -1502,7 +1555,7 @@ def batch_columns(image_shape, # height, width of the network's input
     if not train: return dict(zip(EVAL_COLUMNS, [image, ((), np.int64), ((2,), np.int32)]))
     return dict(zip(TRAIN_COLUMNS, [image, ((boxes, 4), np.float32), ((boxes,), np.int32), ((), np.int32)]))
 
-# %% ../nbs/01_data.ipynb #c245
+# %% ../nbs/01_data.ipynb #c252
 def create_dataset(config:DataConfig,    # what to read
                    box_config:BoxConfig, # input size and default boxes of the network
                    split:str,            # 'train' or 'eval'
@@ -1532,7 +1585,7 @@ def create_dataset(config:DataConfig,    # what to read
     return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,
                                python_multiprocessing=False)
 
-# %% ../nbs/01_data.ipynb #c249
+# %% ../nbs/01_data.ipynb #c256
 def draw_batch(batch,   # arrays of a training batch: image, loc, label, num_matched
                encoder:BoxEncoder, # of the network
                columns:int=4, # pictures in a row

@@ -315,7 +315,7 @@ class EpochReport:
     step: int        # steps in the epoch
     loss: float      # loc_loss + cls_loss
     loc_loss: float  # smooth L1 part
-    cls_loss: float  # focal part
+    cls_loss: float  # class part
     lr: float        # rate of the last step
     positives: float # matched default boxes per image
     seconds: float   # wall time; that of the first epoch includes compilation

@@ -66,6 +66,19 @@ def test_predict_writes_pictures_and_json(trained, script, tmp_path):
     assert isinstance(json.loads((tmp_path / 'detections.json').read_text()), list)
 
 
+def test_create_data_reports_without_training(script, tmp_path):
+    (tmp_path / 'set/eval').mkdir(parents=True)
+    for name in ('000001', '000002'):
+        for ending in ('jpg', 'xml'): (tmp_path / f'set/eval/{name}.{ending}').write_bytes((SAMPLES / f'eval/{name}.{ending}').read_bytes())
+    (tmp_path / 'set/eval/000002.jpg').write_bytes(b'no image')
+    done = script('train.py', '--only_create_dataset=True', '--run_platform=CPU', '--dataset=voc', f'--voc_root={tmp_path}/set',
+                  f'--mindrecord_dir={tmp_path}/record')
+    assert done.code == 0, done.err
+    assert 'eval: 1 images with 5 objects' in done.out and '1 images are left out, 1 problems' in done.out
+    assert '000002.jpg' in done.out and re.search(r'^ring +2 objects$', done.out, flags=re.M) and 'left out: --voc_root' in done.out
+    assert (tmp_path / 'record/eval/report.png').is_file()
+
+
 def test_make_samples_draws_the_committed_set(script, tmp_path):
     done = script('make_samples.py', f'--output_dir={tmp_path}', '--train=2', '--evaluation=1')
     assert done.code == 0, done.err
