@@ -708,7 +708,7 @@ def coco_records(images,   # the entries of "images"
 # %% ../nbs/01_data.ipynb #c098
 def parse_voc(path,   # XML file
              )->tuple: # height, width; then a list of (name, box y1 x1 y2 x2, difficult, line). Raises ValueError
-    "Reads a VOC file. The pixels xmin to xmax, counted from 1, become the edges xmin - 1 and xmax"
+    "Reads a VOC file. The pixels xmin to xmax, counted from 1, become the edges xmin - 1 and xmax; xmin = xmax is an empty box"
     text = Path(path).read_text(encoding='utf-8-sig')
     root = ElementTree.fromstring(text)
     lines = [i for i, line in enumerate(text.splitlines(), 1) for _ in re.findall(r'<object\b', line)]
@@ -720,7 +720,8 @@ def parse_voc(path,   # XML file
         try: y1, x1, y2, x2 = numbers(box)
         except ValueError: y1 = x1 = y2 = x2 = float('nan')
         name = (element.findtext('name') or '').strip()
-        objects.append((name, (y1 - 1, x1 - 1, y2, x2), (element.findtext('difficult') or '0').strip() == '1', line))
+        first = 1 if y2 > y1 and x2 > x1 else 0 # a box of one pixel is nobody's object: it stays empty, and is named later
+        objects.append((name, (y1 - first, x1 - first, y2, x2), (element.findtext('difficult') or '0').strip() == '1', line))
     return size, objects
 
 IMAGE_ENDINGS = '.jpg', '.jpeg', '.png', '.bmp', '.JPG', '.JPEG', '.PNG'
