@@ -23,7 +23,7 @@ def report(data, boxes, split):
     described = describe_set(load_ground_truth(data, split), boxes)
     print(*report_lines(described), sep='\n')
     picture = Path(folder) / 'report.png'
-    draw_report(described, f'{split}: {manifest["images"]:,} images')[0, 0].figure.savefig(picture, dpi=100)
+    draw_report(described, boxes, f'{split}: {manifest["images"]:,} images')[0, 0].figure.savefig(picture, dpi=100)
     print(f'picture: {picture}')
 
 

@@ -2,13 +2,13 @@
 
 # %% auto #0
 __all__ = ['PLATFORMS', 'PLATFORM_NEEDS', 'TOO_LATE', 'SLOW_CONVOLUTION_VERSIONS', 'MOBILENET_V2', 'MOBILENET_TINY',
-           'MOBILENET_V1', 'TAP', 'SIDE_STREETS', 'BLOCKS_BEFORE', 'MODELZOO_CONVOLUTIONS', 'TORCH_KINDS',
-           'FOREIGN_EPS', 'device_problem', 'cpu_flags', 'needs_avx2_limit', 'limit_instructions', 'choose_device',
-           'same_padding', 'draw_padding', 'conv2d', 'max_pool', 'batch_norm', 'draw_momentum', 'ConvBNReLU',
-           'draw_points', 'InvertedResidual', 'draw_block', 'inverted_residuals', 'MobileNetV2', 'VGG16', 'MobileNetV1',
+           'MOBILENET_V1', 'TAP', 'SIDE_STREETS', 'BLOCKS_BEFORE', 'VGG16_CONVOLUTIONS', 'TORCH_KINDS', 'FOREIGN_EPS',
+           'device_problem', 'cpu_flags', 'needs_avx2_limit', 'limit_instructions', 'choose_device', 'same_padding',
+           'draw_padding', 'conv2d', 'max_pool', 'batch_norm', 'draw_momentum', 'ConvBNReLU', 'draw_points',
+           'InvertedResidual', 'draw_block', 'inverted_residuals', 'MobileNetV2', 'VGG16', 'brick', 'MobileNetV1',
            'Bottleneck', 'ResNet50', 'Layer', 'layer_of', 'trace_layers', 'stage_costs', 'draw_costs', 'stage_names',
            'Stages', 'one_of_each_size', 'draw_pyramid', 'channel_grid', 'draw_channels', 'draw_stage', 'path_to',
-           'field_size', 'receptive_field', 'draw_field', 'read_weights', 'from_timm', 'from_mindcv',
+           'field_size', 'receptive_field', 'draw_field', 'need_checkpoint', 'read_weights', 'from_timm', 'from_mindcv',
            'from_torchvision', 'vgg_names', 'torch_norms', 'without_prefix', 'rename_weights', 'match_epsilon',
            'fold_norms', 'misfits', 'short_list', 'load_backbone']
 
@@ -346,17 +346,21 @@ class VGG16(nn.Cell):
 # %% ../nbs/02_backbones.ipynb #c082
 MOBILENET_V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)) # channels, stride
 
+def brick(cin:int, cout:int, # channels in and out
+          kernel:int=1, stride:int=1, groups:int=1, pad='same', # see `conv2d`
+         )->nn.SequentialCell: # (B, cin, H, W) to (B, cout, ceil(H/stride), ceil(W/stride)), each number in [0, 6]
+    "Convolution, batch norm, ReLU6 with the constants of MobileNetV1, which feature pyramids share"
+    return nn.SequentialCell(conv2d(cin, cout, kernel, stride, groups, pad=pad), batch_norm(cout, 1e-5, 0.9), nn.ReLU6())
+
 class MobileNetV1(nn.Cell):
     "Three feature maps of an image, at strides 8, 16 and 32 (Howard et al. 2017, table 1)"
     def __init__(self,
                  pad:str='same', # 'same', 'symmetric' or 'mindcv', see `conv2d`
                 ):
         super().__init__()
-        def brick(cin, cout, kernel=1, stride=1, groups=1):
-            return nn.SequentialCell(conv2d(cin, cout, kernel, stride, groups, pad=pad), batch_norm(cout, 1e-5, 0.9), nn.ReLU6())
-        bricks, cin = [brick(3, 32, 3, 2)], 32
+        bricks, cin = [brick(3, 32, 3, 2, pad=pad)], 32
         for cout, stride in MOBILENET_V1:
-            bricks += [brick(cin, cin, 3, stride, cin), brick(cin, cout)]
+            bricks += [brick(cin, cin, 3, stride, cin, pad), brick(cin, cout)]
             cin = cout
         self.network = nn.CellList(bricks)
         self.out_channels = 256, 512, 1024
@@ -651,11 +655,15 @@ def draw_field(image, # (h, w, 3) RGB uint8
     return ax
 
 # %% ../nbs/02_backbones.ipynb #c148
+def need_checkpoint(path)->Path: # the path
+    "Raises `UserError` if there is no file"
+    if not Path(path).is_file(): raise UserError(f'there is no checkpoint {path}: check the path.')
+    return Path(path)
+
 def read_weights(path:Path # a .ckpt of MindSpore or a .safetensors
                 )->dict:   # name -> np.ndarray, or str where the file holds a text
     "What a file of weights holds; raises `UserError` for a file that is missing, cut off, or something else"
-    path = Path(path)
-    if not path.is_file(): raise UserError(f'there is no checkpoint {path}: check the path.')
+    path = need_checkpoint(path)
     if path.suffix in ('.pth', '.pt'):
         raise UserError(f'{path} is a file of PyTorch: save its state_dict with safetensors.torch.save_file, and give that file.')
     try:
@@ -702,13 +710,13 @@ def from_torchvision(name): # of an array of mobilenet_v2 -> its name here
     return f'features_1.{block}.{inside}' if block <= split else f'features_2.{block - split - 1}.{inside}'
 
 # %% ../nbs/02_backbones.ipynb #c157
-MODELZOO_CONVOLUTIONS = [f'b{group}.{2 * i}' for group, n in enumerate((2, 2, 3, 3, 3), 1) for i in range(n)] # of VGG16
+VGG16_CONVOLUTIONS = [f'b{group}.{2 * i}' for group, n in enumerate((2, 2, 3, 3, 3), 1) for i in range(n)] # in the order of computation
 
 def vgg_names(weights:dict # name -> array: `features.N` or `layers.N`, counted with or without batch norm
              )->dict:      # name there -> name here, for the convolutions and what follows each
     "Which array belongs to which convolution of `VGG16`: the i-th to the i-th"
     numbers = sorted({int(m[2]) for name, a in weights.items() if (m := re.fullmatch(r'(features|layers)\.(\d+)\.weight', name)) and a.ndim == 4})
-    here = dict(zip(numbers, MODELZOO_CONVOLUTIONS)) | {n + 1: f'{name}.norm' for n, name in zip(numbers, MODELZOO_CONVOLUTIONS)}
+    here = dict(zip(numbers, VGG16_CONVOLUTIONS)) | {n + 1: f'{name}.norm' for n, name in zip(numbers, VGG16_CONVOLUTIONS)}
     pattern = re.compile(r'(?:features|layers)\.(\d+)\.(\w+)')
     return {name: f'{here[int(m[1])]}.{m[2]}' for name in weights if (m := pattern.fullmatch(name)) and int(m[1]) in here}
 

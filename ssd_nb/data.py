@@ -48,7 +48,7 @@ from tqdm.auto import tqdm
 
 import ssd_nb
 from ssd_nb.boxes import (
-    COLORS, BoxConfig, BoxEncoder, UserError, area, best_iou, draw_boxes, iou, show_image, tlbr2xywh, tlbr2yxhw, xywh2tlbr,
+    COLORS, BoxConfig, BoxEncoder, UserError, area, best_iou, draw_boxes, show_image, tlbr2xywh, tlbr2yxhw, xywh2tlbr,
 )
 
 # %% ../nbs/01_data.ipynb #c006
@@ -1239,18 +1239,21 @@ def report_lines(report:SetReport)->list: # of strings
                     f'objects in an image: {spread(report.per_image)}; without any: {(report.per_image == 0).sum()}',
                     f'reached by a default box with an IoU above 0.5: {(report.reach > 0.5).mean() if len(report.reach) else 0:.1%} of the objects']
 
-def draw_report(report:SetReport, title:str='')->np.ndarray: # 2 × 2 Axes
+def draw_report(report:SetReport,
+                box_config:BoxConfig, # as in `describe_set`
+                title:str='', # above all
+               )->np.ndarray: # 2 × 2 Axes
     "Draws a report: classes, sizes, objects of an image, and how well the default boxes fit"
     axes = plt.subplots(2, 2, figsize=(8, 5.2), layout='tight')[1]
     most = dict(sorted(report.counts.items(), key=lambda c: -c[1])[:20])
     axes[0, 0].barh(list(most)[::-1], list(most.values())[::-1], color=COLORS['truth'])
-    axes[0, 1].plot(*(report.boxes[:, 2:] - report.boxes[:, :2]).T[::-1], '.', color=COLORS['truth'], markersize=3)
+    draw_sizes(report.boxes, box_config, axes[0, 1])
     axes[1, 0].hist(report.per_image, np.arange(report.per_image.max(initial=0) + 2) - 0.5, color=COLORS['truth'])
     axes[1, 1].hist(report.reach, np.linspace(0, 1, 41), color=COLORS['truth'])
     axes[1, 1].axvline(0.5, color='black', ls='--', lw=1)
-    labels = ('objects', ''), ('width / image width', 'height / image height'), ('objects in an image', 'images'), ('best IoU with a default box', 'objects')
-    for ax, (x, y) in zip(axes.flat, labels): ax.set(xlabel=x, ylabel=y)
-    axes[0, 1].set(xlim=(0, 1), ylim=(0, 1))
+    axes[0, 0].set(xlabel='objects')
+    axes[1, 0].set(xlabel='objects in an image', ylabel='images')
+    axes[1, 1].set(xlabel='best IoU with a default box', ylabel='objects')
     if title: axes[0, 0].figure.suptitle(title, fontsize=10)
     return axes
 

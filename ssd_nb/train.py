@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tqdm import tqdm
 
-from .backbones import choose_device, load_backbone, misfits, read_weights, short_list
+from .backbones import choose_device, load_backbone, misfits, need_checkpoint, read_weights, short_list
 from .boxes import BoxConfig, UserError, draw_boxes
 from .data import COCO_CLASSES, DataConfig, create_dataset, load_manifest, make_mindrecord
 from .loss import LossConfig, SSDLoss, draw_curves
@@ -337,7 +337,7 @@ def check_early(config:Config)->None:
     "Raises `UserError` for what can be known before the data are converted, which may take hours"
     check_fit(replace(config.model, num_classes=max(config.model.num_classes, 2)), config.boxes)
     for path in (config.train.pre_trained, config.train.feature_extractor_base_param):
-        if path and not Path(path).is_file(): raise UserError(f'there is no checkpoint {path}: check the path.')
+        if path: need_checkpoint(path)
 
 # %% ../nbs/05_train.ipynb #c083
 class Trainer:
@@ -372,8 +372,10 @@ class Trainer:
             matched += int(batch[3].sum())
             bar.set_postfix(epoch=epoch, loss=f'{losses[-1][0]:.3f}', refresh=False)
             bar.update()
-        return EpochReport(epoch, self.steps, *map(float, np.mean(losses, 0)), float(self.rates[(epoch - self.config.train.pre_trained_epoch_size) * self.steps - 1]),
-                           matched / (self.steps * self.config.train.batch_size), time.perf_counter() - start)
+        train = self.config.train
+        last = (epoch - train.pre_trained_epoch_size) * self.steps - 1
+        return EpochReport(epoch, self.steps, *map(float, np.mean(losses, 0)), float(self.rates[last]),
+                           matched / (self.steps * train.batch_size), time.perf_counter() - start)
 
 # %% ../nbs/05_train.ipynb #c085
 def train(config:Config,
