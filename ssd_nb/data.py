@@ -980,7 +980,7 @@ def draw_sizes(boxes,             # (n, 4) y1 x1 y2 x2 of objects in unit coordi
     ax.loglog(*sizes.T[::-1], '.', color=COLORS['truth'], markersize=4, label=f'{len(sizes)} objects')
     ax.loglog(*defaults.T[::-1], 'x', color=COLORS['positive'], label=f'{len(defaults)} sizes of default boxes')
     ax.set(xlabel='width / image width', ylabel='height / image height', aspect='equal')
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=6, loc='lower right')
     return ax
 
 # %% ../nbs/01_data.ipynb #c139
