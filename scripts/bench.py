@@ -1,16 +1,21 @@
-"""Times the data pipeline stage by stage, as ratios within one run: `python scripts/bench.py --dataset=voc --voc_root=MY_DATA`."""
+"""Times parts of ssd_nb, as ratios within one run: `bench.py data` the input pipeline, `bench.py records` the memory that a conversion takes."""
+import json
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import replace
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Optional
 
 import numpy as np
 from jsonargparse import ArgumentParser
 
 import cli
-from ssd_nb.boxes import BoxEncoder, encode, match
-from ssd_nb.data import (DataConfig, colour_jitter, create_dataset, decode_image, horizontal_flip, make_mindrecord, normalise,
-                         random_crop, read_records, resize)
+from ssd_nb.boxes import BoxEncoder, encode
+from ssd_nb.data import (DataConfig, colour_jitter, create_dataset, decode_image, horizontal_flip, make_mindrecord, normalise, random_crop,
+                         read_records, resize, sample_folder, write_samples)
 from ssd_nb.ssd_heads import MODELS
 
 
@@ -24,82 +29,141 @@ def milliseconds(function, times=30):
     return 1e3 * statistics.median(spent)
 
 
-def loop_match(boxes, defaults, threshold=0.5):
-    "Matching as published code does it: all default boxes once for each object"
-    result, remembered = np.full(len(defaults), -1), np.zeros(len(defaults), np.float32)
-    top_left, bottom_right = defaults[:, :2], defaults[:, 2:]
-    areas = np.prod(bottom_right - top_left, axis=1)
-    for i, box in enumerate(boxes):
-        sides = np.maximum(np.minimum(bottom_right, box[2:]) - np.maximum(top_left, box[:2]), 0)
-        shared = sides[:, 0] * sides[:, 1]
-        overlap = shared / (areas + np.prod(box[2:] - box[:2]) - shared)
-        overlap[overlap.argmax()] = 2
-        takes = (overlap > threshold) & (overlap > remembered)
-        result[takes], remembered[takes] = i, overlap[takes]
-    return result
-
-
 def stages(records, box_config):
-    "What each step costs one thread, for the first images of the set"
-    rng, spent, shape = np.random.default_rng(0), {}, box_config.image_shape
-    encoder = BoxEncoder(box_config)
+    "Milliseconds that each step costs one process, mean over the first images of the set"
+    rng, spent, shape, encoder = np.random.default_rng(0), {}, box_config.image_shape, BoxEncoder(box_config)
     for record in records[:20]:
         data = record.image.read_bytes()
         image = decode_image(data, str(record.image))
         boxes = record.boxes / np.float32([*image.shape[:2]] * 2)
-        small = resize(image, shape)
+        small, out = resize(image, shape), np.empty((3, *shape), np.float32)
         work = dict(decode=lambda: decode_image(data), crop=lambda: random_crop(image, boxes, record.labels, rng),
                     resize=lambda: resize(image, shape), flip=lambda: horizontal_flip(small, boxes, record.labels),
-                    colours=lambda: colour_jitter(small, rng), normalise=lambda: normalise(small),
+                    colours=lambda: colour_jitter(small, rng), normalise=lambda: normalise(small, out),
                     encode=lambda: encoder.encode(boxes, record.labels))
         for name, function in work.items(): spent.setdefault(name, []).append(milliseconds(function, 5))
-    total = sum(map(statistics.mean, spent.values()))
-    for name, times in spent.items(): print(f'{name:10} {statistics.mean(times):7.2f} ms an image, {statistics.mean(times) / total:4.0%}')
-    print(f'{"together":10} {total:7.2f} ms an image: {1e3 / total:.0f} images a second and thread')
+    return {name: statistics.mean(times) for name, times in spent.items()}
 
 
-def encoding(box_config, name, objects=20):
-    "Matching of all default boxes at once against the loop over objects, with equal results"
-    rng, encoder = np.random.default_rng(0), BoxEncoder(box_config)
+def loop_encode(boxes, labels, encoder):
+    "Targets as published code makes them: over all default boxes once for each object"
+    matched, remembered = np.full(len(encoder.tlbr), -1), np.zeros(len(encoder.tlbr), np.float32)
+    for i, box in enumerate(boxes):
+        top_left, bottom_right = np.maximum(encoder.tlbr[:, :2], box[:2]), np.minimum(encoder.tlbr[:, 2:], box[2:])
+        height, width = np.maximum(bottom_right - top_left, 0).T
+        own = (encoder.tlbr[:, 2] - encoder.tlbr[:, 0]) * (encoder.tlbr[:, 3] - encoder.tlbr[:, 1])
+        overlap = height * width / (own + (box[2] - box[0]) * (box[3] - box[1]) - height * width)
+        overlap[overlap.argmax()] = 2
+        takes = (overlap > 0.5) & (overlap > remembered)
+        matched[takes], remembered[takes] = i, overlap[takes]
+    loc, label, taken = np.zeros_like(encoder.yxhw), np.zeros(len(matched), np.int32), np.flatnonzero(matched >= 0)
+    loc[taken] = encode(boxes[matched[taken]], encoder.yxhw[taken])
+    label[taken] = labels[matched[taken]]
+    return loc, label
+
+
+def encoding(name, objects=20):
+    "Milliseconds of the loop and of all boxes at once, and whether both give the same"
+    rng, encoder = np.random.default_rng(0), BoxEncoder(MODELS[name].boxes)
     corner, size = rng.uniform(0, 0.7, (objects, 2)), rng.uniform(0.05, 0.3, (objects, 2))
-    boxes, labels = np.concatenate([corner, corner + size], 1).astype(np.float32), np.ones(objects, np.int32)
-
-    def by_loop():
-        matched = loop_match(boxes, encoder.tlbr)
-        taken = np.flatnonzero(matched >= 0)
-        encode(boxes[matched[taken]], encoder.yxhw[taken])
-        return matched
-
-    equal = np.array_equal(by_loop(), match(boxes, encoder.tlbr))
-    loop, whole = milliseconds(by_loop), milliseconds(lambda: encoder.encode(boxes, labels))
-    print(f'encoding {objects} objects, {name}, {len(encoder.yxhw)} boxes: loop {loop:.1f} ms, vectorised {whole:.1f} ms, '
-          f'{loop / whole:.1f} times as fast, equal: {equal}')
+    boxes, labels = np.concatenate([corner, corner + size], 1).astype(np.float32), np.arange(1, objects + 1)
+    pairs = [(milliseconds(lambda: loop_encode(boxes, labels, encoder), 5), milliseconds(lambda: encoder.encode(boxes, labels), 5)) for _ in range(5)]
+    loop, whole = np.median(pairs, axis=0)
+    equal = all(np.array_equal(a, b) for a, b in zip(loop_encode(boxes, labels, encoder), encoder.encode(boxes, labels)))
+    return dict(boxes=len(encoder.yxhw), loop=loop, vectorised=whole, ratio=float(np.median([a / b for a, b in pairs])), equal=equal)
 
 
-def pipeline(config, box_config, batch_size, rounds=5):
-    "Images a second out of the whole pipeline, with 1 and 2 workers in turn"
-    speeds = {1: [], 2: []}
-    for epoch in range(1, rounds + 1):
-        for workers in speeds:
-            batches = create_dataset(replace(config, num_parallel_workers=workers), box_config, 'train', batch_size, epoch=epoch)
+def pipeline(config, box_config, batch_size, rounds, workers=(0, 1, 2)):
+    "Images a second out of whole epochs, by number of workers, median of so many rounds in turn"
+    speeds = {n: [] for n in workers}
+    for epoch in range(rounds + 1):
+        for n in workers:
+            batches = create_dataset(replace(config, num_parallel_workers=n), box_config, 'train', batch_size, epoch=epoch)
             start = time.perf_counter()
             count = sum(len(batch[0]) for batch in batches.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False))
-            speeds[workers].append(count / (time.perf_counter() - start))
-    one, two = (statistics.median(speeds[workers][1:]) for workers in speeds) # the first round warms up
-    print(f'pipeline, batch {batch_size}: {one:.0f} images/s with 1 worker, {two:.0f} with 2, ratio {two / one:.2f}')
+            speeds[n].append(count / (time.perf_counter() - start))
+    return {n: statistics.median(times[1:]) for n, times in speeds.items()} # the first round warms up
+
+
+def bench_data(config, model, batch_size, rounds):
+    "Everything about the input pipeline, as a dict"
+    make_mindrecord(config, 'train', progress=True)
+    box_config = MODELS[model].boxes
+    return dict(model=model, batch_size=batch_size, stages=stages(read_records(config, 'train')[0], box_config),
+                encode={name: encoding(name) for name in ('ssd300', 'ssd_resnet50_fpn')},
+                images_per_second=pipeline(config, box_config, batch_size, rounds))
+
+
+def print_data(found):
+    "The same as text"
+    total = sum(found['stages'].values())
+    for name, ms in found['stages'].items(): print(f'{name:10} {ms:7.2f} ms an image, {ms / total:4.0%}')
+    print(f'{"together":10} {total:7.2f} ms an image: {1e3 / total:.0f} images a second and core')
+    for name, e in found['encode'].items():
+        print(f'encoding 20 objects, {name}, {e["boxes"]} boxes: loop {e["loop"]:.1f} ms, vectorised {e["vectorised"]:.1f} ms, '
+              f'{e["ratio"]:.1f} times as fast, equal: {e["equal"]}')
+    none, one, two = found['images_per_second'].values()
+    print(f'pipeline, {found["model"]}, batch {found["batch_size"]}: {none:.0f} images/s without workers, {one:.0f} with 1, {two:.0f} with 2; '
+          f'2 workers against 1: {two / one:.2f}')
+
+
+def peak_memory(images):
+    "Converts a generated set of so many images in a process of its own; megabytes before and at the peak, and seconds"
+    code = '''import json, os, resource, sys, time
+from pathlib import Path
+import mindspore.mindrecord
+from ssd_nb.data import DataConfig, make_mindrecord
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+truth = json.loads((folder / 'drawn/annotations/instances_train.json').read_text())
+of = {image['id']: [a for a in truth['annotations'] if a['image_id'] == image['id']] for image in truth['images']}
+for name in ('annotations', 'train'): (folder / f'{count}/{name}').mkdir(parents=True)
+with open(folder / f'{count}/annotations/instances_train.json', 'w') as file:
+    for part in ('images', 'annotations'):
+        file.write(('{' if part == 'images' else '], ') + f'"{part}": [')
+        for i in range(1, count + 1):
+            image = truth['images'][i % len(truth['images'])]
+            if part == 'images': os.symlink(folder / 'drawn/train' / image['file_name'], folder / f'{count}/train/{i}.jpg')
+            entries = [{**image, 'id': i, 'file_name': f'{i}.jpg'}] if part == 'images' else [{**a, 'image_id': i} for a in of[image['id']]]
+            if entries: file.write((', ' if i > 1 else '') + json.dumps(entries)[1:-1])
+    file.write('], "categories": ' + json.dumps(truth['categories']) + '}')
+before, start = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() / 2 ** 20, time.time()
+make_mindrecord(DataConfig('coco', coco_root=str(folder / str(count)), mindrecord_dir=str(folder / f'{count}/record')), 'train')
+print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.time() - start]))'''
+    with tempfile.TemporaryDirectory() as folder:
+        write_samples(Path(folder) / 'drawn', train=48, evaluation=1)
+        done = subprocess.run([sys.executable, '-c', code, folder, str(images)], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main():
-    parser = ArgumentParser(prog='bench.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument('--using_model', type=Literal[tuple(MODELS)], default='ssd300', help='whose input size and default boxes are used')
-    parser.add_argument('--batch_size', type=int, default=16, help='images in a batch')
-    cli.add_options(parser, DataConfig())
+    parser = ArgumentParser(prog='bench.py', description=__doc__, exit_on_error=False)
+    data = ArgumentParser(description='Times the input pipeline stage by stage, with and without workers, the loop against the vectorised encoder.',
+                          exit_on_error=False)
+    data.add_argument('--using_model', type=Literal[tuple(MODELS)], default='ssd300', help='whose input size and default boxes are used')
+    data.add_argument('--batch_size', type=int, default=16, help='images in a batch')
+    data.add_argument('--rounds', type=int, default=7, help='epochs that are timed')
+    data.add_argument('--json', type=Optional[str], default=None, help='file to write the figures to')
+    cli.add_options(data, replace(DataConfig(), coco_root='data_samples'))
+    records = ArgumentParser(description='Peak memory of a conversion to MindRecord, for sets of different sizes.', exit_on_error=False)
+    records.add_argument('--images', type=tuple[int, ...], default=(1000, 20000), help='how many images the generated sets have')
+    commands = parser.add_subcommands(required=True)
+    commands.add_subcommand('data', data, help='the input pipeline')
+    commands.add_subcommand('records', records, help='the memory that a conversion takes')
     given = cli.parse(parser)
-    config, box_config = cli.with_options(DataConfig(), given), MODELS[given.using_model].boxes
-    make_mindrecord(config, 'train')
-    stages(read_records(config, 'train')[0], box_config)
-    for name in ('ssd300', 'ssd_resnet50_fpn'): encoding(MODELS[name].boxes, name)
-    pipeline(config, box_config, given.batch_size)
+    options = given[given.subcommand]
+    if given.subcommand == 'data':
+        config = cli.with_options(DataConfig(), options)
+        with tempfile.TemporaryDirectory() as folder:
+            if config.coco_root == 'data_samples': config = replace(config, coco_root=str(sample_folder()))
+            if not config.mindrecord_dir: config = replace(config, mindrecord_dir=folder)
+            found = bench_data(config, options.using_model, options.batch_size, options.rounds)
+        print_data(found)
+        if options.json: Path(options.json).write_text(json.dumps(found))
+    else:
+        for count in options.images:
+            before, peak, seconds = peak_memory(count)
+            print(f'{count:7,} images: {before:.0f} MB before, {peak:.0f} MB at the peak, {(peak - before) * 1024 / count:.1f} KB an image, '
+                  f'{count / seconds:.0f} images/s')
 
 
 if __name__ == '__main__':

@@ -39,6 +39,8 @@ def explain(message, parser):
     if found := re.search(r'key "(\w+)":\s*Expected an? (.*?)\. Got value: (.*)', message, flags=re.S):
         name, wanted, value = found.groups()
         return f'--{name}={value.strip()} is not possible: give {wanted_words(name, wanted, value.strip(), parser)}.'
+    if found := re.search(r'expected "subcommand" to be one of \{(.*?)\}', message):
+        return f'a command is missing or unknown: give one of {found[1].replace(",", ", ")}, and --help says what they do.'
     if found := re.search(r'arguments are required: (.*)', message):
         return f'--{found[1].replace(", ", " and --")} is required: --help says what it is.'
     return ' '.join(message.split())

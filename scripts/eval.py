@@ -29,7 +29,7 @@ def main():
     choose_device(given.run_platform, given.device_id)
     predict, config = load_predict(given.checkpoint_path, given.using_model, given.batch_size)
     data = cli.with_options(config.data, given)
-    make_mindrecord(data, 'eval')
+    make_mindrecord(data, 'eval', progress=True)
     classes = tuple(load_manifest(data, 'eval')['classes'])
     if len(classes) != config.model.num_classes:
         raise UserError(f'{given.checkpoint_path} knows {config.model.num_classes} classes with background, the data has {len(classes)}: '

@@ -5,8 +5,8 @@ __all__ = ['COLORS', 'BOX_SIZES', 'BOX_CONFIGS', 'PAPER_BOXES', 'UserError', 'sh
            'xywh2tlbr', 'tlbr2xywh', 'area', 'iou', 'draw_overlap', 'BoxConfig', 'step_pairs', 'check_box_config',
            'grids', 'ssd_sizes', 'fpn_sizes', 'paper_sizes', 'boxes_per_cell', 'map_boxes', 'unscaled_boxes',
            'default_boxes', 'default_tlbr', 'levels', 'cell_boxes', 'draw_cell', 'encode', 'decode', 'highest_first',
-           'best_pairs', 'assign', 'match', 'draw_assignment', 'BoxEncoder', 'draw_moves', 'draw_positives', 'best_iou',
-           'draw_reach']
+           'best_pairs', 'assign', 'match', 'draw_assignment', 'shared_length', 'BoxEncoder', 'draw_moves',
+           'draw_positives', 'best_iou', 'draw_reach']
 
 # %% ../nbs/00_boxes.ipynb #c004
 from dataclasses import dataclass
@@ -415,6 +415,14 @@ def draw_assignment(overlap:np.ndarray,  # (n, m) IoU of each object with each d
     ax.set_yticklabels([str(i) if i in taken else f'{i}: none' for i in range(n)])
     return ax
 
+# %% ../nbs/00_boxes.ipynb #n138a
+def shared_length(a:np.ndarray, # (n, 2) first and last of each interval
+                  b:np.ndarray, # (m, 2) the same
+                 )->np.ndarray: # (n, m), 0 where two do not meet
+    "How much of two intervals is common, for all pairs"
+    low, high = (f(a[:, None, k], b[:, k]) for k, f in enumerate((np.maximum, np.minimum)))
+    return np.maximum(high - low, np.float32(0))
+
 # %% ../nbs/00_boxes.ipynb #c138
 class BoxEncoder:
     "Turns the objects of an image into training targets, and predicted offsets into boxes"
@@ -422,18 +430,43 @@ class BoxEncoder:
         self.config = config
         self.yxhw = default_boxes(config)
         self.tlbr = default_tlbr(config)
+        self.area = np.maximum(area(self.tlbr), np.finfo(np.float32).tiny)
+        self.rows, self.row = np.unique(self.tlbr[:, ::2], axis=0, return_inverse=True) # (r, 2) y1 y2, and whose
+        self.columns, self.column = np.unique(self.tlbr[:, 1::2], axis=0, return_inverse=True)
+
+    def overlap(self,
+                boxes:np.ndarray # (n, 4) float32 y1 x1 y2 x2 in unit coordinates
+               )->np.ndarray:    # (n, m) float32
+        "`iou` of each object with each default box, to the last bit"
+        height, width = shared_length(boxes[:, ::2], self.rows), shared_length(boxes[:, 1::2], self.columns)
+        result, areas = np.empty((len(boxes), len(self.area)), np.float32), area(boxes)[:, None]
+        step = max(1, 32768 // len(self.area)) # so many rows fit the processor's cache
+        for some in (slice(i, i + step) for i in range(0, len(boxes), step)):
+            shared = np.take(height[some], self.row, axis=1, out=result[some], mode='clip') # the other modes copy
+            shared *= np.take(width[some], self.column, axis=1)
+            union = self.area + areas[some]
+            union -= shared
+            shared /= union
+        return result
+
+    def positives(self,
+                  boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates; n may be 0
+                  labels:np.ndarray, # (n,) int classes, 1 for the first after background
+                 )->tuple:           # (k,) int: the matched default boxes; their loc (k, 4) float32 and label (k,) int32
+        "The part of the targets that is not zero"
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        matched = assign(self.overlap(boxes), self.config.match_threshold, self.config.matching)
+        taken = np.flatnonzero(matched >= 0)
+        loc = encode(boxes[matched[taken]], self.yxhw[taken], self.config.prior_scaling)
+        return taken, loc.astype(np.float32), np.asarray(labels, np.int32)[matched[taken]]
 
     def encode(self,
                boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates; n may be 0
                labels:np.ndarray, # (n,) int classes, 1 for the first after background
               )->tuple:           # loc (m, 4) float32, label (m,) int32, number of matched default boxes
         "Targets of one image: offsets and class per default box, zeros where no object is matched"
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
         loc, label = np.zeros_like(self.yxhw), np.zeros(len(self.yxhw), np.int32)
-        matched = match(boxes, self.tlbr, self.config.match_threshold, self.config.matching)
-        taken = np.flatnonzero(matched >= 0)
-        loc[taken] = encode(boxes[matched[taken]], self.yxhw[taken], self.config.prior_scaling)
-        label[taken] = np.asarray(labels)[matched[taken]]
+        taken, loc[taken], label[taken] = self.positives(boxes, labels)
         return loc, label, len(taken)
 
     def decode(self,

@@ -345,7 +345,7 @@ class Trainer:
     def __init__(self, config):
         check_early(config)
         choose_device(config.train.run_platform, config.train.device_id)
-        make_mindrecord(config.data, 'train')
+        make_mindrecord(config.data, 'train', progress=True)
         manifest = load_manifest(config.data, 'train')
         self.config = config = with_classes(config, tuple(manifest['classes']))
         self.steps = steps_per_epoch(config, manifest['images'])
