@@ -5,8 +5,14 @@ import inspect
 import re
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
+
+import yaml
+from jsonargparse import ActionConfigFile
 
 from ssd_nb.boxes import UserError
+
+OTHER_NAMES = dict(num_classes=['class_num']) # the ModelZoo's README uses both
 
 
 def field_docs(config_class):
@@ -19,7 +25,27 @@ def add_options(parser, config, unset=False):
     docs, group = field_docs(type(config)), parser.add_argument_group(type(config).__doc__)
     for field in fields(config):
         default = argparse.SUPPRESS if unset else getattr(config, field.name)
-        group.add_argument(f'--{field.name}', type=field.type, default=default, help=docs[field.name])
+        flag = dict(nargs='?', const=True) if field.type is bool else {} # --resume is --resume=True
+        names = [f'--{name}' for name in (field.name, *OTHER_NAMES.get(field.name, ()))]
+        group.add_argument(*names, type=field.type, default=default, help=docs[field.name], **flag)
+
+
+def add_config(parser):
+    "The option that reads others from a file"
+    parser.add_argument('--config', action=ActionConfigFile, help='YAML file with options, such as "lr: 0.05"; what stands behind it on the command line wins')
+
+
+def from_file(argv=None):
+    "What the file of --config holds, before the other options are known; {} without one"
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument('--config')
+    path = finder.parse_known_args(argv)[0].config
+    if path is None: return {}
+    try: content = yaml.safe_load(Path(path).read_text())
+    except OSError as error: fail(f'--config={path} cannot be read ({error.strerror}): give a YAML file.')
+    except (yaml.YAMLError, UnicodeDecodeError): fail(f'--config={path} is not valid YAML: write a row such as "lr: 0.05" for each option.')
+    if not isinstance(content, dict): fail(f'--config={path} holds no options: write a row such as "lr: 0.05" for each.')
+    return content
 
 
 def with_options(config, options):
@@ -36,6 +62,9 @@ def explain(message, parser):
         if not option.startswith('-'): return f"'{option}' is not expected: options look like --lr=0.05, and --help lists them."
         near = difflib.get_close_matches(option, known, n=3)
         return f'there is no option {option}: ' + (f'did you mean {" or ".join(near)}?' if near else '--help lists them.')
+    if found := re.search(r"Option '(.+?)' is not accepted", message):
+        near = difflib.get_close_matches(f'--{found[1]}', known, n=3)
+        return f'--config: there is no option {found[1]}: ' + (f'did you mean {" or ".join(near)}?' if near else '--help lists them.').replace('--', '', 1)
     if found := re.search(r'key "(\w+)":\s*Expected an? (.*?)\. Got value: (.*)', message, flags=re.S):
         name, wanted, value = found.groups()
         return f'--{name}={value.strip()} is not possible: give {wanted_words(name, wanted, value.strip(), parser)}.'
@@ -72,14 +101,14 @@ def peek(name, default, choices, argv=None):
     fail(f'--{name}={value} is not possible: give one of {", ".join(choices)}' + (f' (did you mean {near[0]}?).' if near else '.'))
 
 
-def fail(sentence):
-    "Ends the program with a sentence on stderr and exit code 2"
-    print(f'error: {sentence}', file=sys.stderr)
-    sys.exit(2)
+def fail(sentence, code=2):
+    "Ends the program with a sentence on stderr and an exit code"
+    print(f'error: {sentence}' if code == 2 else sentence, file=sys.stderr)
+    sys.exit(code)
 
 
 def run(main):
     "Runs `main`; what the user can mend is said in one sentence, without a traceback"
     try: main()
-    except UserError as error: fail(error)
+    except UserError as error: fail(error, getattr(error, 'code', 2))
     except KeyboardInterrupt: sys.exit(130)

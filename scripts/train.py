@@ -11,17 +11,21 @@ matplotlib.use('Agg')
 
 import cli
 import create_data
-from ssd_nb.ssd_heads import MODELS, fit_boxes
-from ssd_nb.train import draw_history, log_lines, preset, train
+from ssd_nb.data import create_dataset, load_ground_truth, load_manifest, make_mindrecord
+from ssd_nb.eval import EvalConfig, evaluate
+from ssd_nb.ssd_heads import MODELS, fit_boxes, network_predict
+from ssd_nb.train import draw_history, log_lines, preset, read_metrics, train
 
 PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 
 
 def options():
-    using_model = cli.peek('using_model', 'ssd300', tuple(MODELS))
-    run_platform = cli.peek('run_platform', 'Ascend', ('Ascend', 'GPU', 'CPU'))
+    given = cli.from_file()
+    using_model = cli.peek('using_model', given.get('using_model', 'ssd300'), tuple(MODELS))
+    run_platform = cli.peek('run_platform', given.get('run_platform', 'Ascend'), ('Ascend', 'GPU', 'CPU'))
     config = preset(using_model, run_platform)
     parser = ArgumentParser(prog='train.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
+    cli.add_config(parser)
     parser.add_argument('--only_create_dataset', type=bool, default=False, help='convert, check and report the data, as create_data.py does, and stop')
     for part in PARTS: cli.add_options(parser, getattr(config, part))
     given = cli.parse(parser)
@@ -31,15 +35,29 @@ def options():
     return wanted, given.only_create_dataset
 
 
+def evaluator(config):
+    "A function of the network that gives its mAP; the data and the graph are made once"
+    made = {}
+
+    def mean_average_precision(network):
+        if not made:
+            make_mindrecord(config.data, 'eval', progress=True)
+            made['truth'], made['classes'] = load_ground_truth(config.data, 'eval'), tuple(load_manifest(config.data, 'train')['classes'])
+            made['predict'] = network_predict(network, config.boxes, config.train.batch_size, config.softmax)
+        network.set_train(False)
+        data = create_dataset(config.data, config.boxes, 'eval', config.train.batch_size, train=False)
+        return evaluate(made['predict'], data, made['truth'], made['classes'], EvalConfig(), verbose=False).stats[0]
+    return mean_average_precision
+
+
 def main():
-    (config, only_data), reports = options(), []
+    config, only_data = options()
     if only_data: return create_data.create(config.data, config.boxes)
-    for report in train(config):
-        reports.append(report)
+    for report in train(config, evaluate=evaluator(config)):
         tqdm.write(log_lines(report))
         sys.stdout.flush()
     folder = Path(config.train.output_dir)
-    draw_history(reports)[0].figure.savefig(folder / 'metrics.png', dpi=100)
+    draw_history(read_metrics(folder / 'metrics.csv'))[0].figure.savefig(folder / 'metrics.png', dpi=100)
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
 

@@ -1903,6 +1903,7 @@ def create_dataset(config:DataConfig,    # what to read
                    ranks:int=1,          # number of processes
                    train:bool=True,      # augmented, encoded, whole batches; else in order, with ids and sizes
                    limit:int=None,       # use only the first so many images
+                   skip:int=0,           # leave out so many batches at the beginning
                   ):                     # MindSpore dataset with TRAIN_COLUMNS or EVAL_COLUMNS
     "One epoch of batches; builds the MindRecord if there is none. Raises `UserError` if there is no whole batch"
     import mindspore.dataset as ds
@@ -1912,6 +1913,7 @@ def create_dataset(config:DataConfig,    # what to read
     if train and len(order) < batch_size:
         raise UserError(f'batch_size={batch_size} is more than the {len(order)} images that each process has: '
                         'make it smaller.')
+    order = order[skip * batch_size:]
     ds.config.set_prefetch_size(4) # batches that wait for the network; MindSpore's 16 would take gigabytes at 640×640
     columns = batch_columns(box_config.image_shape, len(box_encoder(box_config).yxhw), train)
     options = dict(box_config=box_config)

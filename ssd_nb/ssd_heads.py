@@ -584,6 +584,7 @@ class Detector(nn.Cell):
                   x, # images (B, 3, H, W) float32, normalised
                  ):  # boxes (B, boxes, 4) y1 x1 y2 x2 in [0, 1] and scores (B, boxes, classes) in (0, 1)
         loc, cls = self.network(x)
+        loc, cls = loc.astype(ms.float32), cls.astype(ms.float32) # a network may compute in half precision
         centre = loc[..., :2] * self.centre_scale * self.size + self.centre
         size = ops.exp(loc[..., 2:] * self.size_scale) * self.size
         tlbr = ops.concat((centre - size / 2, centre + size / 2), -1)

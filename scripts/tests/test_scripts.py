@@ -2,7 +2,9 @@
 import json
 import re
 import runpy
+import signal
 import sys
+import time
 
 import pytest
 from conftest import ROOT
@@ -34,7 +36,7 @@ def test_train_logs_and_saves(trained):
     log = (trained / 'log').read_text()
     assert re.findall(r'^epoch: (\d+) step: 6, loss is \d+\.\d+$', log, flags=re.M) == ['1', '2']
     assert len(re.findall(r'^epoch time: \d+\.\d+, per step time: \d+\.\d+$', log, flags=re.M)) == 2
-    assert {p.name for p in (trained / 'run').iterdir()} == {'metrics.csv', 'metrics.png', 'ssd-2_6.ckpt'}
+    assert {p.name for p in (trained / 'run').iterdir()} == {'last.ckpt', 'metrics.csv', 'metrics.png', 'ssd-2_6.ckpt'}
 
 
 def test_checkpoint_and_mindir_evaluate_alike(trained, script):
@@ -159,6 +161,8 @@ MISTAKES = {
     'steps that do not fit': ('train.py', [CPU, *VOC, '--steps=[16,32,64,100,150,200]'], 'give steps='),
     "the paper's VGG elsewhere": ('train.py', [CPU, '--paper_vgg=True'], 'paper_vgg=True is not for ssd300: give using_model=ssd_vgg16'),
     'plain heads on a pyramid': ('train.py', [CPU, '--using_model=ssd_resnet50_fpn', '--heads=plain'], 'heads=plain is not for ssd_resnet50_fpn'),
+    'half precision on the CPU': ('train.py', [CPU, '--mixed_precision=float16'], '--mixed_precision=float16 is not for --run_platform=CPU'),
+    'early stop alone': ('train.py', [CPU, '--early_stop=3'], '--early_stop needs evaluations: give --run_eval=True'),
     'missing start': ('train.py', [CPU, '--using_model=ssd_tiny', *VOC, '--mindrecord_dir=records', '--pre_trained=none.ckpt'], 'there is no checkpoint none.ckpt'),
     'file of PyTorch': ('train.py', [CPU, '--using_model=ssd_tiny', *VOC, '--mindrecord_dir=records', '--feature_extractor_base_param=setup.pth'],
                         'there is no checkpoint setup.pth'),
@@ -240,3 +244,81 @@ def test_quickstart(run):
         assert (ROOT / 'runs/quickstart' / path).is_file()
     second = run('bash', ROOT / 'scripts/quickstart.sh', timeout=600)
     assert second.code == 0 and 'already trained' in second.out
+
+
+def begin_training(folder, *options):
+    "The training of the fixture `trained` in another folder, as a process"
+    import subprocess
+    return subprocess.Popen([sys.executable, ROOT / 'scripts/train.py', '--using_model=ssd_tiny', CPU, *VOC, '--epoch_size=2', '--batch_size=8',
+                             f'--mindrecord_dir={folder}/mindrecord', f'--output_dir={folder}/run', *options],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
+
+
+def same_weights(one, other):
+    from ssd_nb.train import read_checkpoint
+    (a, _), (b, _) = read_checkpoint(one), read_checkpoint(other)
+    return a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
+
+
+def test_killed_training_goes_on_as_if_nothing_had_been(trained, tmp_path):
+    first = begin_training(tmp_path, '--resume')                       # there is nothing to go on from: it begins
+    while not first.stdout.readline().startswith('epoch time'): assert first.poll() is None
+    time.sleep(0.3)                                                    # somewhere in the second epoch
+    first.kill()
+    rest = first.communicate()[0]
+    again = begin_training(tmp_path)
+    said = again.communicate()
+    assert again.returncode == 2 and 'holds another training: go on with it with --resume' in said[1]
+    resumed = begin_training(tmp_path, '--resume')
+    out, err = resumed.communicate()
+    assert resumed.returncode == 0, err
+    assert 'going on from' in out + err and 'epoch: 1' not in out
+    assert same_weights(tmp_path / 'run/ssd-2_6.ckpt', trained / 'run/ssd-2_6.ckpt'), rest
+    rows = [(folder / 'run/metrics.csv').read_text().splitlines() for folder in (trained, tmp_path)]
+    assert [row.split(',')[:7] for row in rows[0]] == [row.split(',')[:7] for row in rows[1]] # all but the times
+
+
+@pytest.mark.parametrize('number', (signal.SIGINT, signal.SIGTERM))
+def test_stopped_training_saves_the_step(number, tmp_path):
+    process = begin_training(tmp_path, '--epoch_size=500')
+    while not process.stdout.readline().startswith('epoch time'): assert process.poll() is None
+    process.send_signal(number)
+    err = process.communicate()[1]
+    assert process.returncode in (128 + number, 128 + signal.SIGTERM) # MindSpore makes a SIGTERM out of Ctrl-C
+    assert re.fullmatch(r'stopped after step \d of epoch \d+: the same command with --resume goes on from there\.', err.strip().splitlines()[-1])
+    assert 'Traceback' not in err and (tmp_path / 'run/last.ckpt').is_file()
+
+
+def test_loss_that_is_no_number_stops_and_keeps_the_checkpoints(tmp_path):
+    process = begin_training(tmp_path, '--lr=1e30', '--lr_init=1e30', '--warmup_epochs=0')
+    err = process.communicate()[1]
+    assert process.returncode == 2 and re.search(r'error: the loss is (nan|inf) at step \d of epoch 1: give a smaller --lr', err), err
+    assert 'Traceback' not in err
+
+
+def test_training_evaluates_stops_early_and_keeps_the_best(trained, tmp_path, script):
+    (tmp_path / 'options.yaml').write_text('run_eval: true\neval_start_epoch: 1\neval_interval: 2\nearly_stop: 1\nlr: 0.0001\nepoch_size: 20\nema_decay: 0.5\n')
+    process = begin_training(tmp_path, f'--config={tmp_path}/options.yaml', '--epoch_size=20')
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    evaluated = re.findall(r'^epoch: (\d+), mAP: (\S+)$', out, flags=re.M)
+    assert [e for e, _ in evaluated] == ['1', '3'] # the second is no better than the first
+    assert {p.name for p in (tmp_path / 'run').iterdir()} == {'best_map.ckpt', 'last.ckpt', 'metrics.csv', 'metrics.png', 'ssd-3_6.ckpt'}
+    again = script('eval.py', CPU, f'--checkpoint_path={tmp_path}/run/best_map.ckpt')
+    assert float(map_of(again.out)) == float(evaluated[0][1])
+
+
+BAD_CONFIGS = {
+    'no file': (None, 'cannot be read (No such file or directory)'), 'no YAML': ('lr: [', 'is not valid YAML'), 'a word': ('hello', 'holds no options'),
+    'unknown option': ('batchsize: 3', '--config: there is no option batchsize: did you mean batch_size'),
+    'wrong type': ('epoch_size: ten', '--epoch_size=ten is not possible: give a whole number'),
+    'unknown model': ('using_model: ssd3', '--using_model=ssd3 is not possible'),
+}
+
+
+@pytest.mark.parametrize('name', BAD_CONFIGS)
+def test_bad_config_file(name, monkeypatch, capsys, tmp_path):
+    content, says = BAD_CONFIGS[name]
+    if content: (tmp_path / 'c.yaml').write_text(content)
+    monkeypatch.setitem(MISTAKES, name, ('train.py', [f'--config={tmp_path}/c.yaml', CPU], says))
+    test_mistake_is_answered_in_one_sentence(name, monkeypatch, capsys, tmp_path)
