@@ -1,4 +1,4 @@
-"""Times parts of ssd_nb, as ratios within one run: `bench.py data` the input pipeline, `bench.py records` the memory that a conversion takes."""
+"""Times parts of ssd_nb, as ratios within one run: `bench.py data` the input pipeline, `bench.py train` a training step, `bench.py records` the memory of a conversion."""
 import json
 import statistics
 import subprocess
@@ -135,6 +135,70 @@ print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1
     return json.loads(done.stdout.splitlines()[-1])
 
 
+TRAIN_STEP = '''import json, os, resource, sys, time
+engine, batch_size, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+import numpy as np
+from ssd_nb.train import TrainStep, build_model, choose_device, lr_schedule, momentum, preset, ms
+from ssd_nb.loss import SSDLoss
+from dataclasses import replace
+choose_device('CPU')
+config, rng = preset('ssd300', 'CPU'), np.random.default_rng(0)
+model = replace(config.model, num_classes=81)
+ms.set_seed(1)
+network = build_model(model, config.boxes)
+label = (rng.random((batch_size, 1917)) < 0.01) * rng.integers(1, 81, (batch_size, 1917))
+batch = (rng.standard_normal((batch_size, 3, 300, 300), np.float32), np.float32(rng.standard_normal((batch_size, 1917, 4)) * (label > 0)[..., None]),
+         np.int32(label), np.int32((label > 0).sum(1)))
+if engine == 'mindspore':
+    one_step = TrainStep(network, SSDLoss(81, config.loss), momentum(network, np.full(1000, 0.01, np.float32), config.train)).set_train()
+    batch = [ms.Tensor(a) for a in batch]
+    step = lambda: float(one_step(*batch)[0])
+else:
+    import torch
+    from torch_ssd import SSD300, ssd_loss
+    translated = SSD300(network).train()
+    channels_last = dict(memory_format=torch.channels_last) if engine == 'channels-last' else {}
+    if channels_last: translated = translated.to(**channels_last)
+    optimizer = torch.optim.SGD(translated.parameters(), 0.01, momentum=0.9, weight_decay=1.5e-4)
+    image, *targets = [torch.tensor(a) for a in batch]
+    if channels_last: image = image.contiguous(**channels_last)
+    def step():
+        optimizer.zero_grad()
+        loss = ssd_loss(*translated(image), *targets)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+losses, seconds = [], []
+for _ in range(steps + 2):
+    start = time.perf_counter()
+    losses.append(step())
+    seconds.append(time.perf_counter() - start)
+print(json.dumps(dict(losses=losses, seconds=seconds[2:], first=seconds[0], peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)))'''
+
+
+def train_steps(batch_size, steps, rounds):
+    "Training steps of ssd300 in processes of their own, engine after engine: losses, seconds, peak memory in MB"
+    engines = ['mindspore']
+    try: import torch
+    except ImportError: print('PyTorch is not installed, so there is nothing to compare with (pip install torch)')
+    else: engines += ['pytorch', 'channels-last']
+    found = {engine: [] for engine in engines}
+    for _ in range(rounds):
+        for engine in engines:
+            done = subprocess.run([sys.executable, '-c', TRAIN_STEP, engine, str(batch_size), str(steps)], capture_output=True, text=True,
+                                  cwd=Path(__file__).parent, check=True)
+            found[engine].append(json.loads(done.stdout.splitlines()[-1]))
+    return found
+
+
+def print_train(found):
+    "The same as text"
+    median = {engine: statistics.median(s for run in runs for s in run['seconds']) for engine, runs in found.items()}
+    for engine, runs in found.items():
+        print(f'{engine:14} {median[engine]:6.2f} s a step, {median[engine] / median["mindspore"]:.2f} of ours; first step {runs[0]["first"]:.1f} s, '
+              f'peak {max(run["peak"] for run in runs):.0f} MB, losses {", ".join(f"{loss:.3f}" for loss in runs[0]["losses"][:4])} ...')
+
+
 def main():
     parser = ArgumentParser(prog='bench.py', description=__doc__, exit_on_error=False)
     data = ArgumentParser(description='Times the input pipeline stage by stage, with and without workers, the loop against the vectorised encoder.',
@@ -146,7 +210,13 @@ def main():
     cli.add_options(data, replace(DataConfig(), coco_root='data_samples'))
     records = ArgumentParser(description='Peak memory of a conversion to MindRecord, for sets of different sizes.', exit_on_error=False)
     records.add_argument('--images', type=tuple[int, ...], default=(1000, 20000), help='how many images the generated sets have')
+    train = ArgumentParser(description='A training step of ssd300 on the CPU, beside the same network and loss in PyTorch where that is installed.',
+                           exit_on_error=False)
+    train.add_argument('--batch_size', type=int, default=16, help='images in a step')
+    train.add_argument('--steps', type=int, default=5, help='steps that are timed in each process')
+    train.add_argument('--rounds', type=int, default=2, help='processes for each engine, in turn')
     commands = parser.add_subcommands(required=True)
+    commands.add_subcommand('train', train, help='a training step')
     commands.add_subcommand('data', data, help='the input pipeline')
     commands.add_subcommand('records', records, help='the memory that a conversion takes')
     given = cli.parse(parser)
@@ -159,6 +229,7 @@ def main():
             found = bench_data(config, options.using_model, options.batch_size, options.rounds)
         print_data(found)
         if options.json: Path(options.json).write_text(json.dumps(found))
+    elif given.subcommand == 'train': print_train(train_steps(options.batch_size, options.steps, options.rounds))
     else:
         for count in options.images:
             before, peak, seconds = peak_memory(count)

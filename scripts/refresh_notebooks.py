@@ -35,9 +35,9 @@ def small_png(data):
 
 
 def tidy(cell):
-    "Keeps of a widget only the picture that it draws first, since no code host can show more, and shrinks pictures"
-    if any(CLEAR in ''.join(output.get('text', '')) for output in cell.outputs):
-        cell.outputs = [output for output in cell.outputs if 'image/png' in output.get('data', {})]
+    "Keeps of a widget, or of a picture that is drawn again and again, only what stands there last, and shrinks pictures"
+    cleared = [i for i, output in enumerate(cell.outputs) if CLEAR in ''.join(output.get('text', ''))]
+    if cleared: cell.outputs = [output for output in cell.outputs[cleared[-1]:] if 'image/png' in output.get('data', {})]
     for output in cell.outputs:
         if png := output.get('data', {}).get('image/png'): output['data']['image/png'] = small_png(''.join(png))
 

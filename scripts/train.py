@@ -1,6 +1,6 @@
 """Trains a model: see --help. The defaults are those of the model (--using_model) on its device (--run_platform)."""
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import matplotlib
@@ -11,6 +11,7 @@ matplotlib.use('Agg')
 
 import cli
 import create_data
+from ssd_nb.boxes import UserError
 from ssd_nb.data import create_dataset, load_ground_truth, load_manifest, make_mindrecord
 from ssd_nb.eval import EvalConfig, evaluate
 from ssd_nb.ssd_heads import MODELS, fit_boxes, network_predict
@@ -27,12 +28,13 @@ def options():
     parser = ArgumentParser(prog='train.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
     cli.add_config(parser)
     parser.add_argument('--only_create_dataset', type=bool, default=False, help='convert, check and report the data, as create_data.py does, and stop')
+    parser.add_argument('--tensorboard', type=bool, nargs='?', const=True, default=False, help='write event files for TensorBoard into output_dir (pip install "ssd_nb[tensorboard]")')
     for part in PARTS: cli.add_options(parser, getattr(config, part))
     given = cli.parse(parser)
     wanted = replace(config, **{part: cli.with_options(getattr(config, part), given) for part in PARTS})
     if wanted.boxes.steps == config.boxes.steps:  # another image_shape needs other steps
         wanted = replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))
-    return wanted, given.only_create_dataset
+    return wanted, given
 
 
 def evaluator(config):
@@ -50,13 +52,28 @@ def evaluator(config):
     return mean_average_precision
 
 
+def event_writer(folder):
+    "A function that writes a report for TensorBoard"
+    try: from tensorboardX import SummaryWriter
+    except ImportError: raise UserError('--tensorboard needs the package tensorboardX: pip install tensorboardX, or leave the option away.') from None
+    writer = SummaryWriter(str(folder / 'events'))
+
+    def write(report):
+        for name, value in asdict(report).items():
+            if name not in ('epoch', 'step') and value == value: writer.add_scalar(name, value, report.epoch)
+        writer.flush()
+    return write
+
+
 def main():
-    config, only_data = options()
-    if only_data: return create_data.create(config.data, config.boxes)
+    config, given = options()
+    if given.only_create_dataset: return create_data.create(config.data, config.boxes)
+    folder = Path(config.train.output_dir)
+    write_events = event_writer(folder) if given.tensorboard else lambda report: None
     for report in train(config, evaluate=evaluator(config)):
         tqdm.write(log_lines(report))
         sys.stdout.flush()
-    folder = Path(config.train.output_dir)
+        write_events(report)
     draw_history(read_metrics(folder / 'metrics.csv'))[0].figure.savefig(folder / 'metrics.png', dpi=100)
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 

@@ -10,20 +10,20 @@ __all__ = ['SHAPES', 'SAMPLE_CLASSES', 'SAMPLE_SEED', 'RGB_FLAG', 'READ_FLAGS', 
            'sample_seed', 'write_samples', 'write_sample', 'decode_image', 'sample_folder', 'running_image',
            'read_text', 'DataConfig', 'check_data_config', 'need_path', 'Problem', 'Record', 'Records', 'Annotations',
            'Item', 'item_row', 'record_of_rows', 'make_record', 'numbers', 'inside', 'JsonText', 'json_items',
-           'load_json', 'coco_file', 'coco_item', 'coco_image', 'coco_reason', 'coco_categories', 'read_coco',
-           'coco_records', 'parse_voc', 'image_beside', 'listed_files', 'voc_files', 'parse_voc_files', 'voc_classes',
-           'read_voc', 'voc_json_ids', 'txt_item', 'read_txt', 'txt_classes', 'yolo_yaml', 'yolo_content',
-           'yolo_images', 'label_file', 'yolo_item', 'read_yolo', 'read_annotations', 'read_records', 'draw_sizes',
-           'cut_short', 'check_record', 'clip_record', 'source_files', 'fingerprint', 'content_digest', 'record_folder',
-           'one_at_a_time', 'object_rows', 'TruthWriter', 'write_mindrecord', 'first_file', 'rows_in_order',
-           'manifest_misfit', 'load_manifest', 'build_mindrecord', 'checked_in_order', 'build_manifest',
-           'make_mindrecord', 'build_whole', 'load_ground_truth', 'SetReport', 'describe_set', 'report_lines',
-           'draw_report', 'windows', 'window_iou', 'acceptable', 'centres_inside', 'choose_window', 'crop',
-           'random_crop', 'resize', 'horizontal_flip', 'jitter_matrix', 'colour_jitter', 'normalise', 'denormalise',
-           'eval_input', 'expand', 'split_objects', 'augmented', 'fill_train', 'fill_eval', 'fill_part', 'Step',
-           'augmentation_steps', 'draw_steps', 'sample_order', 'batch_arrays', 'SharedMemory', 'new_batch', 'Worker',
-           'serve', 'trouble', 'opened', 'a_worker', 'start_workers', 'augmentation_options', 'Batches', 'finished',
-           'batch_columns', 'create_dataset', 'draw_batch']
+           'load_json', 'coco_file', 'coco_item', 'coco_image', 'coco_reason', 'coco_categories', 'coco_entries',
+           'read_coco', 'coco_records', 'parse_voc', 'image_beside', 'listed_files', 'voc_files', 'parse_voc_files',
+           'voc_classes', 'read_voc', 'voc_json_ids', 'txt_item', 'read_txt', 'txt_classes', 'yolo_yaml',
+           'yolo_content', 'yolo_images', 'label_file', 'yolo_item', 'read_yolo', 'read_annotations', 'read_records',
+           'draw_sizes', 'cut_short', 'check_record', 'clip_record', 'source_files', 'fingerprint', 'content_digest',
+           'record_folder', 'one_at_a_time', 'object_rows', 'TruthWriter', 'write_mindrecord', 'first_file',
+           'rows_in_order', 'manifest_misfit', 'load_manifest', 'build_mindrecord', 'checked_in_order',
+           'build_manifest', 'make_mindrecord', 'build_whole', 'load_ground_truth', 'SetReport', 'describe_set',
+           'report_lines', 'draw_report', 'windows', 'window_iou', 'acceptable', 'centres_inside', 'choose_window',
+           'crop', 'random_crop', 'resize', 'horizontal_flip', 'jitter_matrix', 'colour_jitter', 'normalise',
+           'denormalise', 'eval_input', 'expand', 'split_objects', 'augmented', 'fill_train', 'fill_eval', 'fill_part',
+           'Step', 'augmentation_steps', 'draw_steps', 'sample_order', 'batch_arrays', 'SharedMemory', 'new_batch',
+           'Worker', 'serve', 'trouble', 'opened', 'a_worker', 'start_workers', 'augmentation_options', 'Batches',
+           'finished', 'batch_columns', 'create_dataset', 'draw_batch']
 
 # %% ../nbs/01_data.ipynb #c003
 import colorsys
@@ -698,6 +698,7 @@ class JsonText:
                     return value
             self.more()
 
+# %% ../nbs/01_data.ipynb #s15023
 COCO_PARTS = 'images', 'annotations', 'categories'
 COCO_SPLITS = dict(train=('train2017', 'train'), eval=('val2017', 'val', 'eval'))
 
@@ -788,6 +789,26 @@ bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair
 laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,
 toothbrush""".replace('\n', '').split(','))
 
+# %% ../nbs/01_data.ipynb #n94a
+def coco_entries(path,     # of the annotation file
+                 labels,   # category id to label
+                 problems, # list that problems are added to
+                )->tuple:  # images as `coco_image` gives them; image id (n,) and numbers (n, 7) of each object; category id to objects left out
+    "What can be used of a COCO file, as numbers"
+    images, owners, objects, others = [], array('q'), array('d'), Counter()
+    for part, entry in json_items(path):
+        try:
+            if not isinstance(entry, dict): raise ValueError('it has no braces')
+            if part == 'images': images.append(coco_image(entry))
+            elif part == 'annotations':
+                item = coco_item(entry, labels)
+                if item is None: others[entry['category_id']] += 1
+                else: owners.append(entry['image_id']), objects.extend(item_row(item))
+        except (KeyError, ValueError, TypeError, OverflowError) as e:
+            number = entry.get('id') if isinstance(entry, dict) else entry
+            problems.append(Problem(str(path), 0, f'{part[:-1]} {number} cannot be used: {coco_reason(e)}'))
+    return images, np.array(owners, np.int64), np.array(objects).reshape(-1, 7), others
+
 # %% ../nbs/01_data.ipynb #c094
 def read_coco(config:DataConfig, # its coco_root and classes are used
               split:str,         # 'train' or 'eval'
@@ -799,22 +820,11 @@ def read_coco(config:DataConfig, # its coco_root and classes are used
     classes = config.classes or ('background', *ids)
     unknown = [c for c in classes[1:] if c not in ids]
     if unknown: raise UserError(f'--classes: {unknown[0]} is not a category of {path}, which has {", ".join(ids)}.')
-    labels, names = {ids[c]: i + 1 for i, c in enumerate(classes[1:])}, {i: name for name, i in ids.items()}
-    problems, others, images, owners, objects = [], Counter(), [], array('q'), array('d')
-    for part, entry in json_items(path):
-        try:
-            if not isinstance(entry, dict): raise ValueError('it has no braces')
-            if part == 'images': images.append(coco_image(entry))
-            elif part == 'annotations':
-                item = coco_item(entry, labels)
-                if item is None: others[entry['category_id']] += 1
-                else: owners.append(entry['image_id']), objects.extend(item_row(item))
-        except (KeyError, ValueError, TypeError, OverflowError) as e:
-            what, number = part[:-1], entry.get('id') if isinstance(entry, dict) else entry
-            problems.append(Problem(str(path), 0, f'{what} {number} cannot be used: {coco_reason(e)}'))
+    labels, names, problems = {ids[c]: i + 1 for i, c in enumerate(classes[1:])}, {i: name for name, i in ids.items()}, []
+    images, owners, objects, others = coco_entries(path, labels, problems)
     problems += [Problem(str(path), 0, f'{n} annotations are of the class {names[i]}, which was not asked for', False, n) if i in names else
                  Problem(str(path), 0, f'{n} annotations are of the category {i}, which the file does not list', True, n) for i, n in others.items()]
-    records = coco_records(images, np.array(owners), np.array(objects).reshape(-1, 7), folder, path, problems)
+    records = coco_records(images, owners, objects, folder, path, problems)
     return Annotations(records, classes, problems, (0, *(ids[c] for c in classes[1:])))
 
 # %% ../nbs/01_data.ipynb #c095
@@ -1263,6 +1273,7 @@ def write_mindrecord(path,    # of the first file
         truth.add(record)
     if truth.counts['images']: writer.commit()
 
+# %% ../nbs/01_data.ipynb #s96481
 def first_file(folder # of a MindRecord
               )->str: # what MindDataset wants; it finds the others
     "The first of its files"
@@ -1735,6 +1746,7 @@ def batch_arrays(memory,  # at least as large as the batch
         start += ceil(size / 64) * 64
     return whole, arrays
 
+# %% ../nbs/01_data.ipynb #s87752
 class SharedMemory:
     "Memory that other processes can open by its path"
     def __init__(self, size): # bytes
@@ -1745,6 +1757,7 @@ class SharedMemory:
 
 NUMBERS, FREE = count(1), [] # of all shared memory; what of it is not in use
 
+# %% ../nbs/01_data.ipynb #s96086
 def new_batch(columns, # as in `batch_arrays`
               samples, # how many
              )->tuple: # its `SharedMemory`, the array of each column
@@ -1790,6 +1803,7 @@ def serve():
             answers.flush()
     except (EOFError, OSError): os._exit(0) # the owner is gone
 
+# %% ../nbs/01_data.ipynb #s19666
 def trouble(job # path and number of a `SharedMemory`; columns, samples and first sample; kind, options and rows of `fill_part`
            ):   # an exception, or None
     "Does a job"
@@ -1804,6 +1818,7 @@ def opened(path, number # of a `SharedMemory`; the number tells apart two that h
     "Shared memory of another process"
     with open(path, 'r+b') as file: return mmap.mmap(file.fileno(), 0)
 
+# %% ../nbs/01_data.ipynb #s14632
 IDLE = [] # workers that wait for a job: they are kept from one epoch to the next
 
 @contextmanager

@@ -5,9 +5,9 @@ __all__ = ['PRESETS', 'HALF', 'SCALE_WINDOW', 'FREE_OPTIONS', 'STOP_SIGNALS', 'T
            'as_tuples', 'from_json', 'lr_schedule', 'draw_schedule', 'momentum', 'state', 'divided', 'half_precision',
            'TrainStep', 'draw_film', 'entries', 'save_checkpoint', 'read_checkpoint', 'load_weights', 'classes_of',
            'load_network', 'freeze_backbone', 'training_mode', 'load_pre_trained', 'begin', 'with_classes',
-           'steps_per_epoch', 'EpochReport', 'log_lines', 'check_finite', 'check_early', 'Progress', 'check_same',
-           'restore', 'Stopped', 'remembered_signals', 'Trainer', 'averaged', 'wants_evaluation', 'evaluated',
-           'read_metrics', 'Metrics', 'train', 'draw_history']
+           'steps_per_epoch', 'EpochReport', 'log_lines', 'check_finite', 'made_folder', 'check_early', 'Progress',
+           'check_same', 'restore', 'Stopped', 'remembered_signals', 'Trainer', 'averaged', 'wants_evaluation',
+           'evaluated', 'read_metrics', 'Metrics', 'train', 'draw_history']
 
 # %% ../nbs/05_train.ipynb #c003
 import csv
@@ -215,7 +215,7 @@ class TrainStep(nn.Cell):
 
     def forward(self, image, gt_loc, gt_label, num_matched):
         loc, cls = self.network(image)
-        total, loc_loss, cls_loss = self.loss(loc.astype(ms.float32), cls.astype(ms.float32), gt_loc, gt_label, num_matched)
+        total, loc_loss, cls_loss = self.loss(loc, cls, gt_loc, gt_label, num_matched) # in float32, whatever the network computes in
         return total * self.scale, total, loc_loss, cls_loss
 
     def construct(
@@ -450,6 +450,13 @@ def check_finite(loss:float, epoch:int, step:int, lr:float # where it happened, 
         raise UserError(f'the loss is {loss} at step {step} of epoch {epoch}: give a smaller --lr (it is {lr}), more --warmup_epochs, or '
                         '--clip_norm=1; checkpoints of earlier epochs are still there.')
 
+def made_folder(path # for checkpoints and metrics
+               )->Path:
+    "The folder, made if need be; raises `UserError` if that is not possible"
+    try: Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error: raise UserError(f'--output_dir={path} cannot be made ({error.strerror}): give another.') from None
+    return Path(path)
+
 def check_early(config:Config)->None:
     "Raises `UserError` for what can be known before the data are converted, which may take hours"
     check_fit(replace(config.model, num_classes=max(config.model.num_classes, 2)), config.boxes)
@@ -536,11 +543,12 @@ class Trainer:
     "Network, optimizer and data of a configuration, ready to train epoch by epoch"
     def __init__(self, config):
         check_early(config)
+        self.folder = made_folder(config.train.output_dir)
         choose_device(config.train.run_platform, config.train.device_id)
         make_mindrecord(config.data, 'train', progress=True)
         manifest = load_manifest(config.data, 'train')
         self.config = config = with_classes(config, tuple(manifest['classes']))
-        self.folder, options = Path(config.train.output_dir), config.train
+        options = config.train
         self.steps = steps_per_epoch(config, manifest['images'])
         self.rates = lr_schedule(options, self.steps)
         ms.set_seed(options.seed)
@@ -647,7 +655,7 @@ def train(config:Config,
     "Trains. Writes metrics.csv, last.ckpt and, now and then, `ssd-EPOCH_STEPS.ckpt` into `config.train.output_dir`, after each epoch"
     if config.train.run_eval and evaluate is None: raise UserError('run_eval needs a function that evaluates: scripts/train.py has one.')
     trainer, options = Trainer(config), config.train
-    metrics = Metrics(trainer.folder / 'metrics.csv', trainer.progress.epoch) if trainer.folder.mkdir(parents=True, exist_ok=True) is None else None
+    metrics = Metrics(trainer.folder / 'metrics.csv', trainer.progress.epoch)
     done = (trainer.progress.epoch - options.pre_trained_epoch_size) * trainer.steps + trainer.progress.step
     with remembered_signals() as signals, tqdm(total=len(trainer.rates), initial=done, unit='step', disable=None if progress else True) as bar:
         for note in trainer.notes: tqdm.write(note)
@@ -655,9 +663,9 @@ def train(config:Config,
             report = evaluated(trainer, trainer.epoch(bar, signals), evaluate)
             epoch = trainer.progress.epoch
             metrics.add(report)
-            trainer.save('last.ckpt')
             ended = epoch == options.epoch_size or 0 < options.early_stop <= trainer.progress.waited
             if epoch % options.save_checkpoint_epochs == 0 or ended: trainer.save(f'ssd-{epoch}_{trainer.steps}.ckpt')
+            trainer.save('last.ckpt') # at the end: whoever goes on from it finds all the others there
             yield report
             if signals: trainer.stop(signals[0])
 

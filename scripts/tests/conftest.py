@@ -1,4 +1,5 @@
 """What the tests share: the tiers, running a command as a user would, and the closing line."""
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,14 @@ def run():
 def script(run):
     "Runs a script of `scripts/` with the Python that runs the tests"
     return lambda name, *options, **kwargs: run(sys.executable, ROOT / 'scripts' / name, *options, **kwargs)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    "A disk of 200 KB, where the system lets one be made"
+    place = tmp_path / 'disk'
+    place.mkdir()
+    if shutil.which('mount') is None or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', place], capture_output=True).returncode:
+        pytest.skip('a small disk can be made by root only')
+    yield place
+    subprocess.run(['umount', '-l', place], check=True)

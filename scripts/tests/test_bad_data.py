@@ -319,17 +319,6 @@ def test_folder_that_is_read_only(tmp_path):
     assert '--mindrecord_dir: ' in (error := refused(config)) and 'is read-only, so give another' in error
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    "A disk of 200 KB, where the system lets one be made"
-    place = tmp_path / 'disk'
-    place.mkdir()
-    if shutil.which('mount') is None or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', place], capture_output=True).returncode:
-        pytest.skip('a small disk can be made by root only')
-    yield place
-    subprocess.run(['umount', '-l', place], check=True)
-
-
 def test_full_disk(small_disk, tmp_path):
     config = txt_set(tmp_path, *(f'good.jpg {i},20,80,90,1' for i in range(60)))
     error = refused(replace(config, mindrecord_dir=str(small_disk / 'record')))

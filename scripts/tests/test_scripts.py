@@ -296,14 +296,22 @@ def test_loss_that_is_no_number_stops_and_keeps_the_checkpoints(tmp_path):
     assert 'Traceback' not in err
 
 
+def test_full_disk_stops_with_a_sentence(small_disk, tmp_path):
+    process = begin_training(tmp_path, f'--output_dir={small_disk}/run')
+    err = process.communicate()[1]
+    assert process.returncode == 2 and f'{small_disk}/run/ssd-' not in err
+    assert re.search(rf'error: {small_disk}/run/last.ckpt cannot be written \(.*\): free space', err), err
+    assert 'Traceback' not in err and not list((small_disk / 'run').glob('*.ckpt'))
+
+
 def test_training_evaluates_stops_early_and_keeps_the_best(trained, tmp_path, script):
     (tmp_path / 'options.yaml').write_text('run_eval: true\neval_start_epoch: 1\neval_interval: 2\nearly_stop: 1\nlr: 0.0001\nepoch_size: 20\nema_decay: 0.5\n')
-    process = begin_training(tmp_path, f'--config={tmp_path}/options.yaml', '--epoch_size=20')
+    process = begin_training(tmp_path, f'--config={tmp_path}/options.yaml', '--epoch_size=20', '--tensorboard')
     out, err = process.communicate()
     assert process.returncode == 0, err
     evaluated = re.findall(r'^epoch: (\d+), mAP: (\S+)$', out, flags=re.M)
     assert [e for e, _ in evaluated] == ['1', '3'] # the second is no better than the first
-    assert {p.name for p in (tmp_path / 'run').iterdir()} == {'best_map.ckpt', 'last.ckpt', 'metrics.csv', 'metrics.png', 'ssd-3_6.ckpt'}
+    assert {p.name for p in (tmp_path / 'run').iterdir()} == {'best_map.ckpt', 'events', 'last.ckpt', 'metrics.csv', 'metrics.png', 'ssd-3_6.ckpt'}
     again = script('eval.py', CPU, f'--checkpoint_path={tmp_path}/run/best_map.ckpt')
     assert float(map_of(again.out)) == float(evaluated[0][1])
 
