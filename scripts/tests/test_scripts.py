@@ -80,7 +80,10 @@ def yolo_rows(xml):
     return '\n'.join(f'{n} {(x1 + x2) / 640} {(y1 + y2) / 480} {(x2 - x1) / 320} {(y2 - y1) / 240}' for n, x1, y1, x2, y2 in boxes)
 
 
-@pytest.mark.parametrize('source', ('coco', 'other', 'folders', 'devkit', 'yolo', 'instance'))
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize('source', ('coco', 'other', pytest.param('folders', marks=SLOW), 'devkit', 'yolo', pytest.param('instance', marks=SLOW)))
 def test_every_form_of_the_same_set_gives_the_same_map(trained, script, source, tmp_path):
     checkpoint = f'--checkpoint_path={trained}/run/ssd-2_6.ckpt'
     options = dict(coco=COCO, other=TXT)[source] if source in ('coco', 'other') else lay_out(source, tmp_path / 'set')
@@ -278,7 +281,7 @@ def test_killed_training_goes_on_as_if_nothing_had_been(trained, tmp_path):
     assert [row.split(',')[:7] for row in rows[0]] == [row.split(',')[:7] for row in rows[1]] # all but the times
 
 
-@pytest.mark.parametrize('number', (signal.SIGINT, signal.SIGTERM))
+@pytest.mark.parametrize('number', (signal.SIGTERM, pytest.param(signal.SIGINT, marks=SLOW)))
 def test_stopped_training_saves_the_step(number, tmp_path):
     process = begin_training(tmp_path, '--epoch_size=500')
     while not process.stdout.readline().startswith('epoch time'): assert process.poll() is None
@@ -296,6 +299,7 @@ def test_loss_that_is_no_number_stops_and_keeps_the_checkpoints(tmp_path):
     assert 'Traceback' not in err
 
 
+@pytest.mark.slow
 def test_full_disk_stops_with_a_sentence(small_disk, tmp_path):
     process = begin_training(tmp_path, f'--output_dir={small_disk}/run')
     err = process.communicate()[1]
