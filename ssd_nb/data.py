@@ -522,7 +522,7 @@ class DataConfig:
     mindrecord_dir: str = '' # folder for the MindRecord files; empty: runs/mindrecord_ and the dataset's form
     on_bad: str = 'skip'  # what to do with bad images and objects: skip, or error
     num_parallel_workers: int = 2 # processes that decode, augment and encode images; 0: none beside this one
-    shards: int = 1       # number of files that a MindRecord is divided into
+    shards: int = 0       # number of files that a MindRecord is divided into; 0: one for every 4096 images
     augment: bool = True  # crop, flip and colour the training images at random
     jitter: float = 0.4   # how far brightness, contrast and saturation of training images change at random; 0: not at all
     crop_rule: str = 'modelzoo' # when a random crop is accepted: modelzoo, paper, or none for no crop at all
@@ -548,7 +548,7 @@ def check_data_config(config # DataConfig
     need(config.crop_rule in ('modelzoo', 'paper', 'none'), 'crop_rule', 'modelzoo, paper or none')
     need(config.num_parallel_workers >= 0, 'num_parallel_workers', 'at least 0')
     need(config.expansion >= 1, 'expansion', 'a number of at least 1, such as 4')
-    need(1 <= config.shards <= 1000, 'shards', 'a number from 1 to 1000')
+    need(0 <= config.shards <= 1000, 'shards', 'a number from 0 to 1000')
     need(len(set(config.classes)) == len(config.classes), 'classes', 'each name once')
     need(len(config.classes) != 1, 'classes', 'at least one name besides background')
 
@@ -594,13 +594,13 @@ class Record:
 # %% ../nbs/01_data.ipynb #n288
 class Records:
     "Many `Record`s in little memory: a tuple for each image, and the objects of all images as one array of numbers"
-    def __init__(self): self.images, self.rows, self.ends = [], array('d'), array('q', [0])
+    def __init__(self): self.images, self.rows, self.lines, self.ends = [], array('f'), array('q'), array('q', [0])
 
     def append(self, record:Record):
         self.images.append((str(record.image), record.image_id, record.source, record.line, record.size))
-        rows = np.column_stack([record.boxes, record.labels, record.crowd, record.areas, record.lines])
-        self.rows.frombytes(rows.astype(float).tobytes())
-        self.ends.append(len(self.rows) // 8)
+        self.rows.frombytes(np.float32(np.column_stack([record.boxes, record.labels, record.crowd, record.areas])).tobytes())
+        self.lines.frombytes(record.lines.tobytes())
+        self.ends.append(len(self.lines))
 
     def __len__(self): return len(self.images)
 
@@ -608,8 +608,9 @@ class Records:
         if isinstance(i, slice): return [self[k] for k in range(len(self))[i]]
         i = range(len(self))[i]
         image, image_id, source, line, size = self.images[i]
-        rows = np.array(self.rows[8 * self.ends[i]:8 * self.ends[i + 1]]).reshape(-1, 8)
-        return record_of_rows(image, image_id, rows, source, np.int64(rows[:, 7]), line=line, size=size)
+        first, last = self.ends[i:i + 2]
+        rows, lines = np.array(self.rows[7 * first:7 * last]).reshape(-1, 7), np.array(self.lines[first:last], np.int64)
+        return record_of_rows(image, image_id, rows, source, lines, line=line, size=size)
 
 # %% ../nbs/01_data.ipynb #c079
 class Annotations(NamedTuple):
@@ -795,7 +796,7 @@ def coco_entries(path,     # of the annotation file
                  problems, # list that problems are added to
                 )->tuple:  # images as `coco_image` gives them; image id (n,) and numbers (n, 7) of each object; category id to objects left out
     "What can be used of a COCO file, as numbers"
-    images, owners, objects, others = [], array('q'), array('d'), Counter()
+    images, owners, objects, others = [], array('q'), array('f'), Counter()
     for part, entry in json_items(path):
         try:
             if not isinstance(entry, dict): raise ValueError('it has no braces')
@@ -838,13 +839,13 @@ def coco_records(images,   # list of what `coco_image` gives
     "One `Record` for each image of a COCO file"
     records, seen = Records(), set()
     order = np.argsort(owners, kind='stable')
-    owners, objects = owners[order], objects[order]
+    owners = owners[order]
     for number, name, size in images:
         try:
             if number in seen: raise ValueError('its id is taken by another image')
             seen.add(number)
             image, (first, last) = inside(folder, name), np.searchsorted(owners, [number, number + 1])
-            records.append(record_of_rows(image, number, objects[first:last], path, size=size))
+            records.append(record_of_rows(image, number, objects[order[first:last]], path, size=size))
         except ValueError as e: problems.append(Problem(str(path), 0, f'image {number} cannot be used: {e}'))
     for number, n in zip(*np.unique(owners, return_counts=True)):
         if number not in seen: problems.append(Problem(str(path), 0, f'{n} annotations belong to image {number}, which is not listed', count=int(n)))
@@ -1332,7 +1333,8 @@ def build_mindrecord(config:DataConfig, # what to read
     with ThreadPoolExecutor(config.num_parallel_workers or 1) as pool, TruthWriter(folder / 'ground_truth.json', found) as truth:
         checked = checked_in_order(pool, found.records)
         checked = tqdm(checked, f'MindRecord {split}', len(found.records), unit=' images', disable=None if progress else True)
-        write_mindrecord(folder / 'ssd.mindrecord', checked, min(config.shards, len(found.records)), truth, problems)
+        shards = config.shards or ceil(len(found.records) / 4096) # MindRecord makes the index of a file in memory
+        write_mindrecord(folder / 'ssd.mindrecord', checked, min(shards, len(found.records)), truth, problems)
     manifest = build_manifest(config, split, found, truth.counts, problems)
     np.save(folder / 'rows.npy', rows_in_order(folder, truth.ids))
     manifest['files'] = {p.name: p.stat().st_size for p in sorted(folder.glob('ssd.mindrecord*'))}
