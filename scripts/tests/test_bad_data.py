@@ -15,8 +15,8 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from ssd_nb.boxes import UserError
-from ssd_nb.data import DataConfig, decode_image, load_manifest, make_mindrecord, read_records, record_folder
+from ssd_nb.boxes import BoxConfig, UserError
+from ssd_nb.data import DataConfig, create_dataset, decode_image, load_manifest, make_mindrecord, read_records, record_folder
 
 SAMPLES = ROOT / 'data_samples'
 JPEG = (SAMPLES / 'train/000001.jpg').read_bytes()
@@ -367,3 +367,14 @@ def test_records_are_read_back_as_they_were(tmp_path):
     assert len(records) == 48 and len(records[-3:]) == 3 and records[-1].image_id == 48
     assert [r.image_id for r in records] == list(range(1, 49))
     with pytest.raises(IndexError): records[48]
+
+
+def test_images_of_different_sizes_share_a_batch_and_none_is_dropped(tmp_path):
+    "Evaluation: three images of three sizes in batches of two, each with its own height and width"
+    odd_image(tmp_path / 'small.jpg', 'RGB')
+    odd_image(tmp_path / 'wide.jpg', 'wide')
+    config = txt_set(tmp_path, 'small.jpg 0,0,9,9,2', 'wide.jpg 0,0,9,3,1')
+    shapes = BoxConfig(image_shape=(64, 64), steps=(8, 16), aspect_ratios=((2,), (2,)))
+    batches = list(create_dataset(config, shapes, 'eval', 2, train=False).create_dict_iterator(num_epochs=1, output_numpy=True))
+    assert [batch['image'].shape for batch in batches] == [(2, 3, 64, 64), (1, 3, 64, 64)]
+    assert np.concatenate([batch['shape'] for batch in batches]).tolist() == [[HEIGHT, WIDTH], [40, 60], [3, 20000]]
