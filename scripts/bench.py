@@ -138,7 +138,7 @@ print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1
 TRAIN_STEP = '''import json, os, resource, sys, time
 engine, batch_size, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 import numpy as np
-from ssd_nb.train import TrainStep, build_model, choose_device, lr_schedule, momentum, preset, ms
+from ssd_nb.train import TrainStep, build_model, choose_device, momentum, preset, ms
 from ssd_nb.loss import SSDLoss
 from dataclasses import replace
 choose_device('CPU')

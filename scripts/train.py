@@ -28,7 +28,7 @@ def options():
     parser = ArgumentParser(prog='train.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
     cli.add_config(parser)
     parser.add_argument('--only_create_dataset', type=bool, default=False, help='convert, check and report the data, as create_data.py does, and stop')
-    parser.add_argument('--tensorboard', type=bool, nargs='?', const=True, default=False, help='write event files for TensorBoard into output_dir (pip install "ssd_nb[tensorboard]")')
+    parser.add_argument('--tensorboard', type=bool, nargs='?', const=True, default=False, help='write event files for TensorBoard into output_dir (pip install tensorboardX)')
     for part in PARTS: cli.add_options(parser, getattr(config, part))
     given = cli.parse(parser)
     wanted = replace(config, **{part: cli.with_options(getattr(config, part), given) for part in PARTS})
@@ -43,11 +43,13 @@ def evaluator(config):
 
     def mean_average_precision(network):
         if not made:
-            make_mindrecord(config.data, 'eval', progress=True)
-            made['truth'], made['classes'] = load_ground_truth(config.data, 'eval'), tuple(load_manifest(config.data, 'train')['classes'])
+            classes = tuple(load_manifest(config.data, 'train')['classes']) # what the network knows, whatever the evaluation images show
+            made['data'], made['classes'] = replace(config.data, classes=classes), classes
+            make_mindrecord(made['data'], 'eval', progress=True)
+            made['truth'] = load_ground_truth(made['data'], 'eval')
             made['predict'] = network_predict(network, config.boxes, config.train.batch_size, config.softmax)
         network.set_train(False)
-        data = create_dataset(config.data, config.boxes, 'eval', config.train.batch_size, train=False)
+        data = create_dataset(made['data'], config.boxes, 'eval', config.train.batch_size, train=False)
         return evaluate(made['predict'], data, made['truth'], made['classes'], EvalConfig(), verbose=False).stats[0]
     return mean_average_precision
 

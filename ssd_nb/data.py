@@ -10,20 +10,20 @@ __all__ = ['SHAPES', 'SAMPLE_CLASSES', 'SAMPLE_SEED', 'RGB_FLAG', 'READ_FLAGS', 
            'sample_seed', 'write_samples', 'write_sample', 'decode_image', 'sample_folder', 'running_image',
            'read_text', 'DataConfig', 'check_data_config', 'need_path', 'Problem', 'Record', 'Records', 'Annotations',
            'Item', 'item_row', 'record_of_rows', 'make_record', 'numbers', 'inside', 'JsonText', 'json_items',
-           'load_json', 'coco_file', 'coco_item', 'coco_image', 'coco_reason', 'coco_categories', 'coco_entries',
-           'read_coco', 'coco_records', 'parse_voc', 'image_beside', 'listed_files', 'voc_files', 'parse_voc_files',
-           'voc_classes', 'read_voc', 'voc_json_ids', 'txt_item', 'read_txt', 'txt_classes', 'yolo_yaml',
-           'yolo_content', 'yolo_images', 'label_file', 'yolo_item', 'read_yolo', 'read_annotations', 'read_records',
-           'draw_sizes', 'cut_short', 'check_record', 'clip_record', 'source_files', 'fingerprint', 'content_digest',
-           'record_folder', 'one_at_a_time', 'object_rows', 'TruthWriter', 'write_mindrecord', 'first_file',
-           'rows_in_order', 'manifest_misfit', 'load_manifest', 'build_mindrecord', 'checked_in_order',
+           'need_parts', 'load_json', 'coco_file', 'coco_item', 'coco_image', 'coco_reason', 'coco_categories',
+           'coco_entries', 'read_coco', 'coco_records', 'parse_voc', 'image_beside', 'listed_files', 'voc_files',
+           'parse_voc_files', 'voc_classes', 'read_voc', 'voc_json_ids', 'txt_item', 'read_txt', 'txt_classes',
+           'yolo_yaml', 'yolo_content', 'yolo_images', 'label_file', 'yolo_item', 'read_yolo', 'read_annotations',
+           'read_records', 'draw_sizes', 'cut_short', 'check_record', 'clip_record', 'source_files', 'fingerprint',
+           'content_digest', 'record_folder', 'one_at_a_time', 'object_rows', 'TruthWriter', 'write_mindrecord',
+           'first_file', 'rows_in_order', 'manifest_misfit', 'load_manifest', 'build_mindrecord', 'checked_in_order',
            'build_manifest', 'make_mindrecord', 'build_whole', 'load_ground_truth', 'SetReport', 'describe_set',
            'report_lines', 'draw_report', 'windows', 'window_iou', 'acceptable', 'centres_inside', 'choose_window',
            'crop', 'random_crop', 'resize', 'horizontal_flip', 'jitter_matrix', 'colour_jitter', 'normalise',
            'denormalise', 'eval_input', 'expand', 'split_objects', 'augmented', 'fill_train', 'fill_eval', 'fill_part',
-           'Step', 'augmentation_steps', 'draw_steps', 'sample_order', 'batch_arrays', 'SharedMemory', 'new_batch',
-           'Worker', 'serve', 'trouble', 'opened', 'a_worker', 'start_workers', 'augmentation_options', 'Batches',
-           'finished', 'batch_columns', 'create_dataset', 'draw_batch']
+           'Step', 'augmentation_steps', 'draw_steps', 'sample_order', 'column_bytes', 'batch_arrays', 'SharedMemory',
+           'new_batch', 'Worker', 'serve', 'trouble', 'opened', 'a_worker', 'start_workers', 'augmentation_options',
+           'Batches', 'finished', 'batch_columns', 'create_dataset', 'draw_batch']
 
 # %% ../nbs/01_data.ipynb #c003
 import colorsys
@@ -630,7 +630,7 @@ class Item(NamedTuple):
     line: int = 0
 
 # %% ../nbs/01_data.ipynb #c082
-def item_row(item:Item)->tuple: # y1 x1 y2 x2 label crowd area line... as numbers
+def item_row(item:Item)->tuple: # y1 x1 y2 x2 label crowd area
     "An object as numbers"
     y1, x1, y2, x2 = item.box
     return y1, x1, y2, x2, item.label, item.crowd, (y2 - y1) * (x2 - x1) if item.area is None else item.area
@@ -725,13 +725,18 @@ def json_items(path # of a COCO file
     except UnicodeDecodeError: read_text(path)
     except ValueError as e: raise UserError(f'{path} is not valid JSON ({e}): write it anew.') from None
 
+def need_parts(path, found # the parts that a COCO file has
+              ):
+    "Raises `UserError` if images, annotations or categories are missing"
+    missing = [part for part in COCO_PARTS if part not in found]
+    if missing: raise UserError(f'{path} has no "{missing[0]}", or an empty one: a COCO instances file is wanted.')
+
 def load_json(path # of a small COCO file
              )->dict: # raises `UserError` if it is none
     "The parts of a COCO file at once"
     content = {}
     for part, entry in json_items(path): content.setdefault(part, []).append(entry)
-    missing = [part for part in COCO_PARTS if part not in content]
-    if missing: raise UserError(f'{path} has no "{missing[0]}", or an empty one: a COCO instances file is wanted.')
+    need_parts(path, content)
     return content
 
 # %% ../nbs/01_data.ipynb #c088
@@ -763,7 +768,10 @@ def coco_image(entry # one of "images"
               )->tuple: # id, file name, (height, width). Raises ValueError, KeyError or TypeError
     "One image of a COCO file"
     if type(entry['id']) is not int: raise ValueError(f'its id {entry["id"]!r} is not a whole number')
-    return entry['id'], entry['file_name'], (entry.get('height') or 0, entry.get('width') or 0)
+    if not isinstance(entry['file_name'], str): raise ValueError(f'its file_name {entry["file_name"]!r} is not text')
+    size = [entry.get(key) or 0 for key in ('height', 'width')]
+    if not all(isinstance(n, (int, float)) for n in size): raise ValueError(f'its height and width {size} are not numbers')
+    return entry['id'], entry['file_name'], tuple(size)
 
 def coco_reason(error # what an entry raised
                )->str:
@@ -777,8 +785,7 @@ def coco_categories(path # of a COCO file
     for part, entry in json_items(path):
         counts[part] += 1
         if part == 'categories': categories.append(entry)
-    missing = [part for part in COCO_PARTS if not counts[part]]
-    if missing: raise UserError(f'{path} has no "{missing[0]}", or an empty one: a COCO instances file is wanted.')
+    need_parts(path, counts)
     try: return {c['name']: c['id'] for c in sorted(categories, key=lambda c: c['id'])}
     except (KeyError, TypeError): raise UserError(f'{path}: each of its categories needs a name and a number as id.') from None
 
@@ -1736,6 +1743,12 @@ def sample_order(n:int,      # number of images
     return np.random.default_rng([seed, epoch]).permutation(n)[:n - n % ranks][rank::ranks]
 
 # %% ../nbs/01_data.ipynb #n274
+def column_bytes(shape, dtype, # of one sample
+                 samples,      # how many
+                )->int:
+    "What a column takes, in whole lines of the processor's cache"
+    return ceil(samples * prod(shape) * np.dtype(dtype).itemsize / 64) * 64
+
 def batch_arrays(memory,  # at least as large as the batch
                  columns, # name to (shape, dtype) of one sample
                  count,   # samples
@@ -1743,9 +1756,9 @@ def batch_arrays(memory,  # at least as large as the batch
     "The columns of a batch, one after the other in a piece of memory"
     whole, arrays, start = np.frombuffer(memory, np.uint8), [], 0
     for shape, dtype in columns.values():
-        size = count * prod(shape) * np.dtype(dtype).itemsize
-        arrays.append(whole[start:start + size].view(dtype).reshape(count, *shape))
-        start += ceil(size / 64) * 64
+        place = whole[start:start + column_bytes(shape, dtype, count)]
+        arrays.append(place[:count * prod(shape) * np.dtype(dtype).itemsize].view(dtype).reshape(count, *shape))
+        start += len(place)
     return whole, arrays
 
 # %% ../nbs/01_data.ipynb #s87752
@@ -1764,7 +1777,7 @@ def new_batch(columns, # as in `batch_arrays`
               samples, # how many
              )->tuple: # its `SharedMemory`, the array of each column
     "Memory for a batch: of one that is gone, or new"
-    size = sum(ceil(samples * prod(shape) * np.dtype(dtype).itemsize / 64) * 64 for shape, dtype in columns.values())
+    size = sum(column_bytes(*column, samples) for column in columns.values())
     shared = next((m for m in FREE if len(m.memory) >= size), None)
     if shared: FREE.remove(shared)
     else: shared = SharedMemory(size)
@@ -1787,11 +1800,11 @@ class Worker:
         try:
             pickle.dump(job, self.process.stdin, protocol=5)
             self.process.stdin.flush()
-            trouble = pickle.load(self.process.stdout)
+            error = pickle.load(self.process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
             raise UserError(f'a process that prepares images died (exit code {self.process.wait()}): if memory is short, '
                             'give a smaller --num_parallel_workers.') from None
-        if trouble: raise trouble
+        if error: raise error
 
 # %% ../nbs/01_data.ipynb #n275
 def serve():

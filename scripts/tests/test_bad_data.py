@@ -261,6 +261,8 @@ BAD_ENTRIES = { # what is changed, what is said, images and objects that stay
     'duplicate image id': (lambda t: t['images'][1].update(id=1), 'image 1 cannot be used: its id is taken by another image', 1, 1),
     'image id that is text': (lambda t: t['images'][1].update(id='two'), "image two cannot be used: its id 'two' is not a whole number", 1, 1),
     'image without a file': (lambda t: t['images'][1].pop('file_name') and None, "image 2 cannot be used: it has no 'file_name'", 1, 1),
+    'file name that is a number': (lambda t: t['images'][1].update(file_name=2), 'image 2 cannot be used: its file_name 2 is not text', 1, 1),
+    'height that is text': (lambda t: t['images'][1].update(height='tall'), "image 2 cannot be used: its height and width ['tall', 320] are not numbers", 1, 1),
     'image with ..': (lambda t: t['images'][1].update(file_name='../2.jpg'), 'image 2 cannot be used: the path ../2.jpg leaves the folder', 1, 1),
     'absolute image': (lambda t: t['images'][1].update(file_name='/2.jpg'), 'image 2 cannot be used: the path /2.jpg leaves the folder', 1, 1),
     'annotation of no image': (lambda t: t['annotations'][1].update(image_id=7), '1 annotations belong to image 7, which is not listed', 2, 1),
