@@ -1222,7 +1222,9 @@ def one_at_a_time(folder # of a lock file
     except ImportError: # Windows has none: two processes would do the work twice, and the first to finish wins
         yield
         return
-    with open(Path(folder) / '.lock', 'w') as lock:
+    try: lock = open(Path(folder) / '.lock', 'w')
+    except OSError as e: raise UserError(f'--mindrecord_dir: {folder} cannot be written to ({e.strerror}), so give another.') from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -1379,12 +1381,13 @@ def make_mindrecord(config:DataConfig, # what to read, and where to write
                    )->Path:            # folder of the MindRecord
     "Builds the MindRecord of a split, or checks the one that is there; raises `UserError` if that does not fit"
     folder = record_folder(config, split)
-    if not folder.exists():
+    try: there = folder.exists()
+    except OSError as e: raise UserError(f'--mindrecord_dir: {folder.parent} cannot be read ({e.strerror}), so give another.') from None
+    if not there:
         source_files(config, split) # a missing source is said before a folder is made
         try: folder.parent.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise UserError(f'--mindrecord_dir: {folder.parent} cannot be made ({e.strerror}), so give another.') from None
-        if not os.access(folder.parent, os.W_OK): raise UserError(f'--mindrecord_dir: {folder.parent} is read-only, so give another.')
         with one_at_a_time(folder.parent):
             for left in folder.parent.glob(f'.{split}-*'): shutil.rmtree(left, ignore_errors=True) # of a process that was killed
             if not folder.exists(): build_whole(config, split, folder, progress)

@@ -5,9 +5,11 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -314,11 +316,21 @@ def test_folder_that_cannot_be_made(tmp_path):
     assert '--mindrecord_dir: ' in error and 'cannot be made (Not a directory)' in error
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
-def test_folder_that_is_read_only(tmp_path):
-    config = txt_set(tmp_path)
-    (tmp_path / 'record').mkdir(mode=0o500)
-    assert '--mindrecord_dir: ' in (error := refused(config)) and 'is read-only, so give another' in error
+@pytest.mark.parametrize('mode, says', ((0o555, 'cannot be written to (Permission denied)'), (0o500, 'cannot be ')))
+def test_folder_without_the_right_to_it(mode, says):
+    "Root may write everywhere, so root becomes nobody for a moment"
+    with tempfile.TemporaryDirectory() as name:
+        folder, user = Path(name), os.geteuid()
+        folder.chmod(0o755)
+        config = txt_set(folder)
+        (folder / 'record').mkdir()
+        (folder / 'record').chmod(mode)
+        try:
+            if user == 0: os.seteuid(65534)
+            with pytest.raises(UserError) as error: make_mindrecord(config, 'train')
+        finally: os.seteuid(user)
+        (folder / 'record').chmod(0o755)
+        assert str(error.value).startswith(f'--mindrecord_dir: {folder}/record ') and says in str(error.value) and 'so give another' in str(error.value)
 
 
 def test_full_disk(small_disk, tmp_path):
