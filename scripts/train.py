@@ -12,9 +12,8 @@ matplotlib.use('Agg')
 import cli
 import create_data
 from ssd_nb.boxes import UserError
-from ssd_nb.data import create_dataset, load_ground_truth, load_manifest, make_mindrecord
-from ssd_nb.eval import EvalConfig, evaluate
-from ssd_nb.ssd_heads import MODELS, fit_boxes, network_predict
+from ssd_nb.eval import evaluator
+from ssd_nb.ssd_heads import MODELS, fit_boxes
 from ssd_nb.train import draw_history, log_lines, preset, read_metrics, train
 
 PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
@@ -37,23 +36,6 @@ def options():
     return wanted, given
 
 
-def evaluator(config):
-    "A function of the network that gives its mAP; the data and the graph are made once"
-    made = {}
-
-    def mean_average_precision(network):
-        if not made:
-            classes = tuple(load_manifest(config.data, 'train')['classes']) # what the network knows, whatever the evaluation images show
-            made['data'], made['classes'] = replace(config.data, classes=classes), classes
-            make_mindrecord(made['data'], 'eval', progress=True)
-            made['truth'] = load_ground_truth(made['data'], 'eval')
-            made['predict'] = network_predict(network, config.boxes, config.train.batch_size, config.softmax)
-        network.set_train(False)
-        data = create_dataset(made['data'], config.boxes, 'eval', config.train.batch_size, train=False)
-        return evaluate(made['predict'], data, made['truth'], made['classes'], EvalConfig(), verbose=False).stats[0]
-    return mean_average_precision
-
-
 def event_writer(folder):
     "A function that writes a report for TensorBoard"
     try: from tensorboardX import SummaryWriter
@@ -72,7 +54,8 @@ def main():
     if given.only_create_dataset: return create_data.create(config.data, config.boxes)
     folder = Path(config.train.output_dir)
     write_events = event_writer(folder) if given.tensorboard else lambda report: None
-    for report in train(config, evaluate=evaluator(config)):
+    evaluate = evaluator(config.data, config.boxes, config.train.batch_size, config.softmax)
+    for report in train(config, evaluate=evaluate):
         tqdm.write(log_lines(report))
         sys.stdout.flush()
         write_events(report)

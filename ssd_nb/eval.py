@@ -5,7 +5,7 @@ __all__ = ['PROTOCOLS', 'AP_POINTS', 'ERROR_KINDS', 'EvalConfig', 'pixel_iou', '
            'draw_stages', 'find_objects', 'precision_recall', 'precision_at', 'average_precision',
            'draw_precision_recall', 'category_ids', 'to_coco', 'as_coco', 'run_cocoeval', 'class_ap', 'choose_images',
            'coco_metrics', 'run_detector', 'EvalResult', 'count_objects', 'class_table', 'protocol_line', 'evaluate',
-           'draw_ranking', 'sort_errors', 'draw_errors']
+           'evaluator', 'draw_ranking', 'sort_errors', 'draw_errors']
 
 # %% ../nbs/06_eval.ipynb #c003
 import contextlib
@@ -19,7 +19,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
-from .boxes import COLORS, UserError, draw_boxes, iou, show_image, tlbr2xywh
+from .boxes import BoxConfig, COLORS, UserError, draw_boxes, iou, show_image, tlbr2xywh
+from .data import DataConfig, create_dataset, load_ground_truth, load_manifest, make_mindrecord
+from .ssd_heads import network_predict
 
 # %% ../nbs/06_eval.ipynb #c013
 PROTOCOLS = ('modelzoo', 'coco')
@@ -389,6 +391,24 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
     text = '\n'.join([about, lines.rstrip('\n'), '=' * 40, f'mAP: {run.stats[0]}', table])
     if verbose: print(text)
     return EvalResult(run.stats, text, tuple(classes[1:]), ap, ap50, objects, counted, found, results)
+
+# %% ../nbs/06_eval.ipynb #n151
+def evaluator(data:DataConfig,      # of the training; its classes, or those of its training images, are evaluated
+              box_config:BoxConfig, # of the network
+              batch_size:int=16,    # images in one run of the graph
+              softmax:bool=False,   # see `Detector`
+             ):                     # a function of the network that gives its mAP
+    "What `train` calls while it trains"
+    made = {}
+    def mean_average_precision(network):
+        network.set_train(False)
+        if not made: # the training images decide the classes, whatever the evaluation images show
+            own = replace(data, classes=data.classes or tuple(load_manifest(data, 'train')['classes']))
+            make_mindrecord(own, 'eval', progress=True)
+            made.update(data=own, truth=load_ground_truth(own, 'eval'), predict=network_predict(network, box_config, batch_size, softmax))
+        dataset = create_dataset(made['data'], box_config, 'eval', batch_size, train=False)
+        return evaluate(made['predict'], dataset, made['truth'], made['data'].classes, verbose=False).stats[0]
+    return mean_average_precision
 
 # %% ../nbs/06_eval.ipynb #c107
 def draw_ranking(crops:list,        # (h, w, 3) RGB uint8, one a detection, best score first
