@@ -44,7 +44,7 @@ class Residual(nn.Module):
 def translate(cell):
     "The PyTorch module that computes what a MindSpore cell does"
     kind = type(cell).__name__
-    if kind == 'Conv2d': return conv(cell)
+    if kind in ('Conv2d', 'DepthwiseConv2d'): return conv(cell)
     if kind == 'BatchNorm2d': return norm(cell)
     if kind == 'ReLU6': return nn.ReLU6(inplace=True)
     if kind == 'Identity': return nn.Identity()

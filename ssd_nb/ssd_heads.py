@@ -20,7 +20,7 @@ from matplotlib.patches import Rectangle
 
 from .boxes import (BOX_CONFIGS, BoxConfig, UserError, boxes_per_cell, cell_boxes, default_boxes, default_tlbr,
                           draw_boxes, grids, show_image, step_pairs)
-from .backbones import (MOBILENET_TINY, MOBILENET_V2, VGG16, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50,
+from .backbones import (MOBILENET_TINY, MOBILENET_V2, VGG16, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50, relu6,
                               batch_norm, brick, conv2d, trace_layers)
 
 import mindspore as ms # after ssd_nb.backbones, which silences its harmless messages
@@ -114,7 +114,7 @@ def box_head(cin:int,          # channels of the feature map
     "A head on one feature map: as SSDLite has it (Sandler et al., section 6.2), or plain (SSD, section 2.1)"
     if kind == 'plain': return nn.SequentialCell([conv2d(cin, cout, 3, bias=True)])
     groups = cin if kind == 'light' else 1
-    return nn.SequentialCell(conv2d(cin, cin, 3, groups=groups), batch_norm(cin), nn.ReLU6(), conv2d(cin, cout, 1, bias=True))
+    return nn.SequentialCell(conv2d(cin, cin, 3, groups=groups), batch_norm(cin), relu6(), conv2d(cin, cout, 1, bias=True))
 
 def count_parameters(network:nn.Cell # any cell
                     )->int:          # numbers that training moves
@@ -335,7 +335,7 @@ class SharedConv(nn.Cell):
                  conv:nn.Conv2d, # the convolution that is shared
                 ):
         super().__init__()
-        self.features = nn.SequentialCell(conv, batch_norm(256), nn.ReLU6())
+        self.features = nn.SequentialCell(conv, batch_norm(256), relu6())
 
     def construct(self,
                   x, # (B, 256, H, W)
