@@ -1,4 +1,5 @@
 """Times parts of ssd_nb, as ratios within one run: `bench.py data` the input pipeline, `bench.py train` a training step, `bench.py records` the memory of a conversion."""
+import csv
 import json
 import statistics
 import subprocess
@@ -149,7 +150,7 @@ network = build_model(model, config.boxes)
 label = (rng.random((batch_size, 1917)) < 0.01) * rng.integers(1, 81, (batch_size, 1917))
 batch = (rng.standard_normal((batch_size, 3, 300, 300), np.float32), np.float32(rng.standard_normal((batch_size, 1917, 4)) * (label > 0)[..., None]),
          np.int32(label), np.int32((label > 0).sum(1)))
-if engine == 'mindspore':
+if engine in ('mindspore', 'operators'):
     one_step = TrainStep(network, SSDLoss(81, config.loss), momentum(network, np.full(1000, 0.01, np.float32), config.train)).set_train()
     batch = [ms.Tensor(a) for a in batch]
     step = lambda: float(one_step(*batch)[0])
@@ -168,6 +169,12 @@ else:
         loss.backward()
         optimizer.step()
         return float(loss.detach())
+if engine == 'operators':
+    from mindspore.profiler import ProfilerActivity
+    step(), step()
+    profiler = ms.profiler.profile(activities=[ProfilerActivity.CPU], on_trace_ready=ms.profiler.tensorboard_trace_handler(os.getcwd()))
+    profiler.start(), step(), profiler.stop()
+    sys.exit()
 losses, seconds = [], []
 for _ in range(steps + 2):
     start = time.perf_counter()
@@ -189,6 +196,24 @@ def train_steps(batch_size, steps, rounds):
                                   cwd=Path(__file__).parent, check=True)
             found[engine].append(json.loads(done.stdout.splitlines()[-1]))
     return found
+
+
+def operator_times(batch_size):
+    "Milliseconds and calls of each kind of operator in one training step, from MindSpore's profiler"
+    with tempfile.TemporaryDirectory() as folder:
+        code = f'import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n{TRAIN_STEP}'
+        subprocess.run([sys.executable, '-c', code, 'operators', str(batch_size), '1'], capture_output=True, text=True, cwd=folder, check=True)
+        with open(next(Path(folder).rglob('cpu_op_detail_info_*.csv'))) as file:
+            rows = [(row['op_type'], float(row['op_total_time(ms)'])) for row in csv.DictReader(file)]
+    return {kind: (sum(ms for k, ms in rows if k == kind), sum(k == kind for k, _ in rows)) for kind in {k for k, _ in rows}}
+
+
+def print_operators(times):
+    "The same as text, the longest first"
+    total = sum(ms for ms, _ in times.values())
+    for kind, (ms, calls) in sorted(times.items(), key=lambda item: -item[1][0])[:12]:
+        print(f'{kind:24}{calls:5} calls {ms:8.0f} ms {ms / total:5.0%}')
+    print(f'{"all":24}{sum(calls for _, calls in times.values()):5} calls {total:8.0f} ms')
 
 
 def print_train(found):
@@ -215,6 +240,7 @@ def main():
     train.add_argument('--batch_size', type=int, default=16, help='images in a step')
     train.add_argument('--steps', type=int, default=5, help='steps that are timed in each process')
     train.add_argument('--rounds', type=int, default=2, help='processes for each engine, in turn')
+    train.add_argument('--operators', type=bool, nargs='?', const=True, default=False, help='say instead what one step spends its time on, by MindSpore\'s profiler')
     commands = parser.add_subcommands(required=True)
     commands.add_subcommand('train', train, help='a training step')
     commands.add_subcommand('data', data, help='the input pipeline')
@@ -229,6 +255,7 @@ def main():
             found = bench_data(config, options.using_model, options.batch_size, options.rounds)
         print_data(found)
         if options.json: Path(options.json).write_text(json.dumps(found))
+    elif given.subcommand == 'train' and options.operators: print_operators(operator_times(options.batch_size))
     elif given.subcommand == 'train': print_train(train_steps(options.batch_size, options.steps, options.rounds))
     else:
         for count in options.images:
