@@ -6,14 +6,20 @@ __all__ = ['PROTOCOLS', 'EVALUATORS', 'NO_BOX', 'AP_POINTS', 'LOADERS', 'SIZES',
            'average_precision', 'draw_precision_recall', 'category_ids', 'to_coco', 'result_dicts', 'write_results',
            'all_rows', 'countable', 'load_pycocotools', 'load_hotcoco', 'check_countable', 'run_cocoeval', 'precisions',
            'summary_lines', 'choose_images', 'coco_metrics', 'run_detector', 'EvalResult', 'count_objects',
-           'class_table', 'protocol_line', 'evaluate', 'evaluator', 'draw_ranking', 'sort_errors', 'draw_errors']
+           'class_table', 'protocol_line', 'evaluate', 'evaluator', 'draw_ranking', 'draw_class_curves', 'Objects',
+           'covered', 'sort_errors', 'objects_by_image', 'Judged', 'judge', 'draw_errors', 'f1_score', 'best_score',
+           'confusion_matrix', 'draw_confusion', 'object_levels', 'level_ap', 'draw_groups', 'calibration',
+           'draw_calibration', 'image_f1']
 
 # %% ../nbs/06_eval.ipynb #c003
+import base64
 import contextlib
+import html
 import io
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,8 +27,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
-from .boxes import BoxConfig, COLORS, UserError, draw_boxes, iou, show_image, tlbr2xywh
-from .data import DataConfig, create_dataset, load_ground_truth, load_manifest, make_mindrecord
+from .boxes import BoxConfig, COLORS, UserError, area, default_tlbr, draw_boxes, iou, levels, show_image, tlbr2xywh, xywh2tlbr
+from .data import DataConfig, create_dataset, decode_image, first_file, load_ground_truth, load_manifest, make_mindrecord
 from .ssd_heads import network_predict
 
 # %% ../nbs/06_eval.ipynb #c013
@@ -505,39 +511,239 @@ def draw_ranking(crops:list,        # (h, w, 3) RGB uint8, one a detection, best
         for side in ax.spines.values(): side.set(color=COLORS['truth' if hit else 'prediction'], linewidth=3)
     return axes
 
+# %% ../nbs/06_eval.ipynb #c113
+def draw_class_curves(curves:np.ndarray, # (K, 101) precision at the recalls of `AP_POINTS['coco']`; nan for a class without objects
+                      names:tuple,       # of the classes
+                      ax=None,           # matplotlib Axes; a new one if None
+                     ):                  # the Axes
+    "Filled precision-recall curves, best class first; of more than ten classes the middle ones are grey"
+    ax = ax or plt.subplots(figsize=(5, 3.3), layout='tight')[1]
+    values = curves.mean(axis=1)
+    order = [k for k in np.argsort(-values, kind='stable') if not np.isnan(values[k])]
+    marked = order if len(order) <= 10 else order[:3] + order[-3:]
+    for k in order:
+        style = dict(label=f'{names[k]} {values[k]:.3f}') if k in marked else dict(color=COLORS['ignored'], linewidth=0.5, zorder=0)
+        ax.plot(AP_POINTS['coco'], curves[k], **style)
+    ax.set(xlabel='recall', ylabel='precision', ylim=(-0.03, 1.03), title='precision and recall at IoU 0.5')
+    if order: ax.legend(fontsize=8, title='AP50', title_fontsize=8)
+    return ax
+
 # %% ../nbs/06_eval.ipynb #c119
-ERROR_KINDS = ('hit', 'class', 'place', 'duplicate', 'background')
+ERROR_KINDS = ('hit', 'class', 'place', 'both', 'duplicate', 'background')
+
+class Objects(NamedTuple):
+    "The objects of one image"
+    boxes: np.ndarray  # (m, 4) float64 y1 x1 y2 x2 in pixels
+    labels: np.ndarray # (m,) int, 1 for the first class after background
+    crowd: np.ndarray  # (m,) bool: a box around many objects, which nothing has to find
+
+def covered(boxes:np.ndarray,   # (n, 4) y1 x1 y2 x2
+            regions:np.ndarray, # (m, 4) y1 x1 y2 x2, same unit
+           )->np.ndarray:       # (n, m) which part of each box lies in each region
+    "Intersection divided by the area of the box, for crowds"
+    overlap = iou(boxes, regions)
+    return overlap / (1 + overlap) * (1 + area(regions) / np.maximum(area(boxes), 1e-9)[:, None])
 
 def sort_errors(detections:Detections, # of one image
-                truth:np.ndarray,      # (m, 4) y1 x1 y2 x2 of the objects in pixels
-                labels:np.ndarray,     # (m,) int, 1 for the first class after background
+                objects:Objects,       # of the same image
                 threshold:float=0.5,   # least IoU of a hit
                 near:float=0.1,        # least IoU of a detection that means an object, but not its place
-               )->tuple:               # kinds (n,) of str, a member of `ERROR_KINDS` each; missed (m,) bool
-    "What is wrong with each detection, and which objects no detection finds"
-    labels, found = np.asarray(labels), np.full(len(detections), -1)
+               )->tuple:               # kinds (n,) of str: a member of `ERROR_KINDS`, or 'ignored'; found (n,): the object of a hit, or -1
+    "What is wrong with each detection"
+    found, real = np.full(len(detections), -1), ~objects.crowd
     for c in np.unique(detections.labels):
-        mine, its = np.flatnonzero(detections.labels == c), np.flatnonzero(labels == c)
-        hit = find_objects(detections.boxes[mine], detections.scores[mine], np.reshape(truth, (-1, 4))[its], threshold)
+        mine, its = np.flatnonzero(detections.labels == c), np.flatnonzero((objects.labels == c) & real)
+        hit = find_objects(detections.boxes[mine], detections.scores[mine], objects.boxes[its], threshold)
         found[mine[hit >= 0]] = its[hit[hit >= 0]]
-    overlap = np.column_stack([iou(detections.boxes, truth), np.zeros(len(detections))]) # so that there is a best one
-    same = np.append(labels, -1) == detections.labels[:, None]
-    own, other = (np.where(mask, overlap, 0).max(axis=1) for mask in (same, ~same))
-    tests = [found >= 0, own >= threshold, other >= threshold, own >= near]
-    kinds = np.select(tests, ['hit', 'duplicate', 'class', 'place'], 'background')
-    return kinds, ~np.isin(np.arange(len(labels)), found)
+    same = objects.labels == detections.labels[:, None]
+    own, other = (np.where(mask & real, iou(detections.boxes, objects.boxes), 0).max(axis=1, initial=0) for mask in (same, ~same))
+    crowded = (covered(detections.boxes, objects.boxes) * (same & ~real)).max(axis=1, initial=0)
+    tests = [found >= 0, crowded >= threshold, own >= threshold, other >= threshold, own >= near, other >= near]
+    return np.select(tests, ['hit', 'ignored', 'duplicate', 'class', 'place', 'both'], 'background'), found
+
+# %% ../nbs/06_eval.ipynb #s70205
+def objects_by_image(ground_truth:dict, # in COCO form
+                     category_ids:list, # category id of each class, background first
+                     image_ids:list,    # images that count
+                    )->dict:            # `Objects` by image id, also for images without any
+    "The ground truth as arrays"
+    label, notes = {c: i for i, c in enumerate(category_ids) if i}, {i: [] for i in image_ids}
+    for a in ground_truth['annotations']:
+        if a['image_id'] in notes and a['category_id'] in label: notes[a['image_id']].append(a)
+    return {i: Objects(xywh2tlbr(np.reshape([a['bbox'] for a in own], (-1, 4)).astype(float)),
+                       np.array([label[a['category_id']] for a in own], int),
+                       np.array([bool(a.get('iscrowd')) for a in own], bool)) for i, own in notes.items()}
+
+@dataclass
+class Judged:
+    "All detections of a data set, and what is right or wrong with each; what COCO ignores is not in it"
+    images: np.ndarray   # (n,) int: image id of each detection
+    labels: np.ndarray   # (n,) int
+    scores: np.ndarray   # (n,) float32
+    kinds: np.ndarray    # (n,) str of `ERROR_KINDS`
+    object_images: np.ndarray # (m,) int: image id of each object
+    found_at: np.ndarray # (m,) the score with which each object is found; 0 if it never is
+
+    def above(self, score): # the same for a detector that reports only what has a score above this
+        stay = self.scores > score
+        found_at = np.where(self.found_at > score, self.found_at, 0)
+        return Judged(self.images[stay], self.labels[stay], self.scores[stay], self.kinds[stay], self.object_images, found_at)
+
+def judge(detections:dict, # Detections by image id
+          objects:dict,    # Objects by image id, of the images that count
+         )->Judged:
+    "Sorts the errors of all images"
+    rows, found_at = [], []
+    for i, truth in objects.items():
+        kinds, found = sort_errors(mine := detections[i], truth)
+        score_of = np.zeros(len(truth.labels))
+        score_of[found[found >= 0]] = mine.scores[found >= 0]
+        counts = kinds != 'ignored'
+        rows.append((np.full(counts.sum(), i), mine.labels[counts], mine.scores[counts], kinds[counts]))
+        found_at.append((np.full((~truth.crowd).sum(), i), score_of[~truth.crowd]))
+    return Judged(*map(np.concatenate, zip(*rows)), *map(np.concatenate, zip(*found_at)))
 
 # %% ../nbs/06_eval.ipynb #c122
 def draw_errors(kinds:np.ndarray, # (n,) str of `ERROR_KINDS`, of all detections
                 missed:int,       # how many objects no detection finds
                 ax=None,          # matplotlib Axes; a new one if None
                ):                 # the Axes
-    "Bars: hits, the four kinds of wrong detection, and the missed objects"
+    "Bars: hits, the five kinds of wrong detection, and the missed objects"
     ax = ax or plt.subplots(figsize=(6.5, 2.6), layout='tight')[1]
     names = (*ERROR_KINDS, 'missed')
     counts = [int(np.sum(np.asarray(kinds) == kind)) for kind in ERROR_KINDS] + [int(missed)]
-    colors = [COLORS['truth']] + [COLORS['prediction']] * 4 + [COLORS['ignored']]
+    colors = [COLORS['truth']] + [COLORS['prediction']] * 5 + [COLORS['ignored']]
     ax.bar_label(ax.bar(names, counts, color=colors))
     ax.margins(y=0.15)
     ax.set_ylabel('count')
     return ax
+
+# %% ../nbs/06_eval.ipynb #c125
+def f1_score(hits, wrong, missed): # counts, numbers or arrays
+    "Harmonic mean of precision and recall; 0 where there is nothing at all"
+    return hits / np.maximum(hits + (wrong + missed) / 2, 1e-9)
+
+def best_score(judged:Judged
+              )->tuple: # the score that detections should be above, and the F1 there; (0, 0) without detections
+    "The threshold with the best F1"
+    if not len(judged.scores): return 0.0, 0.0
+    order = np.argsort(-judged.scores, kind='stable')
+    scores, hits = np.append(judged.scores[order], -1), np.cumsum(judged.kinds[order] == 'hit')
+    wrong = np.arange(1, len(hits) + 1) - hits
+    f1 = np.where(scores[:-1] > scores[1:], f1_score(hits, wrong, len(judged.found_at) - hits), -1) # equal scores go together
+    best = int(f1.argmax())
+    return float(scores[best] + max(scores[best + 1], 0)) / 2, float(f1[best])
+
+# %% ../nbs/06_eval.ipynb #s70209
+def confusion_matrix(detections:dict,   # Detections by image id
+                     objects:dict,      # Objects by image id, of the images that count
+                     num_classes:int,   # with background
+                     min_score:float=0, # only detections with a score above this
+                    )->np.ndarray:      # (C, C) int: rows truth, columns detection; 0 = background
+    "How often an object of one class was taken for another, or overlooked, or seen where there is none"
+    matrix = np.zeros((num_classes, num_classes), int)
+    for i, truth in objects.items():
+        mine, real = detections[i][detections[i].scores > min_score], ~truth.crowd
+        found = find_objects(mine.boxes, mine.scores, truth.boxes[real])
+        true = np.append(truth.labels[real], 0)
+        lost = (found < 0) & (covered(mine.boxes, truth.boxes[~real]).max(axis=1, initial=0) >= 0.5) # in a crowd
+        np.add.at(matrix, (true[found[~lost]], mine.labels[~lost]), 1)
+        np.add.at(matrix, (np.delete(true[:-1], found[found >= 0]), 0), 1)
+    return matrix
+
+def draw_confusion(matrix:np.ndarray, # (C, C) int, from `confusion_matrix`
+                   classes:tuple,     # names, background first
+                   ax=None,           # matplotlib Axes; a new one if None
+                  ):                  # the Axes
+    "A confusion matrix, each row shaded by its shares, background last; counts are written if there are at most twelve classes"
+    order, side = np.roll(np.arange(len(classes)), -1), max(3.6, 0.17 * len(classes))
+    ax = ax or plt.subplots(figsize=(side, side), layout='tight')[1]
+    counts, names = matrix[np.ix_(order, order)], [classes[i] for i in order]
+    ax.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap='Blues', vmin=0, vmax=1)
+    size = 9 if len(classes) <= 13 else 6
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
+    ax.set_yticks(range(len(names)), names, fontsize=size)
+    ax.set(xlabel='detected as', ylabel='is')
+    if len(classes) > 13: return ax
+    for (row, column), count in np.ndenumerate(counts):
+        dark = count > 0.6 * counts[row].sum()
+        if count: ax.text(column, row, count, ha='center', va='center', fontsize=8, color='white' if dark else 'black')
+    return ax
+
+# %% ../nbs/06_eval.ipynb #s70214
+def object_levels(ground_truth:dict,    # in COCO form
+                  box_config:BoxConfig, # of the network
+                 )->np.ndarray:         # (m,) int: a feature map for each annotation, 0 for the first
+    "The feature map whose default boxes fit each object best"
+    sizes = {image['id']: [image['height'], image['width']] * 2 for image in ground_truth['images']}
+    boxes = [xywh2tlbr(np.array(a['bbox'], float)) / sizes[a['image_id']] for a in ground_truth['annotations']]
+    defaults, level = default_tlbr(box_config), levels(box_config)
+    return np.array([level[iou(box, defaults).argmax()] for box in boxes], int)
+
+def level_ap(detections:dict,      # Detections by image id, with `defaults`
+             ground_truth:dict,    # in COCO form
+             category_ids:list,    # category id of each class, background first
+             image_ids:list,       # images that count
+             box_config:BoxConfig, # of the network
+             evaluator:str='pycocotools', # one of `EVALUATORS`
+            )->tuple:              # AP (L,), nan where there is no object; objects (L,) int
+    "The mAP of each feature map, and how many objects are its own"
+    level, objects, rows = levels(box_config), object_levels(ground_truth, box_config), all_rows(detections, category_ids)
+    own = level[np.concatenate([np.zeros(0, int), *(d.defaults for d in detections.values())])]
+    run = run_cocoeval(ground_truth, rows, image_ids, category_ids[1:], evaluator, groups=(objects, own, level[-1] + 1))
+    each = precisions(run)[..., 1:].mean(axis=(0, 1)) # (K, L)
+    chosen, counted = set(image_ids), set(category_ids[1:])
+    counts = [a['image_id'] in chosen and a['category_id'] in counted and not a.get('iscrowd') for a in ground_truth['annotations']]
+    seen = ~np.isnan(each)
+    ap = np.where(seen.any(axis=0), np.where(seen, each, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1), np.nan)
+    return ap, np.bincount(objects[counts], minlength=level[-1] + 1)
+
+def draw_groups(values:np.ndarray, # (g,) AP; nan for a group without objects
+                names:tuple,       # of the groups
+                counts=None,       # (g,) objects in each, written below the name
+                ax=None,           # matplotlib Axes; a new one if None
+               ):                  # the Axes
+    "A bar of AP for each group"
+    ax = ax or plt.subplots(figsize=(4.5, 2.6), layout='tight')[1]
+    texts = list(names) if counts is None else [f'{name}\n{count}' for name, count in zip(names, counts)]
+    bars = ax.bar(texts, np.nan_to_num(values), color=COLORS['positive'])
+    ax.bar_label(bars, ['-' if np.isnan(v) else f'{v:.3f}' for v in values], fontsize=8)
+    ax.set(ylabel='AP', ylim=(0, max(0.1, np.nanmax(np.append(values, 0)) * 1.15)))
+    return ax
+
+# %% ../nbs/06_eval.ipynb #s70219
+def calibration(scores:np.ndarray, # (n,) in [0, 1]
+                hits:np.ndarray,   # (n,) bool
+                bins:int=10,       # of equal width
+               )->tuple:           # mean score (bins,), part of hits (bins,), nan where empty; detections (bins,); the error
+    "How far scores are from the share of hits, in bins"
+    scores, hits = np.asarray(scores, float), np.asarray(hits, float)
+    which = np.minimum((scores * bins).astype(int), bins - 1)
+    count, score_sum, hit_sum = (np.bincount(which, weights, bins) for weights in (None, scores, hits))
+    mean, share = (np.divide(part, count, out=np.full(bins, np.nan), where=count > 0) for part in (score_sum, hit_sum))
+    return mean, share, count, float(np.abs(score_sum - hit_sum).sum() / max(len(scores), 1))
+
+def draw_calibration(scores:np.ndarray, # (n,) in [0, 1]
+                     hits:np.ndarray,   # (n,) bool
+                     bins:int=10,       # of equal width
+                     ax=None,           # matplotlib Axes; a new one if None
+                    ):                  # the Axes
+    "A reliability diagram: bars as high as the part of hits, with the number of detections; on the dashed line scores would be right"
+    ax = ax or plt.subplots(figsize=(4.5, 3), layout='tight')[1]
+    mean, share, count, error = calibration(scores, hits, bins)
+    bars = ax.bar((np.arange(bins) + 0.5) / bins, np.nan_to_num(share), 0.9 / bins, color=COLORS['truth'])
+    ax.bar_label(bars, [f'{n:.0f}' if n else '' for n in count], fontsize=7)
+    ax.plot([0, 1], [0, 1], '--', color='black', linewidth=1)
+    ax.plot(mean, share, 'o', color=COLORS['prediction'], markersize=4)
+    ax.set(xlim=(0, 1), ylim=(0, 1.1), xlabel='score', ylabel='part of hits', title=f'calibration error {error:.3f}')
+    return ax
+
+# %% ../nbs/06_eval.ipynb #s70223
+def image_f1(judged:Judged
+            )->dict: # F1 by image id, best first; images without objects and detections are not in it
+    "How well each image did"
+    wrong = Counter(judged.images[judged.kinds != 'hit'].tolist())
+    hits = Counter(judged.images[judged.kinds == 'hit'].tolist())
+    missed = Counter(judged.object_images[judged.found_at == 0].tolist())
+    every = sorted(wrong.keys() | hits.keys() | missed.keys())
+    return dict(sorted(((i, float(f1_score(hits[i], wrong[i], missed[i]))) for i in every), key=lambda pair: -pair[1]))
