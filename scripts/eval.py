@@ -11,7 +11,7 @@ import cli
 from ssd_nb.backbones import choose_device
 from ssd_nb.boxes import UserError
 from ssd_nb.data import DataConfig, create_dataset, load_ground_truth, load_manifest, make_mindrecord
-from ssd_nb.eval import EvalConfig, evaluate, read_images, report_page, write_results
+from ssd_nb.eval import EvalConfig, evaluate, read_images, report_page, result_dicts, write_results
 from ssd_nb.export_310 import load_predict
 from ssd_nb.ssd_heads import MODELS
 
@@ -53,7 +53,7 @@ def main():
     output = results_folder(given)
     result = evaluate(predict, dataset, truth, classes, settings)
     (output / 'metrics.txt').write_text(result.text + '\n')
-    write_results(result.results, output / 'detections.json')
+    write_results(result_dicts(result.results), output / 'detections.json')
     if given.report:
         title = f'{Path(given.checkpoint_path).name}, {config.model.using_model}'
         page = report_page(result, truth, config.boxes, lambda ids: read_images(data, ids), title, settings.evaluator)

@@ -2,15 +2,15 @@
 
 # %% auto #0
 __all__ = ['PROTOCOLS', 'EVALUATORS', 'NO_BOX', 'AP_POINTS', 'LOADERS', 'SIZES', 'ERROR_KINDS', 'PAGE', 'EvalConfig', 'pixel_iou',
-           'nms', 'Detections', 'detect', 'draw_detections', 'draw_stages', 'find_objects', 'precision_recall',
-           'precision_at', 'average_precision', 'draw_precision_recall', 'category_ids', 'to_coco', 'result_dicts',
-           'write_results', 'all_rows', 'countable', 'load_pycocotools', 'load_hotcoco', 'check_countable',
-           'run_cocoeval', 'precisions', 'summary_lines', 'choose_images', 'coco_metrics', 'run_detector', 'EvalResult',
-           'count_objects', 'class_table', 'protocol_line', 'evaluate', 'evaluator', 'draw_ranking',
-           'draw_class_curves', 'Objects', 'covered', 'sort_errors', 'objects_by_image', 'Judged', 'judge',
-           'draw_errors', 'f1_score', 'best_score', 'confusion_matrix', 'draw_confusion', 'object_levels', 'level_ap',
-           'draw_groups', 'calibration', 'draw_calibration', 'image_f1', 'read_images', 'picture', 'class_rows',
-           'section', 'draw_image_row', 'why_sections', 'report_page']
+           'nms', 'Detections', 'detect', 'draw_detections', 'annotate', 'draw_stages', 'find_objects',
+           'precision_recall', 'precision_at', 'average_precision', 'draw_precision_recall', 'category_ids', 'to_coco',
+           'result_dicts', 'write_results', 'all_rows', 'countable', 'load_pycocotools', 'load_hotcoco',
+           'check_countable', 'run_cocoeval', 'precisions', 'summary_lines', 'choose_images', 'coco_metrics',
+           'run_detector', 'EvalResult', 'count_objects', 'class_table', 'protocol_line', 'evaluate', 'evaluator',
+           'draw_ranking', 'draw_class_curves', 'Objects', 'covered', 'sort_errors', 'objects_by_image', 'Judged',
+           'judge', 'draw_errors', 'f1_score', 'best_score', 'confusion_matrix', 'draw_confusion', 'object_levels',
+           'level_ap', 'draw_groups', 'calibration', 'draw_calibration', 'image_f1', 'read_images', 'picture',
+           'class_rows', 'section', 'draw_image_row', 'why_sections', 'report_page']
 
 # %% ../nbs/06_eval.ipynb #c003
 import base64
@@ -22,6 +22,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 from pycocotools.coco import COCO
@@ -138,6 +139,24 @@ def draw_detections(image:np.ndarray,      # (h, w, 3) RGB uint8
     texts = [f'{classes[c]} {s:.2f}' for c, s in zip(detections.labels, detections.scores)] if few else None
     return draw_boxes(detections.boxes / unit, texts=texts, kind='prediction', ax=ax, linewidth=1.2 if few else 0.8)
 
+# %% ../nbs/06_eval.ipynb #s70402
+def annotate(image:np.ndarray,      # (h, w, 3) RGB uint8; stays as it is
+             detections:Detections, # of this image
+             classes:tuple,         # names, background first
+            )->np.ndarray:          # (h, w, 3) RGB uint8
+    "A copy of an image with its detections painted in, in red, each with class and score"
+    result, red = image.copy(), (255, 0, 0)
+    scale = max(0.4, min(image.shape[:2]) / 1000)
+    line, font = max(1, round(2 * scale)), (cv2.FONT_HERSHEY_SIMPLEX, scale)
+    for (y1, x1, y2, x2), score, label in zip(detections.boxes.round().astype(int).tolist(), detections.scores, detections.labels):
+        cv2.rectangle(result, (x1, y1), (x2, y2), red, line)
+        text = f'{classes[label]} {score:.2f}'
+        (width, height), base = cv2.getTextSize(text, *font, line)
+        top = max(y1 - height - base, 0) # inside the image, whatever the box
+        cv2.rectangle(result, (x1, top), (x1 + width, top + height + base), red, -1)
+        cv2.putText(result, text, (x1, top + height), *font, (255, 255, 255), line, cv2.LINE_AA)
+    return result
+
 # %% ../nbs/06_eval.ipynb #c051
 def draw_stages(image:np.ndarray,  # (h, w, 3) RGB uint8
                 boxes:np.ndarray,  # (N, 4) y1 x1 y2 x2 in unit coordinates, one per default box
@@ -247,13 +266,14 @@ def result_dicts(rows:np.ndarray # (n, 7), from `to_coco`
     for image_id, *box, score, category in np.asarray(rows).tolist():
         yield dict(image_id=int(image_id), bbox=box, score=score, category_id=int(category))
 
-def write_results(rows:np.ndarray, # (n, 7), from `to_coco`
-                  path,            # of the json file
+def write_results(entries, # dicts, from `result_dicts`
+                  path,    # of the json file
                  ):
     "Writes a COCO result file, dict by dict"
     with open(path, 'w') as file:
-        for i, row in enumerate(result_dicts(rows)): file.write((',\n' if i else '[') + json.dumps(row))
-        file.write(']\n' if len(rows) else '[]\n')
+        file.write('[')
+        for i, entry in enumerate(entries): file.write((',\n' if i else '') + json.dumps(entry))
+        file.write(']\n')
 
 # %% ../nbs/06_eval.ipynb #s70105
 def all_rows(detections:dict,   # Detections by image id
@@ -734,10 +754,10 @@ def draw_calibration(scores:np.ndarray, # (n,) in [0, 1]
     ax = ax or plt.subplots(figsize=(4.5, 3), layout='tight')[1]
     mean, share, count, error = calibration(scores, hits, bins)
     ax.bar((np.arange(bins) + 0.5) / bins, np.nan_to_num(share), 0.9 / bins, color=COLORS['truth'])
-    for i in np.flatnonzero(count): ax.text((i + 0.5) / bins, 0.01, f'{count[i]:.0f}', ha='center', fontsize=7)
+    for i in np.flatnonzero(count): ax.text((i + 0.5) / bins, 1.04, f'{count[i]:.0f}', ha='center', fontsize=7)
     ax.plot([0, 1], [0, 1], '--', color='black', linewidth=1)
     ax.plot(mean, share, 'o', color=COLORS['prediction'], markersize=4)
-    ax.set(xlim=(0, 1), ylim=(0, 1.1), xlabel='score', ylabel='part of hits', title=f'calibration error {error:.3f}')
+    ax.set(xlim=(0, 1), ylim=(0, 1.12), xlabel='score', ylabel='part of hits', title=f'calibration error {error:.3f}')
     return ax
 
 # %% ../nbs/06_eval.ipynb #s70223
