@@ -179,12 +179,20 @@ def made_folder(path):
     return Path(path)
 
 
+def check_apart(files, folder):
+    "A copy must never take the place of what it was made from"
+    if any(path.resolve().parent == Path(folder).resolve() for path in files):
+        raise UserError(f'--output_dir={folder} holds the images themselves, and copies could overwrite them: give another folder.')
+
+
 def source(given):
     "Names and images, how many there are (None: nobody knows), and the frames a second of a video, else 0"
     path = given.image_path
     if not is_camera(path) and not (Path(path).suffix.lower() in VIDEOS and Path(path).is_file()):
         files = image_files(path)
+        check_apart(files, given.output_dir)
         return images(files), len(files), 0
+    if not is_camera(path): check_apart([Path(path)], given.output_dir)
     video = open_video(path)
     known = [n for n in (given.frames, int(video.get(cv2.CAP_PROP_FRAME_COUNT))) if n > 0]
     return islice(video_frames(video, path), given.frames or None), min(known, default=None), video.get(cv2.CAP_PROP_FPS) or 25

@@ -3,14 +3,14 @@
 # %% auto #0
 __all__ = ['PROTOCOLS', 'EVALUATORS', 'NO_BOX', 'AP_POINTS', 'LOADERS', 'SIZES', 'ERROR_KINDS', 'PAGE', 'EvalConfig', 'pixel_iou',
            'nms', 'Detections', 'detect', 'draw_detections', 'annotate', 'draw_stages', 'find_objects',
-           'precision_recall', 'precision_at', 'average_precision', 'draw_precision_recall', 'category_ids', 'to_coco',
-           'result_dicts', 'write_results', 'all_rows', 'countable', 'load_pycocotools', 'load_hotcoco',
-           'check_countable', 'run_cocoeval', 'precisions', 'summary_lines', 'choose_images', 'coco_metrics',
-           'run_detector', 'EvalResult', 'count_objects', 'class_table', 'protocol_line', 'evaluate', 'evaluator',
-           'draw_ranking', 'draw_class_curves', 'Objects', 'covered', 'sort_errors', 'objects_by_image', 'Judged',
-           'judge', 'draw_errors', 'f1_score', 'best_score', 'confusion_matrix', 'draw_confusion', 'object_levels',
-           'level_ap', 'draw_groups', 'calibration', 'draw_calibration', 'image_f1', 'read_images', 'picture',
-           'class_rows', 'section', 'draw_image_row', 'why_sections', 'report_page']
+           'precision_recall', 'draw_ranking', 'draw_counted', 'precision_at', 'average_precision',
+           'draw_precision_recall', 'category_ids', 'to_coco', 'result_dicts', 'write_results', 'all_rows', 'countable',
+           'load_pycocotools', 'load_hotcoco', 'check_countable', 'run_cocoeval', 'precisions', 'summary_lines',
+           'choose_images', 'coco_metrics', 'run_detector', 'EvalResult', 'count_objects', 'class_table',
+           'protocol_line', 'evaluate', 'evaluator', 'draw_class_curves', 'Objects', 'covered', 'sort_errors',
+           'objects_by_image', 'Judged', 'judge', 'draw_errors', 'f1_score', 'best_score', 'confusion_matrix',
+           'draw_confusion', 'object_levels', 'level_ap', 'draw_groups', 'calibration', 'draw_calibration', 'image_f1',
+           'read_images', 'picture', 'class_rows', 'section', 'draw_image_row', 'why_sections', 'report_page']
 
 # %% ../nbs/06_eval.ipynb #c003
 import base64
@@ -153,8 +153,9 @@ def annotate(image:np.ndarray,      # (h, w, 3) RGB uint8; stays as it is
         text = f'{classes[label]} {score:.2f}'
         (width, height), base = cv2.getTextSize(text, *font, line)
         top = max(y1 - height - base, 0) # inside the image, whatever the box
-        cv2.rectangle(result, (x1, top), (x1 + width, top + height + base), red, -1)
-        cv2.putText(result, text, (x1, top + height), *font, (255, 255, 255), line, cv2.LINE_AA)
+        left = max(min(x1, image.shape[1] - width), 0)
+        cv2.rectangle(result, (left, top), (left + width, top + height + base), red, -1)
+        cv2.putText(result, text, (left, top + height), *font, (255, 255, 255), line, cv2.LINE_AA)
     return result
 
 # %% ../nbs/06_eval.ipynb #c051
@@ -199,6 +200,37 @@ def precision_recall(hits:np.ndarray, # (n,) bool, best score first: does this d
     "Recall and precision when only the first 1, 2, 3 ... detections are counted"
     found = np.cumsum(np.asarray(hits, bool))
     return found / objects, found / np.arange(1, len(found) + 1)
+
+# %% ../nbs/06_eval.ipynb #c107
+def draw_ranking(crops:list,        # (h, w, 3) RGB uint8, one a detection, best score first
+                 hits:np.ndarray,   # (n,) bool
+                 scores:np.ndarray, # (n,)
+                 axes=None,         # n matplotlib Axes; new ones if None
+                ):                  # the Axes
+    "A row of thumbnails: what the best detections show, framed green for a hit and red for a miss"
+    if axes is None:
+        axes = plt.subplots(1, len(crops), figsize=(0.9 * len(crops), 1.2), layout='tight', squeeze=False)[1][0]
+    for ax, crop, hit, score in zip(axes, crops, hits, scores):
+        ax.imshow(crop)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f'{score:.2f}', fontsize=9)
+        for side in ax.spines.values(): side.set(color=COLORS['truth' if hit else 'prediction'], linewidth=3)
+    return axes
+
+# %% ../nbs/06_eval.ipynb #s70504
+def draw_counted(hits:np.ndarray, # (n,) bool, best score first
+                 objects:int,     # how many objects there are to find
+                 counted:int,     # only the first so many detections are counted, at least 1
+                 ax=None,         # matplotlib Axes; a new one if None
+                ):                # the Axes
+    "Precision over recall while going down a ranked list: the points so far, the newest large, green for a hit and red for a miss"
+    ax = ax or plt.subplots(figsize=(2.6, 2.2), layout='tight')[1]
+    recall, precision = precision_recall(hits[:counted], objects)
+    ax.plot(recall, precision, 'o-', color=COLORS['ignored'], markersize=4)
+    ax.plot(recall[-1], precision[-1], 'o', color=COLORS['truth' if hits[counted - 1] else 'prediction'], markersize=9)
+    ax.set(xlim=(-0.05, 1.05), ylim=(0, 1.1), xlabel='recall', ylabel='precision')
+    ax.set_title(f'{recall[-1]:.2f}, {precision[-1]:.3f}', fontsize=9)
+    return ax
 
 # %% ../nbs/06_eval.ipynb #c067
 AP_POINTS = dict(voc07=np.arange(11) / 10, coco=np.linspace(0, 1, 101))
@@ -515,22 +547,6 @@ def evaluator(data:DataConfig,      # of the training; its classes, or those of 
         dataset = create_dataset(made['data'], box_config, 'eval', batch_size, train=False)
         return evaluate(made['predict'], dataset, made['truth'], made['data'].classes, verbose=False).stats[0]
     return mean_average_precision
-
-# %% ../nbs/06_eval.ipynb #c107
-def draw_ranking(crops:list,        # (h, w, 3) RGB uint8, one a detection, best score first
-                 hits:np.ndarray,   # (n,) bool
-                 scores:np.ndarray, # (n,)
-                 axes=None,         # n matplotlib Axes; new ones if None
-                ):                  # the Axes
-    "A row of thumbnails: what the best detections show, framed green for a hit and red for a miss"
-    if axes is None:
-        axes = plt.subplots(1, len(crops), figsize=(0.9 * len(crops), 1.2), layout='tight', squeeze=False)[1][0]
-    for ax, crop, hit, score in zip(axes, crops, hits, scores):
-        ax.imshow(crop)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(f'{score:.2f}', fontsize=9)
-        for side in ax.spines.values(): side.set(color=COLORS['truth' if hit else 'prediction'], linewidth=3)
-    return axes
 
 # %% ../nbs/06_eval.ipynb #c113
 def draw_class_curves(curves:np.ndarray, # (K, 101) precision at the recalls of `AP_POINTS['coco']`; nan for a class without objects
