@@ -378,7 +378,7 @@ def run_cocoeval(ground_truth:dict,   # in COCO form
         areas = np.asarray(groups[1], float)
     *both, cocoeval = LOADERS[evaluator](truth, rows, areas)
     run = cocoeval(*both, 'bbox')
-    run.params.imgIds, run.params.catIds = sorted(chosen), list(categories)
+    run.params.imgIds, run.params.catIds = sorted(chosen), sorted(categories)
     if groups:
         run.params.areaRng = [[-1e10, 1e10], *([float(g)] * 2 for g in range(groups[2]))]
         run.params.areaRngLbl = ['all', *map(str, range(groups[2]))]
@@ -390,10 +390,12 @@ def run_cocoeval(ground_truth:dict,   # in COCO form
 # %% ../nbs/06_eval.ipynb #c082
 SIZES = ('all', 'small', 'medium', 'large')
 
-def precisions(run            # from `run_cocoeval`
-              )->np.ndarray:  # (10, 101, K, 4): IoU thresholds, recalls, categories, `SIZES`; nan where there is no object
+def precisions(run,                # from `run_cocoeval`
+               category_ids:list=None, # those that it counted, in the order wanted; None: by their number
+              )->np.ndarray:       # (10, 101, K, 4): IoU thresholds, recalls, categories, `SIZES`; nan where there is no object
     "Every precision that the mAP is the mean of, with at most 100 detections an image and class"
-    precision = np.asarray(run.eval['precision'])[..., -1]
+    order = slice(None) if category_ids is None else np.searchsorted(sorted(category_ids), category_ids)
+    precision = np.asarray(run.eval['precision'])[..., -1][:, :, order]
     return np.where(precision < 0, np.nan, precision)
 
 def summary_lines(stats:np.ndarray # (12,)
@@ -523,7 +525,7 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
     counted = [i for i in choose_images(ground_truth, config.eval_protocol, ids[1:]) if i in found]
     run = run_cocoeval(ground_truth, all_rows(found, ids), counted, ids[1:], config.evaluator)
     objects = count_objects(ground_truth, counted, ids[1:])
-    result = EvalResult(run.stats, '', tuple(classes[1:]), precisions(run), objects, counted, found, ids)
+    result = EvalResult(run.stats, '', tuple(classes[1:]), precisions(run, ids[1:]), objects, counted, found, ids)
     about = protocol_line(config.eval_protocol, len(counted), len(found), len(ground_truth['images']))
     table = class_table(result.classes, objects, result.ap, result.ap50)
     result.text = '\n'.join([about, summary_lines(run.stats), '=' * 40, f'mAP: {run.stats[0]}', table])
