@@ -41,14 +41,14 @@ else
 fi
 
 step "3 of 6: evaluate the checkpoint on the 80 held-out images of data_samples"
-run scripts/eval.py --run_platform=CPU "${HELD_OUT[@]}" --checkpoint_path=$CHECKPOINT | tee "$RUN/eval_checkpoint.txt"
+run scripts/eval.py --run_platform=CPU "${HELD_OUT[@]}" --checkpoint_path=$CHECKPOINT --output_dir=$RUN/eval_checkpoint --report | tee "$RUN/eval_checkpoint.txt"
 
 step "4 of 6: export network and decoder to MindIR"
 if [ -f "$MINDIR" ]; then echo "already exported: $MINDIR"
 else run scripts/export.py --ckpt_file $CHECKPOINT --file_name $RUN/ssd_tiny --file_format MINDIR; fi
 
 step "5 of 6: evaluate the MindIR file on the same images"
-run scripts/eval.py --run_platform=CPU "${HELD_OUT[@]}" --checkpoint_path=$MINDIR | tee "$RUN/eval_mindir.txt"
+run scripts/eval.py --run_platform=CPU "${HELD_OUT[@]}" --checkpoint_path=$MINDIR --output_dir=$RUN/eval_mindir | tee "$RUN/eval_mindir.txt"
 
 step "6 of 6: draw detections"
 run scripts/predict.py --run_platform=CPU --checkpoint_path=$CHECKPOINT --image_path=data_samples/eval --output_dir=$RUN/pictures
@@ -66,6 +66,7 @@ These images are drawn by this project: five shaded shapes before busy backgroun
 works together; it says nothing about photographs.
 
   detections         $RUN/pictures/overview.png   (and a picture for each image beside it)
+  report, and why    $RUN/eval_checkpoint/report.html
   training curves    $RUN/training/metrics.png
   checkpoint         $CHECKPOINT
   MindIR             $MINDIR

@@ -9,8 +9,9 @@ __all__ = ['PROTOCOLS', 'EVALUATORS', 'NO_BOX', 'AP_POINTS', 'LOADERS', 'SIZES',
            'choose_images', 'coco_metrics', 'run_detector', 'EvalResult', 'count_objects', 'class_table',
            'protocol_line', 'evaluate', 'evaluator', 'draw_class_curves', 'Objects', 'covered', 'sort_errors',
            'objects_by_image', 'Judged', 'judge', 'draw_errors', 'f1_score', 'best_score', 'confusion_matrix',
-           'draw_confusion', 'object_levels', 'level_ap', 'draw_groups', 'calibration', 'draw_calibration', 'image_f1',
-           'read_images', 'picture', 'class_rows', 'section', 'draw_image_row', 'why_sections', 'report_page']
+           'draw_confusion', 'most_confused', 'object_levels', 'level_ap', 'draw_groups', 'calibration',
+           'draw_calibration', 'image_f1', 'read_images', 'picture', 'class_rows', 'section', 'draw_image_row',
+           'why_sections', 'head_section', 'group_section', 'image_sections', 'report_page']
 
 # %% ../nbs/06_eval.ipynb #c003
 import base64
@@ -710,6 +711,17 @@ def draw_confusion(matrix:np.ndarray, # (C, C) int, from `confusion_matrix`
         if count: ax.text(column, row, count, ha='center', va='center', fontsize=8, color='white' if dark else 'black')
     return ax
 
+# %% ../nbs/06_eval.ipynb #s70601
+def most_confused(matrix:np.ndarray, # (C, C) int, from `confusion_matrix`
+                  classes:tuple,     # names, background first
+                  most:int=5,        # at most so many
+                 )->list:            # texts, the most frequent first
+    "Which classes are most often taken for which others, background left out"
+    counts = matrix * ~np.eye(len(classes), dtype=bool)
+    counts[0], counts[:, 0] = 0, 0
+    pairs = np.column_stack(np.unravel_index(np.argsort(-counts, axis=None, kind='stable')[:most], counts.shape))
+    return [f'{classes[i]} as {classes[j]} ({counts[i, j]})' for i, j in pairs if counts[i, j]]
+
 # %% ../nbs/06_eval.ipynb #s70214
 def object_levels(ground_truth:dict,    # in COCO form
                   box_config:BoxConfig, # of the network
@@ -866,11 +878,41 @@ def why_sections(result, objects, judged, score, classes): # as in `report_page`
         section('What kind of mistakes?', f'All detections {sure}, and the objects that none of them finds. <b>class</b>: right place, wrong class; <b>place</b>: right '
                 'class, IoU from 0.1 to 0.5; <b>both</b>: neither; <b>duplicate</b>: the object was found before; <b>background</b>: nothing is there.',
                 picture(draw_errors(part.kinds, missed), 'hits, five kinds of mistakes, and missed objects')),
-        section('Which class is taken for which?', f'Rows: what an object is; columns: what a detection {sure} says. The last column holds missed objects, the last row false alarms.',
+        section('Which class is taken for which?', f'Rows: what an object is; columns: what a detection {sure} says. The last column holds missed objects, '
+                f'the last row false alarms. Most frequent: {html.escape(", ".join(most_confused(matrix, classes)) or "none")}.',
                 picture(draw_confusion(matrix, classes), 'confusion matrix')),
         section('Does a score mean what it says?', 'Bars: part of hits among the detections with such a score, and their number. On the dashed line a score would be the probability of a hit.',
                 picture(draw_calibration(judged.scores, hits), 'reliability diagram'))]
 
+# %% ../nbs/06_eval.ipynb #s70308
+def head_section(result, score, f1): # as in `report_page`
+    "The most important numbers, all twelve, and the table of classes"
+    numbers = [('mAP', result.mAP), ('AP50', result.stats[1]), ('AP75', result.stats[2]), ('recall (AR100)', result.stats[8]), (f'best F1, above {score:.2f}', f1)]
+    boxes = ''.join(f'<div><b>{value:.3f}</b>{name}</div>' for name, value in numbers)
+    table = f'<tr><th>class</th><th>objects</th><th>AP</th><th></th><th>AP50</th></tr>{class_rows(result)}'
+    return (f'<div class="numbers">{boxes}</div><pre>{html.escape(result.text.split("=" * 40)[0].rstrip())}</pre>'
+            f'<h2>Classes</h2><div class="table"><table>{table}</table></div>')
+
+def group_section(result, ground_truth, box_config, evaluator): # as in `report_page`
+    "AP by size and by feature map"
+    by_level, count = level_ap(result.detections, ground_truth, result.category_ids, result.image_ids, box_config, evaluator)
+    sizes = draw_groups(np.where(result.stats[3:6] < 0, np.nan, result.stats[3:6]), SIZES[1:])
+    maps = draw_groups(by_level, [f'map {i}' for i in range(len(by_level))], count)
+    return section('Which sizes, which feature maps?', "Left: COCO's sizes, below 32², below 96², and more pixels. Right: each object counts for the feature map "
+                   'whose default boxes fit it best; the number is how many there are.', picture(sizes, 'AP by size'), picture(maps, 'AP by feature map'))
+
+def image_sections(result, objects, judged, score, classes, read, shown): # as in `report_page`
+    "The best and the worst images"
+    quality, sure = image_f1(judged.above(score)), {i: d[d.scores > score] for i, d in result.detections.items()}
+    ranked = list(quality)
+    chosen = dict(Best=ranked[:shown], Worst=ranked[shown:][::-1][:shown]) # no image stands in both
+    for name, ids in chosen.items():
+        if not ids: continue
+        images = read(ids)
+        axes = draw_image_row({i: images[i] for i in ids}, sure, objects, quality, classes)
+        yield section(f'{name} images', f'Green: objects; red: detections with a score above {score:.2f}.', picture(axes[0], f'{name.lower()} images'))
+
+# %% ../nbs/06_eval.ipynb #s70309
 def report_page(result:EvalResult,    # from `evaluate`
                 ground_truth:dict,    # in COCO form
                 box_config:BoxConfig, # of the network
@@ -883,20 +925,6 @@ def report_page(result:EvalResult,    # from `evaluate`
     classes, objects = ('background', *result.classes), objects_by_image(ground_truth, result.category_ids, result.image_ids)
     judged = judge(result.detections, objects)
     score, f1 = best_score(judged)
-    numbers = [('mAP', result.mAP), ('AP50', result.stats[1]), ('AP75', result.stats[2]), ('recall (AR100)', result.stats[8]), (f'best F1, above {score:.2f}', f1)]
-    head = ''.join(f'<div><b>{value:.3f}</b>{name}</div>' for name, value in numbers)
-    by_level, count = level_ap(result.detections, ground_truth, result.category_ids, result.image_ids, box_config, evaluator)
-    sizes = draw_groups(np.where(result.stats[3:6] < 0, np.nan, result.stats[3:6]), SIZES[1:])
-    maps = draw_groups(by_level, [f'map {i}' for i in range(len(by_level))], count)
-    sure, quality = {i: result.detections[i][result.detections[i].scores > score] for i in objects}, image_f1(judged.above(score))
-    ranked = list(quality)
-    chosen = ('Best images', ranked[:shown]), ('Worst images', ranked[len(ranked):max(shown, len(ranked) - shown) - 1:-1])
-    body = [f'<div class="numbers">{head}</div>', f'<pre>{html.escape(result.text.split("=" * 40)[0].rstrip())}</pre>', '<h2>Classes</h2><div class="table"><table><tr><th>class</th><th>objects</th>'
-            f'<th>AP</th><th></th><th>AP50</th></tr>{class_rows(result)}</table></div>', *why_sections(result, objects, judged, score, classes),
-            section('Which sizes, which feature maps?', 'Left: COCO\'s sizes, below 32², below 96², and more pixels. Right: each object counts for the feature map '
-                    'whose default boxes fit it best; the number is how many there are.', picture(sizes, 'AP by size'), picture(maps, 'AP by feature map'))]
-    for name, ids in chosen:
-        images = {i: images[i] for i in ids} if (images := read(ids) if ids else {}) else {}
-        if images: body.append(section(name, f'Green: objects; red: detections with a score above {score:.2f}.',
-                                       picture(draw_image_row(images, sure, objects, quality, classes)[0], name)))
-    return PAGE.format(title=html.escape(title), body='\n'.join(body))
+    parts = [head_section(result, score, f1), *why_sections(result, objects, judged, score, classes),
+             group_section(result, ground_truth, box_config, evaluator), *image_sections(result, objects, judged, score, classes, read, shown)]
+    return PAGE.format(title=html.escape(title), body='\n'.join(parts))

@@ -41,12 +41,14 @@ def test_train_logs_and_saves(trained):
 
 def test_checkpoint_and_mindir_evaluate_alike(trained, script):
     checkpoint = trained / 'run/ssd-2_6.ckpt'
-    first = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={checkpoint}')
+    first = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={checkpoint}', '--report', cwd=trained)
     assert first.code == 0, first.err
+    assert {p.name for p in (trained / 'runs/eval_ssd-2_6').iterdir()} == {'metrics.txt', 'detections.json', 'report.html'}
+    assert 'Worst images' in (trained / 'runs/eval_ssd-2_6/report.html').read_text()
     assert len(re.findall(r'^ Average (Precision|Recall) ', first.out, flags=re.M)) == 12
     done = script('export.py', '--ckpt_file', checkpoint, '--file_name', trained / 'tiny', '--file_format', 'MINDIR')
     assert done.code == 0, done.err
-    second = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={trained}/tiny.mindir')
+    second = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={trained}/tiny.mindir', cwd=trained)
     assert second.code == 0, second.err
     assert map_of(second.out) == map_of(first.out)
 
