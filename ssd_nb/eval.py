@@ -327,6 +327,7 @@ def countable(ground_truth:dict # in COCO form
         notes.append(kept | dict(id=i, area=a.get('area', a['bbox'][2] * a['bbox'][3]), iscrowd=a.get('iscrowd', 0)))
     return dict(images=ground_truth['images'], categories=ground_truth['categories'], annotations=notes)
 
+# %% ../nbs/06_eval.ipynb #s70701
 def load_pycocotools(truth:dict,       # from `countable`
                      rows:np.ndarray,  # (n, 7), from `to_coco`
                      areas:np.ndarray, # (n,) area of each row
@@ -340,6 +341,7 @@ def load_pycocotools(truth:dict,       # from `countable`
     found = [row | dict(id=i, area=area, iscrowd=0) for i, (row, area) in enumerate(zip(result_dicts(rows), areas.tolist()), 1)]
     return index(truth['annotations']), index(found), COCOeval
 
+# %% ../nbs/06_eval.ipynb #s70702
 def load_hotcoco(truth, rows, areas): # as `load_pycocotools`
     "Everything that hotcoco needs; raises `UserError` if it is not installed"
     try: import hotcoco
@@ -362,6 +364,7 @@ def check_countable(ground_truth, rows, chosen, counted): # as in `run_cocoeval`
         raise UserError(f'the {len(chosen)} images to evaluate hold no object of the {len(counted)} classes: '
                         'check the annotation file, `classes` and `eval_protocol`.')
 
+# %% ../nbs/06_eval.ipynb #s70703
 def run_cocoeval(ground_truth:dict,   # in COCO form
                  rows:np.ndarray,     # (n, 7) as `to_coco` gives them, of all images; may be empty
                  image_ids:list,      # images that count
@@ -584,6 +587,7 @@ def covered(boxes:np.ndarray,   # (n, 4) y1 x1 y2 x2
     overlap = iou(boxes, regions)
     return overlap / (1 + overlap) * (1 + area(regions) / np.maximum(area(boxes), 1e-9)[:, None])
 
+# %% ../nbs/06_eval.ipynb #s70704
 def sort_errors(detections:Detections, # of one image
                 objects:Objects,       # of the same image
                 threshold:float=0.5,   # least IoU of a hit
@@ -614,6 +618,7 @@ def objects_by_image(ground_truth:dict, # in COCO form
                        np.array([label[a['category_id']] for a in own], int),
                        np.array([bool(a.get('iscrowd')) for a in own], bool)) for i, own in notes.items()}
 
+# %% ../nbs/06_eval.ipynb #s70709
 @dataclass
 class Judged:
     "All detections of a data set, and what is right or wrong with each; what COCO ignores is not in it"
@@ -692,6 +697,7 @@ def confusion_matrix(detections:dict,   # Detections by image id
         np.add.at(matrix, (np.delete(true[:-1], found[found >= 0]), 0), 1)
     return matrix
 
+# %% ../nbs/06_eval.ipynb #s70705
 def draw_confusion(matrix:np.ndarray, # (C, C) int, from `confusion_matrix`
                    classes:tuple,     # names, background first
                    ax=None,           # matplotlib Axes; a new one if None
@@ -750,6 +756,7 @@ def level_ap(detections:dict,      # Detections by image id, with `defaults`
     ap = np.where(seen.any(axis=0), np.where(seen, each, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1), np.nan)
     return ap, np.bincount(objects[counts], minlength=level[-1] + 1)
 
+# %% ../nbs/06_eval.ipynb #s70706
 def draw_groups(values:np.ndarray, # (g,) AP; nan for a group without objects
                 names:tuple,       # of the groups
                 counts=None,       # (g,) objects in each, written below the name
@@ -813,6 +820,7 @@ def read_images(config:DataConfig, # where the MindRecord is
     data = ds.MindDataset(first_file(folder), columns_list=['image', 'image_id'], num_parallel_workers=1, sampler=ds.SubsetSampler(rows.tolist()))
     return {int(i): decode_image(image) for image, i in data.create_tuple_iterator(num_epochs=1, output_numpy=True)}
 
+# %% ../nbs/06_eval.ipynb #s70710
 def picture(ax,  # Axes of a figure that nothing else needs
             alt, # what it shows, in words
            )->str: # an HTML element
@@ -847,6 +855,7 @@ th:first-child {{ text-align: left }} .wide {{ width: 40% }} .bar {{ height: .8r
 </body></html>
 '''
 
+# %% ../nbs/06_eval.ipynb #s70707
 def section(title, text, *parts): # HTML elements
     "A heading, a paragraph, and pictures side by side"
     return f'<h2>{title}</h2><p>{text}</p><div class="pictures">{"".join(parts)}</div>'
@@ -901,6 +910,7 @@ def group_section(result, ground_truth, box_config, evaluator): # as in `report_
     return section('Which sizes, which feature maps?', "Left: COCO's sizes, below 32², below 96², and more pixels. Right: each object counts for the feature map "
                    'whose default boxes fit it best; the number is how many there are.', picture(sizes, 'AP by size'), picture(maps, 'AP by feature map'))
 
+# %% ../nbs/06_eval.ipynb #s70708
 def image_sections(result, objects, judged, score, classes, read, shown): # as in `report_page`
     "The best and the worst images"
     quality, sure = image_f1(judged.above(score)), {i: d[d.scores > score] for i, d in result.detections.items()}
