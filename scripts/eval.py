@@ -38,6 +38,15 @@ def results_folder(given):
     return folder
 
 
+def write_all(result, page, folder):
+    "What was measured, as text, as a COCO result file, and the report if there is one"
+    try:
+        (folder / 'metrics.txt').write_text(result.text + '\n')
+        write_results(result_dicts(result.results), folder / 'detections.json')
+        if page: (folder / 'report.html').write_text(page)
+    except OSError as error: raise UserError(f'{folder} cannot be written to ({error.strerror}): free space, or give another --output_dir.') from None
+
+
 def main():
     given = options()
     if given.batch_size < 1: raise UserError(f'--batch_size={given.batch_size} is not possible: give 1 or more.')
@@ -52,12 +61,11 @@ def main():
     dataset, truth = create_dataset(data, config.boxes, 'eval', given.batch_size, train=False), load_ground_truth(data, 'eval')
     output = results_folder(given)
     result = evaluate(predict, dataset, truth, classes, settings)
-    (output / 'metrics.txt').write_text(result.text + '\n')
-    write_results(result_dicts(result.results), output / 'detections.json')
+    page = None
     if given.report:
         title = f'{Path(given.checkpoint_path).name}, {config.model.using_model}'
         page = report_page(result, truth, config.boxes, lambda ids: read_images(data, ids), title, settings.evaluator)
-        (output / 'report.html').write_text(page)
+    write_all(result, page, output)
     print(f'{"report.html, " if given.report else ""}metrics.txt and detections.json are in {output}')
 
 

@@ -5,13 +5,13 @@ __all__ = ['PROTOCOLS', 'EVALUATORS', 'NO_BOX', 'AP_POINTS', 'LOADERS', 'SIZES',
            'nms', 'Detections', 'detect', 'draw_detections', 'annotate', 'draw_stages', 'find_objects',
            'precision_recall', 'draw_ranking', 'draw_counted', 'precision_at', 'average_precision',
            'draw_precision_recall', 'category_ids', 'to_coco', 'result_dicts', 'write_results', 'all_rows', 'countable',
-           'load_pycocotools', 'load_hotcoco', 'check_countable', 'run_cocoeval', 'precisions', 'summary_lines',
-           'choose_images', 'coco_metrics', 'run_detector', 'EvalResult', 'count_objects', 'class_table',
-           'protocol_line', 'evaluate', 'evaluator', 'draw_class_curves', 'Objects', 'covered', 'sort_errors',
-           'objects_by_image', 'Judged', 'judge', 'draw_errors', 'f1_score', 'best_score', 'confusion_matrix',
-           'draw_confusion', 'most_confused', 'object_levels', 'level_ap', 'draw_groups', 'calibration',
-           'draw_calibration', 'image_f1', 'read_images', 'picture', 'class_rows', 'section', 'draw_image_row',
-           'why_sections', 'head_section', 'group_section', 'image_sections', 'report_page']
+           'load_pycocotools', 'import_hotcoco', 'load_hotcoco', 'check_countable', 'run_cocoeval', 'precisions',
+           'summary_lines', 'choose_images', 'coco_metrics', 'run_detector', 'EvalResult', 'count_objects',
+           'class_table', 'protocol_line', 'evaluate', 'evaluator', 'draw_class_curves', 'Objects', 'covered',
+           'sort_errors', 'objects_by_image', 'Judged', 'judge', 'draw_errors', 'f1_score', 'best_score',
+           'confusion_matrix', 'draw_confusion', 'most_confused', 'object_levels', 'level_ap', 'draw_groups',
+           'calibration', 'draw_calibration', 'image_f1', 'read_images', 'picture', 'class_rows', 'section',
+           'draw_image_row', 'why_sections', 'head_section', 'group_section', 'image_sections', 'report_page']
 
 # %% ../nbs/06_eval.ipynb #c003
 import base64
@@ -313,7 +313,11 @@ def all_rows(detections:dict,   # Detections by image id
              category_ids:list, # category id of each class, background first
             )->np.ndarray:      # (n, 7) as `to_coco`
     "The detections of many images as rows of a COCO result"
-    return np.concatenate([np.zeros((0, 7)), *(to_coco(d, image_id, category_ids) for image_id, d in detections.items())])
+    rows, start = np.empty((sum(map(len, detections.values())), 7)), 0
+    for image_id, d in detections.items():
+        rows[start:start + len(d)] = to_coco(d, image_id, category_ids)
+        start += len(d)
+    return rows
 
 # %% ../nbs/06_eval.ipynb #c079
 def countable(ground_truth:dict # in COCO form
@@ -342,11 +346,16 @@ def load_pycocotools(truth:dict,       # from `countable`
     return index(truth['annotations']), index(found), COCOeval
 
 # %% ../nbs/06_eval.ipynb #s70702
-def load_hotcoco(truth, rows, areas): # as `load_pycocotools`
-    "Everything that hotcoco needs; raises `UserError` if it is not installed"
+def import_hotcoco():
+    "The module; raises `UserError` if it is not installed"
     try: import hotcoco
     except ImportError: raise UserError("evaluator='hotcoco' needs hotcoco: run `pip install hotcoco`, "
                                         "or take evaluator='pycocotools', which gives the same numbers.") from None
+    return hotcoco
+
+def load_hotcoco(truth, rows, areas): # as `load_pycocotools`
+    "Everything that hotcoco needs"
+    hotcoco = import_hotcoco()
     coco = hotcoco.COCO(truth)
     found = coco.load_res(rows)
     found.update_anns(ids=np.arange(1, len(rows) + 1), area=areas)
@@ -525,8 +534,11 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
             )->EvalResult:
     "Detects all images of `dataset` and prints COCO's 12 lines, the mAP and a table of the classes"
     ids = category_ids(ground_truth, classes)
+    chosen = choose_images(ground_truth, config.eval_protocol, ids[1:])
+    check_countable(countable(ground_truth), np.zeros((0, 7)), set(chosen), set(ids[1:])) # before an hour is spent
+    if config.evaluator == 'hotcoco': import_hotcoco()
     found = run_detector(predict, dataset, classes, config, progress)
-    counted = [i for i in choose_images(ground_truth, config.eval_protocol, ids[1:]) if i in found]
+    counted = [i for i in chosen if i in found]
     run = run_cocoeval(ground_truth, all_rows(found, ids), counted, ids[1:], config.evaluator)
     objects = count_objects(ground_truth, counted, ids[1:])
     result = EvalResult(run.stats, '', tuple(classes[1:]), precisions(run, ids[1:]), objects, counted, found, ids)

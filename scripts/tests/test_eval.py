@@ -1,4 +1,5 @@
 """Evaluation and prediction beyond the notebook: cases without anything in them, both evaluators, videos, and files that cannot be read."""
+import io
 import json
 import os
 import re
@@ -75,6 +76,15 @@ def test_nothing_in_it(truth, evaluator):
     with pytest.raises(UserError, match='hold no object'): coco_metrics(dict(images=[], categories=[], annotations=[]), [], config)
     stray = truth | dict(annotations=truth['annotations'] + [dict(image_id=999, category_id=5, bbox=[0., 0, 5, 5])])
     assert evaluate(SOME, batches(7, 1), stray, CLASSES, config, **QUIET).mAP == evaluate(SOME, batches(7, 1), truth, CLASSES, config, **QUIET).mAP
+
+
+@pytest.mark.parametrize('terminal', (True, False))
+def test_progress_bar_on_a_terminal(truth, terminal, monkeypatch):
+    screen = io.StringIO()
+    screen.isatty = lambda: terminal
+    monkeypatch.setattr(sys, 'stderr', screen)
+    evaluate(SOME, batches(7) + batches(1), truth, CLASSES, verbose=False)
+    assert ('evaluate: 100%' in screen.getvalue()) == terminal
 
 
 def test_annotation_that_lacks_something_is_named(truth):
