@@ -66,7 +66,7 @@ These images are drawn by this project: five shaded shapes before busy backgroun
 works together; it says nothing about photographs.
 
   detections         $RUN/pictures/overview.png   (and a picture for each image beside it)
-  report, and why    $RUN/eval_checkpoint/report.html
+  what and why       $RUN/eval_checkpoint/report.html   (curves, mistakes, best and worst images)
   training curves    $RUN/training/metrics.png
   checkpoint         $CHECKPOINT
   MindIR             $MINDIR
