@@ -44,7 +44,7 @@ step "3 of 6: evaluate the checkpoint on the 80 held-out images of data_samples"
 run scripts/eval.py --run_platform=CPU "${HELD_OUT[@]}" --checkpoint_path=$CHECKPOINT --output_dir=$RUN/eval_checkpoint --report | tee "$RUN/eval_checkpoint.txt"
 
 step "4 of 6: export network and decoder to MindIR"
-if [ -f "$MINDIR" ]; then echo "already exported: $MINDIR"
+if [ -f "$MINDIR" ] && [ -f "$MINDIR.json" ]; then echo "already exported: $MINDIR"
 else run scripts/export.py --ckpt_file $CHECKPOINT --file_name $RUN/ssd_tiny --file_format MINDIR; fi
 
 step "5 of 6: evaluate the MindIR file on the same images"

@@ -7,7 +7,7 @@ __all__ = ['EXTRA_MAPS', 'PYRAMID_BACKBONES', 'EACH_MAP', 'SHARED', 'TINY_NETWOR
            'twice', 'FPN', 'BottomUp', 'Pyramid', 'SharedConv', 'tower', 'SharedMultiBox', 'SSDFPN', 'pyramid_sides',
            'draw_maps', 'Architecture', 'backbone_of', 'parameters_by_part', 'draw_parts', 'ModelConfig',
            'network_options', 'map_grids', 'fitting_steps', 'fit_boxes', 'prior_bias', 'check_fit', 'build_model',
-           'Detector', 'batches_of', 'network_predict', 'model_table', 'markdown_table']
+           'Detector', 'batches_of', 'on_arrays', 'network_predict', 'model_table', 'markdown_table']
 
 # %% ../nbs/03_ssd_heads.ipynb #c004
 from dataclasses import dataclass, replace
@@ -592,9 +592,9 @@ class Detector(nn.Cell):
         return ops.clamp(tlbr, 0.0, 1.0), scores
 
 # %% ../nbs/03_ssd_heads.ipynb #c141
-def batches_of(run,      # Tensor (size, 3, H, W) to a tuple of Tensors (size, ...)
+def batches_of(run,      # images (size, 3, H, W) float32 to a tuple of arrays (size, ...)
                size:int, # images that `run` takes at once
-              ):         # a function of images (n, 3, H, W) float32 that answers NumPy arrays (n, ...); n may be 0
+              ):         # a function of images (n, 3, H, W) float32 that answers arrays (n, ...); n may be 0
     "Lets a graph compiled for `size` images serve any number of them: the last batch is filled with zeros"
     def predict(images):
         parts = []
@@ -602,9 +602,14 @@ def batches_of(run,      # Tensor (size, 3, H, W) to a tuple of Tensors (size, .
             chunk = np.zeros((size, *images.shape[1:]), np.float32)
             real = images[start:start + size]
             chunk[:len(real)] = real
-            parts.append([answer.asnumpy()[:len(real)] for answer in run(ms.Tensor(chunk))])
+            parts.append([answer[:len(real)] for answer in run(chunk)])
         return tuple(map(np.concatenate, zip(*parts)))
     return predict
+
+def on_arrays(cell:nn.Cell # of one Tensor, answering a tuple of Tensors
+             ):            # the same with NumPy arrays
+    "What `batches_of` wants, of a network"
+    return lambda images: tuple(answer.asnumpy() for answer in cell(ms.Tensor(images)))
 
 # %% ../nbs/03_ssd_heads.ipynb #c146
 def network_predict(network,              # what `build_model` made
@@ -613,7 +618,7 @@ def network_predict(network,              # what `build_model` made
                     softmax:bool=False,   # see `Detector`
                    ): # images (n, 3, H, W) float32 to boxes (n, boxes, 4) tlbr in [0, 1] and scores (n, boxes, classes)
     "The prediction function of a network; the network is left in evaluation mode, so call `set_train()` to train on"
-    return batches_of(Detector(network, box_config, softmax).set_train(False), batch_size)
+    return batches_of(on_arrays(Detector(network, box_config, softmax).set_train(False)), batch_size)
 
 # %% ../nbs/03_ssd_heads.ipynb #c155
 def model_table(networks:dict # name, a key of `MODELS` -> the network

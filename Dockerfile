@@ -1,0 +1,25 @@
+# ssd_nb in a container. The base is plain Python, or an image with MindSpore's Ascend software:
+#   docker build -t ssd_nb . --build-arg FROM_IMAGE_NAME=python:3.11-slim
+#   docker build -t ssd_nb . --build-arg FROM_IMAGE_NAME=ascend-mindspore-arm:TAG
+ARG FROM_IMAGE_NAME=python:3.11-slim
+FROM ${FROM_IMAGE_NAME}
+
+WORKDIR /opt/ssd_nb
+
+# Libraries that OpenCV and MindSpore load, where the base lacks them; bases with yum have them already.
+# hadolint ignore=DL3008
+RUN if command -v apt-get > /dev/null; then \
+        apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libgomp1 \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
+
+COPY settings.ini setup.py README.md LICENSE ./
+COPY ssd_nb ssd_nb
+RUN python3 -m pip install --no-cache-dir ".[onnx]"
+
+COPY scripts scripts
+COPY data_samples data_samples
+COPY mindspore_hub_conf.py ./
+
+ENV PYTHON=python3
+CMD ["bash"]
