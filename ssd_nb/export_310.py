@@ -2,11 +2,11 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'NORMALISATION', 'READERS', 'TOLERANCE', 'EYE', 'need_module', 'need_format', 'facts_path', 'checksum',
-           'facts_of', 'mindir_shape', 'open_mindir', 'open_onnx', 'name_ends', 'write_graph', 'read_back',
-           'export_model', 'read_facts', 'exported_predict', 'compare_predictions', 'draw_differences', 'load_predict',
-           'yuv2rgb_matrix', 'rgb2nv12', 'aipp_text', 'apply_aipp', 'need_dvpp_shape', 'through_nv12', 'detect_all',
-           'Drift', 'pairs', 'compare_detections', 'float16_predict', 'run_times', 'latency_line', 'draw_latency',
-           'peak_memory', 'lite_model', 'lite_reader', 'converter_command']
+           'facts_of', 'mindir_shape', 'open_mindir', 'open_onnx', 'first_line', 'name_ends', 'write_graph',
+           'read_back', 'export_model', 'read_facts', 'exported_predict', 'compare_predictions', 'draw_differences',
+           'load_predict', 'yuv2rgb_matrix', 'rgb2nv12', 'aipp_text', 'apply_aipp', 'need_dvpp_shape', 'through_nv12',
+           'detect_all', 'Drift', 'pair_off', 'compare_detections', 'float16_predict', 'run_times', 'latency_line',
+           'draw_latency', 'peak_memory', 'lite_model', 'lite_reader', 'converter_command']
 
 # %% ../nbs/07_export_310.ipynb #c003
 import hashlib
@@ -103,6 +103,10 @@ def open_onnx(path:Path)->tuple: # images (B, 3, H, W) float32 to boxes and scor
 READERS = {'.mindir': open_mindir, '.onnx': open_onnx}
 
 # %% ../nbs/07_export_310.ipynb #x110
+def first_line(error:Exception)->str: # without its full stop
+    "What is worth saying of an error of MindSpore, which may have a hundred lines"
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')
+
 TOLERANCE = 1e-3 # of the check after an export: far above rounding, far below a wrong operation
 
 def name_ends(path:Path # an ONNX file of one input and two outputs
@@ -125,7 +129,7 @@ def write_graph(detector:nn.Cell, images:ms.Tensor, path:Path, file_format:str)-
         path.chmod(0o644) # MindSpore makes it read-only, so that it could not be replaced
         if file_format == 'ONNX': name_ends(path)
     except (OSError, RuntimeError) as error:
-        raise UserError(f'{path} cannot be written ({str(error).strip().splitlines()[0].rstrip(".")}): free space, or give another --file_name.') from None
+        raise UserError(f'{path} cannot be written ({first_line(error)}): free space, or give another --file_name.') from None
 
 def read_back(path:Path, detector:nn.Cell, images:np.ndarray)->float: # nan for a form that is not read here
     "The largest difference between the answers of a file and of the network that it came from; raises `UserError` if it is no rounding"
@@ -305,9 +309,9 @@ class Drift(NamedTuple):
     score: float   # largest change of a score
     overlap: float # least IoU of a box that both have
 
-def pairs(overlap:np.ndarray, # (n, m) IoU
-          scores:np.ndarray,  # (n,): the best chooses first
-         )->list:             # (row, column, IoU) of pairs that overlap by half at least; each row and column once
+def pair_off(overlap:np.ndarray, # (n, m) IoU
+             scores:np.ndarray,  # (n,): the best chooses first
+            )->list:             # (row, column, IoU) of pairs that overlap by half at least; each row and column once
     "Who belongs together"
     free, found = overlap.copy(), []
     for i in np.argsort(-scores, kind='stable'):
@@ -324,7 +328,7 @@ def compare_detections(one:list, other:list # of `Detections` of the same images
     for a, b in zip(one, other):
         for c in np.intersect1d(a.labels, b.labels):
             x, y = a[a.labels == c], b[b.labels == c]
-            for i, j, overlap in pairs(pixel_iou(y.boxes, x.boxes), y.scores):
+            for i, j, overlap in pair_off(pixel_iou(y.boxes, x.boxes), y.scores):
                 scores.append(abs(float(y.scores[i] - x.scores[j])))
                 overlaps.append(overlap)
     both = len(scores) - 1
@@ -394,8 +398,7 @@ def lite_model(path:Path, device_id:int=0): # a `mindspore_lite.Model`
         model = lite.Model()
         model.build_from_file(str(path), lite.ModelType.MINDIR, context)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip('.')
-        raise UserError(f'MindSpore Lite cannot run {path} on Ascend {device_id} ({reason}): npu-smi info lists the devices.') from None
+        raise UserError(f'MindSpore Lite cannot run {path} on Ascend {device_id} ({first_line(error)}): npu-smi info lists the devices.') from None
     return model
 
 # %% ../nbs/07_export_310.ipynb #x158
@@ -411,9 +414,11 @@ def lite_reader(shape:tuple,    # (B, 3, H, W) that the network takes
             raise UserError(f'{converted} takes {tensor.data_size} bytes, which is no NV12 of {shape[2]}×{shape[3]}: delete it, so that it is converted again.')
         def run(images):
             if converted: images = np.stack([rgb2nv12(denormalise(image)) for image in images])
-            inputs = model.get_inputs()
-            inputs[0].set_data_from_numpy(np.ascontiguousarray(images).reshape(inputs[0].shape))
-            return [answer.get_data_to_numpy().astype(np.float32) for answer in model.predict(inputs)]
+            try:
+                inputs = model.get_inputs()
+                inputs[0].set_data_from_numpy(np.ascontiguousarray(images))
+                return [answer.get_data_to_numpy().astype(np.float32) for answer in model.predict(inputs)]
+            except RuntimeError as error: raise UserError(f'MindSpore Lite gave up on {converted or path}: {first_line(error)}.') from None
         return run, shape if converted else tuple(tensor.shape)
     return open_lite
 

@@ -104,6 +104,17 @@ def test_onnx_file_has_names_and_needs_nothing_else(exported, run):
     assert done.code == 0 and done.out.startswith('[(4, '), done.err
 
 
+def test_code_of_the_readme_runs_an_onnx_file(exported, monkeypatch):
+    from ssd_nb.data import normalise
+    from ssd_nb.export_310 import load_predict
+    code = re.search(r'```python\n(import json, numpy.*?)```', (ROOT / 'README.md').read_text(), flags=re.S)[1]
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    monkeypatch.chdir(exported)
+    names = dict(pixels=pixels) # the file takes four images at once
+    exec(code.replace('my_ssd', 'tiny').replace("{'image': image}", "{'image': image.repeat(4, 0)}"), names)
+    for a, b in zip(load_predict('tiny.onnx')[0](normalise(pixels)[None]), (names['boxes'], names['scores'])): assert np.abs(a[0] - b[0]).max() < 1e-5
+
+
 def with_facts(exported, folder, change, ending='.mindir', more=b''):
     "A copy of an exported file whose json was changed"
     path = folder / f'other{ending}'
@@ -184,7 +195,7 @@ def lite(monkeypatch):
     del sys.modules['mindspore_lite']
 
 
-def test_lite_is_called_as_documented(exported, lite, tmp_path):
+def test_lite_is_called_as_documented(exported, lite, monkeypatch):
     from ssd_nb.boxes import UserError
     from ssd_nb.export_310 import exported_predict, lite_reader
     images = np.random.default_rng(0).normal(0, 1, (5, 3, 96, 128)).astype(np.float32)
@@ -193,6 +204,9 @@ def test_lite_is_called_as_documented(exported, lite, tmp_path):
     assert lite.CALLS == [(str(path), lite.ModelType.MINDIR, ['ascend'], 3)]
     for a, b in zip(answers, exported_predict(path)[0](images)): assert a.dtype == np.float32 and (a == b).all()
     with pytest.raises(UserError, match='cannot run .* on Ascend 9'): exported_predict(path, lite_reader((4, 3, 96, 128), device_id=9))
+    with pytest.raises(UserError, match='gave up on .*: data type not equal!'), monkeypatch.context() as patch:
+        patch.setattr(lite.Model, 'get_inputs', lambda self: [lite.Tensor(shape=[4, 3, 96, 128], dtype=lite.DataType.UINT8)])
+        exported_predict(path, lite_reader((4, 3, 96, 128)))[0](images)
     with pytest.raises(UserError, match='which is no NV12 of 96×128'): exported_predict(path, lite_reader((4, 3, 96, 128), converted=path))
 
 
@@ -229,6 +243,7 @@ def check_outputs(folder, done):
     assert re.fullmatch(r'80 images, .*: p50 .* ms, p90 .* ms, p99 .* ms, .* images/s\n', (folder / 'time_Result/test_perform_static.txt').read_text())
 
 
+@pytest.mark.slow
 def test_infer_310_on_any_host(exported, run, tmp_path):
     done = infer(run, tmp_path / 'a', exported / 'tiny.mindir', SAMPLES, 'Cpu', backend='mindspore')
     check_outputs(tmp_path / 'a', done)
@@ -342,10 +357,11 @@ def test_hub_knows_classes_sizes_and_no_others(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('using_model', ('ssd300', 'ssd_vgg16', 'ssd_mobilenet_v1_fpn', 'ssd_resnet50_fpn'))
-def test_every_model_is_exported_in_every_form(using_model, tmp_path):
+@pytest.mark.parametrize('using_model, image_shape', (('ssd300', None), ('ssd_vgg16', None), # the pyramids on a size with odd maps, which takes less time
+                                                      ('ssd_mobilenet_v1_fpn', (200, 328)), ('ssd_resnet50_fpn', (200, 328))))
+def test_every_model_is_exported_in_every_form(using_model, image_shape, tmp_path):
     from ssd_nb.export_310 import export_model, load_predict
-    checkpoint = make_checkpoint(using_model, tmp_path / 'a.ckpt')
+    checkpoint = make_checkpoint(using_model, tmp_path / 'a.ckpt', image_shape)
     files = {form: export_model(checkpoint, tmp_path / 'a', form, batch_size=2) for form in FORMS}
     predict, config = load_predict(checkpoint, batch_size=2)
     images = np.random.default_rng(1).normal(0, 1, (3, 3, *config.boxes.image_shape)).astype(np.float32)
