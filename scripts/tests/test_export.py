@@ -178,6 +178,21 @@ def test_onnx_without_its_packages_is_answered_in_one_sentence(exported, script_
         assert code == 2 and len(err.strip().splitlines()) == 1 and 'which is not installed: pip install "ssd_nb[onnx]"' in err
 
 
+def test_air_on_an_ascend_is_written_and_not_read_back(exported, script_here, monkeypatch, tmp_path):
+    "There is no Ascend here: this shows what MindSpore would be asked for, not that it does it"
+    from types import SimpleNamespace
+    from ssd_nb import export_310
+    asked = []
+    def export(net, *inputs, file_name, file_format):
+        asked.append((file_format, [x.shape for x in inputs]))
+        Path(file_name).write_bytes(b'air')
+    monkeypatch.setattr(export_310.ms, 'get_current_device', lambda: SimpleNamespace(device_target='Ascend'))
+    monkeypatch.setattr(export_310.ms, 'export', export)
+    path, difference = export_310.export_model(exported / 'tiny.ckpt', tmp_path / 'tiny', 'AIR', batch_size=2)
+    assert asked == [('AIR', [(2, 3, 96, 128)])] and path.name == 'tiny.air' and np.isnan(difference)
+    assert json.loads((tmp_path / 'tiny.air.json').read_text())['file_format'] == 'AIR'
+
+
 def test_dvpp_refuses_300(exported, script_here, tmp_path):
     def of_300(facts): # the json of a model of that size: it is refused before the file is opened
         facts['input']['shape'], facts['config']['boxes']['image_shape'] = [1, 3, 300, 300], [300, 300]
