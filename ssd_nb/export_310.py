@@ -107,8 +107,6 @@ def first_line(error:Exception)->str: # without its full stop
     "What is worth saying of an error of MindSpore, which may have a hundred lines"
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')
 
-TOLERANCE = 1e-3 # of the check after an export: far above rounding, far below a wrong operation
-
 def name_ends(path:Path # an ONNX file of one input and two outputs
              )->None:
     "Gives input and outputs names that a reader understands; MindSpore's own option for that writes files that cannot be read"
@@ -130,6 +128,9 @@ def write_graph(detector:nn.Cell, images:ms.Tensor, path:Path, file_format:str)-
         if file_format == 'ONNX': name_ends(path)
     except (OSError, RuntimeError) as error:
         raise UserError(f'{path} cannot be written ({first_line(error)}): free space, or give another --file_name.') from None
+
+# %% ../nbs/07_export_310.ipynb #x1101
+TOLERANCE = 1e-3 # of the check after an export: far above rounding, far below a wrong operation
 
 def read_back(path:Path, detector:nn.Cell, images:np.ndarray)->float: # nan for a form that is not read here
     "The largest difference between the answers of a file and of the network that it came from; raises `UserError` if it is no rounding"
@@ -309,6 +310,7 @@ class Drift(NamedTuple):
     score: float   # largest change of a score
     overlap: float # least IoU of a box that both have
 
+# %% ../nbs/07_export_310.ipynb #x1461
 def pair_off(overlap:np.ndarray, # (n, m) IoU
              scores:np.ndarray,  # (n,): the best chooses first
             )->list:             # (row, column, IoU) of pairs that overlap by half at least; each row and column once
