@@ -127,7 +127,8 @@ def write_graph(detector:nn.Cell, images:ms.Tensor, path:Path, file_format:str)-
         path.chmod(0o644) # MindSpore makes it read-only, so that it could not be replaced
         if file_format == 'ONNX': name_ends(path)
     except (OSError, RuntimeError) as error:
-        raise UserError(f'{path} cannot be written ({first_line(error)}): free space, or give another --file_name.') from None
+        reason = getattr(error, 'strerror', None) or first_line(error)
+        raise UserError(f'the file cannot be written into {path.parent} ({reason}): free space, or give another --file_name.') from None
 
 # %% ../nbs/07_export_310.ipynb #x1101
 TOLERANCE = 1e-3 # of the check after an export: far above rounding, far below a wrong operation

@@ -170,6 +170,14 @@ def test_mistake_is_answered_in_one_sentence(name, exported, script_here):
     assert code == 2 and len(err.strip().splitlines()) == 1 and err.startswith('error: ') and says in err, err
 
 
+@pytest.mark.slow
+def test_full_disk_leaves_nothing_and_says_so(exported, script_here, small_disk):
+    for form in FORMS:
+        code, _, err = script_here('export.py', '--ckpt_file', exported / 'tiny.ckpt', '--file_name', small_disk / 'a', '--file_format', form)
+        assert code == 2 and len(err.strip().splitlines()) == 1 and f'the file cannot be written into {small_disk} (' in err, err
+        assert not list(small_disk.iterdir())
+
+
 def test_onnx_without_its_packages_is_answered_in_one_sentence(exported, script_here, monkeypatch):
     for package in ('onnx', 'onnxruntime'): monkeypatch.setitem(sys.modules, package, None)
     for file, options in (('export.py', ['--ckpt_file', exported / 'tiny.ckpt', '--file_format=ONNX']),
