@@ -1,5 +1,4 @@
 """Runs an exported file over a data set and measures it; run_infer_310.sh and run_infer_onnx.sh call this."""
-import json
 import shutil
 import subprocess
 import tempfile
@@ -15,7 +14,7 @@ import cli
 from ssd_nb.backbones import choose_device
 from ssd_nb.boxes import UserError
 from ssd_nb.data import COCO_SPLITS, IMAGE_ENDINGS, create_dataset, load_ground_truth, load_manifest, make_mindrecord
-from ssd_nb.eval import EvalConfig, evaluate, to_coco
+from ssd_nb.eval import EvalConfig, evaluate, result_dicts, to_coco, write_results
 from ssd_nb.export_310 import converter_command, exported_predict, latency_line, lite_reader, read_facts, through_nv12
 
 ENDINGS = dict(lite='.mindir', mindspore='.mindir', onnx='.onnx')
@@ -80,16 +79,14 @@ def timed(predict, milliseconds):
     return run
 
 
-def write_results(result, truth, classes, output):
+def write_each(result, truth, output):
     "A json for each image: what was found in it, in COCO's form"
     folder = output / 'result_Files'
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     names = {image['id']: Path(image['file_name']).stem for image in truth['images']}
-    ids = {c['name']: c['id'] for c in truth['categories']}
     for image_id, found in result.detections.items():
-        rows = to_coco(found, image_id, [0, *(ids[name] for name in classes[1:])])
-        (folder / f'{names[image_id]}.json').write_text(json.dumps(rows, indent=1))
+        write_results(result_dicts(to_coco(found, image_id, result.category_ids)), folder / f'{names[image_id]}.json')
 
 
 def main():
@@ -105,7 +102,7 @@ def main():
         truth, classes, milliseconds = load_ground_truth(data, 'eval'), tuple(load_manifest(data, 'eval')['classes']), []
         dataset = create_dataset(data, config.boxes, 'eval', facts['input']['shape'][0], train=False)
         result = evaluate(timed(predict, milliseconds), dataset, truth, classes, EvalConfig(**facts['thresholds']))
-    write_results(result, truth, classes, output)
+    write_each(result, truth, output)
     (output / 'time_Result').mkdir(exist_ok=True)
     steady = np.array(milliseconds[1:] or milliseconds) # the first run compiles
     (output / 'time_Result/test_perform_static.txt').write_text(f'{len(result.detections)} images, {given.backend}; an image, without reading and NMS: '
