@@ -24,6 +24,6 @@ setup(
     packages=find_packages(include=['ssd_nb', 'ssd_nb.*']),
     python_requires=f">={settings['min_python']}",
     install_requires=settings['requirements'].split(),
-    extras_require={name: settings[f'{name}_requirements'].split() for name in ('dev', 'tensorboard', 'onnx', 'fast')},
+    extras_require={name: settings[f'{name}_requirements'].split() for name in ('dev', 'gpu', 'tensorboard', 'onnx', 'fast')},
     entry_points={'console_scripts': settings['console_scripts'].split()},
 )

@@ -11,10 +11,11 @@ matplotlib.use('Agg')
 
 import cli
 import create_data
+from ssd_nb.backbones import choose_device
 from ssd_nb.boxes import UserError
 from ssd_nb.eval import evaluator
 from ssd_nb.ssd_heads import MODELS, fit_boxes
-from ssd_nb.train import draw_history, log_lines, preset, read_metrics, train
+from ssd_nb.train import check_early, draw_history, keeps_files, log_lines, prepare, preset, read_metrics, train
 
 PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 
@@ -27,6 +28,7 @@ def options():
     parser = ArgumentParser(prog='train.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
     cli.add_config(parser)
     parser.add_argument('--only_create_dataset', type=bool, default=False, help='convert, check and report the data, as create_data.py does, and stop')
+    parser.add_argument('--only_prepare', type=bool, default=False, help='check options and device, convert the data, and stop: run_distribute.sh does it once before the processes start')
     parser.add_argument('--tensorboard', type=bool, nargs='?', const=True, default=False, help='write event files for TensorBoard into output_dir (pip install tensorboardX)')
     for part in PARTS: cli.add_options(parser, getattr(config, part))
     given = cli.parse(parser)
@@ -49,16 +51,27 @@ def event_writer(folder):
     return write
 
 
+def check_and_convert(config):
+    "All that can go wrong before a training begins"
+    check_early(config)
+    choose_device(config.train.run_platform, config.train.device_id)
+    prepare(config)
+
+
 def main():
     config, given = options()
     if given.only_create_dataset: return create_data.create(config.data, config.boxes)
+    if given.only_prepare: return check_and_convert(config)
     folder = Path(config.train.output_dir)
-    write_events = event_writer(folder) if given.tensorboard else lambda report: None
+    first = keeps_files(config.train)
+    write_events = event_writer(folder) if given.tensorboard and first else lambda report: None
     evaluate = evaluator(config.data, config.boxes, config.train.batch_size, config.softmax)
     for report in train(config, evaluate=evaluate):
+        if not first: continue # one log of the whole is enough
         tqdm.write(log_lines(report))
         sys.stdout.flush()
         write_events(report)
+    if not first: return
     draw_history(read_metrics(folder / 'metrics.csv'))[0].figure.savefig(folder / 'metrics.png', dpi=100)
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
