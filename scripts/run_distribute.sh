@@ -110,7 +110,7 @@ for ((i = 0; i < LOCAL; i++)); do
     RANK_OF[$!]=$rank
     echo "process $rank of $WORLD: log in $log"
 done
-tail -n 0 -F "$(log_of "$FIRST")" 2>/dev/null | grep --line-buffered -v '^\[INFO\]' &
+tail -n 0 -F "$(log_of "$FIRST")" 2>/dev/null > >(grep --line-buffered -v '^\[INFO\]') &
 TAIL=$!
 disown "$TAIL"
 
@@ -136,9 +136,9 @@ while ((${#RANK_OF[@]})); do
     fi
     sleep 0.5
 done 2> >(grep --line-buffered -v 'Killed\|Terminated' >&2)
-kill -TERM -- "-$TAIL" 2>/dev/null
-if [ -n "$SCHEDULER" ]; then
-    for _ in {1..20}; do kill -0 "$SCHEDULER" 2>/dev/null || break; sleep 0.5; done
+kill -TERM "$TAIL" 2>/dev/null
+if [ -n "$SCHEDULER" ]; then  # it ends by itself when all is well
+    for ((left = STATUS ? 0 : 20; left > 0; left--)); do kill -0 "$SCHEDULER" 2>/dev/null || break; sleep 0.5; done
     kill -KILL "$SCHEDULER" 2>/dev/null
 fi
 exit "$STATUS"
