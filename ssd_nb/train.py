@@ -10,7 +10,8 @@ __all__ = ['PRESETS', 'HALF', 'SCALE_WINDOW', 'PATIENCE', 'WAITS', 'FUSION', 'FR
            'log_lines', 'check_finite', 'made_folder', 'keeps_files', 'check_early', 'Progress', 'check_same',
            'restore', 'Stopped', 'remembered_signals', 'ends_in_time', 'without_files', 'prepare', 'gather_team',
            'build_step', 'Trainer', 'batches', 'one_step', 'one_epoch', 'finish_epoch', 'averaged', 'wants_evaluation',
-           'evaluated', 'read_metrics', 'Metrics', 'ended', 'keep', 'train', 'draw_history']
+           'evaluated', 'read_metrics', 'Metrics', 'ended', 'keep', 'train', 'draw_history', 'step_seconds',
+           'draw_scaling']
 
 # %% ../nbs/05_train.ipynb #c003
 import csv
@@ -897,3 +898,34 @@ def draw_history(reports:list, # of `EpochReport`
     draw_curves(epochs, parts, axes[0], [dict(marker='.')] * 3, xlabel='epoch', ylabel='mean over the epoch', title='loss', yscale='log')
     draw_curves(epochs, {'last step': [r.lr for r in reports]}, axes[1], [dict(marker='.')], xlabel='epoch', title='learning rate')
     return axes
+
+# %% ../nbs/05_train.ipynb #w6d07
+def step_seconds(ranks,               # devices
+                 parameters:int,      # that train
+                 compute:float,       # seconds for a batch on one device
+                 feed:float,          # images a second that one host prepares
+                 batch:int=32,        # images of each device
+                 bandwidth:float=1e10, # bytes a second that a device sends
+                 delay:float=2e-5,    # seconds of a hop
+                 per_host:int=8,      # devices that share a host
+                )->tuple: # seconds to compute and add up the gradients, seconds to prepare a batch for every device of a host
+    "How long a step takes is the larger of the two; nothing overlaps with the adding, which is the worst case"
+    sent = 2 * (ranks - 1) / ranks * 4 * parameters
+    return compute + sent / bandwidth + 2 * (ranks - 1) * delay, batch * np.minimum(ranks, per_host) / feed
+
+# %% ../nbs/05_train.ipynb #w6d11
+def draw_scaling(parameters:int, compute:float, feed:float, # as in `step_seconds`
+                 batch:int=32, bandwidth:float=1e10, delay:float=2e-5, per_host:int=8,
+                 ax=None, # matplotlib Axes; a new one if None
+                ):        # the Axes
+    "Draws images a second over the number of devices: what all of them could compute, what adding up leaves, what the data allows"
+    ranks = np.array([1, 2, 4, 8, 16, 32, 64])
+    work, wait = step_seconds(ranks, parameters, compute, feed, batch, bandwidth, delay, per_host)
+    curves = {'computing alone': ranks * batch / compute, 'with adding up': ranks * batch / work, 'data': ranks * batch / wait,
+              'together': ranks * batch / np.maximum(work, wait)}
+    styles = [dict(color='0.6', ls=':'), dict(color='C0', ls='--'), dict(color='C1', ls='--'), dict(color='black', marker='.', lw=2)]
+    ax = draw_curves(ranks, curves, ax, styles, xlabel='devices', ylabel='images a second', xscale='log', yscale='log')
+    share = curves['together'][-1] / curves['computing alone'][-1]
+    ax.set(xticks=ranks, xticklabels=ranks, title=f'64 devices do the work of {64 * share:.0f}')
+    ax.minorticks_off()
+    return ax
