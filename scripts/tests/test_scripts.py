@@ -2,6 +2,7 @@
 import json
 import re
 import runpy
+import shutil
 import signal
 import sys
 import time
@@ -221,9 +222,12 @@ def test_no_python_is_answered_in_one_sentence(run, tmp_path):
     assert len(done.err.strip().splitlines()) == 1 and 'needs Python 3.10, 3.11 or 3.12' in done.err
 
 
-@pytest.mark.parametrize('name', ('quickstart.sh', 'test.sh', 'make_venv.sh'))
+@pytest.mark.parametrize('name', sorted(path.name for path in (ROOT / 'scripts').glob('*.sh')))
 def test_shell_script_is_sound(name, run):
     assert run('bash', '-n', ROOT / 'scripts' / name).code == 0
+    if shutil.which('shellcheck'):
+        checked = run('shellcheck', '-x', '-P', ROOT / 'scripts', ROOT / 'scripts' / name)
+        assert checked.code == 0, checked.out
 
 
 def test_quickstart_takes_no_options(run):
@@ -289,6 +293,27 @@ def test_stopped_training_saves_the_step(number, tmp_path):
     assert process.returncode in (128 + number, 128 + signal.SIGTERM) # MindSpore makes a SIGTERM out of Ctrl-C
     assert re.fullmatch(r'stopped after step \d of epoch \d+: the same command with --resume goes on from there\.', err.strip().splitlines()[-1])
     assert 'Traceback' not in err and (tmp_path / 'run/last.ckpt').is_file()
+
+
+@pytest.mark.slow
+def test_stopped_vgg_goes_on_as_if_nothing_had_been(tmp_path):
+    "The paper's VGG16, a few steps of it. The published one has dropout, which draws other numbers after a stop: see the README"
+    for number in range(1, 9):
+        for ending in ('jpg', 'xml'):
+            place = tmp_path / f'set/train/{number}.{ending}'
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(SAMPLES / f'train/{number:06}.{ending}')
+    options = ('--using_model=ssd_vgg16', '--paper_vgg=True', f'--voc_root={tmp_path}/set', '--image_shape=[260,260]', '--batch_size=2', '--clip_norm=1')
+    (tmp_path / 'whole').mkdir()
+    whole = begin_training(tmp_path / 'whole', *options)
+    assert whole.wait() == 0, whole.communicate()
+    stopped = begin_training(tmp_path, '--resume', *options)
+    while not stopped.stdout.readline().startswith('epoch time'): assert stopped.poll() is None
+    stopped.send_signal(signal.SIGTERM)
+    assert stopped.wait() == 143
+    resumed = begin_training(tmp_path, '--resume', *options)
+    assert resumed.wait() == 0, resumed.communicate()
+    assert same_weights(tmp_path / 'whole/run/ssd-2_4.ckpt', tmp_path / 'run/ssd-2_4.ckpt')
 
 
 def test_loss_that_is_no_number_stops_and_keeps_the_checkpoints(tmp_path):
