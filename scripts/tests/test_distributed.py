@@ -74,6 +74,17 @@ def test_wrong_arguments_of_a_shell_script(name, run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_published_arguments_become_options(run, tmp_path):
+    "What train.py would be called with; `echo` stands for Python"
+    one = run('bash', SCRIPTS / 'run_standalone_train.sh', '3', '500', '0.05', 'coco', '--coco_root=D', cwd=tmp_path, env=os.environ | dict(PYTHON='echo'))
+    assert one.out.split()[1:] == '--run_platform=Ascend --output_dir=LOG --device_id=3 --epoch_size=500 --lr=0.05 --dataset=coco --coco_root=D'.split()
+    assert (tmp_path / 'LOG/log.txt').read_text() == one.out
+    four = run('bash', SCRIPTS / 'run_distribute_train_gpu.sh', '2', '500', '0.05', 'coco', 'start.ckpt', '7', '--coco_root=D', cwd=tmp_path, env=os.environ | dict(PYTHON='echo'))
+    wanted = '--output_dir=LOG --epoch_size=500 --lr=0.05 --dataset=coco --pre_trained=start.ckpt --pre_trained_epoch_size=7 --coco_root=D --run_platform=GPU --distribute=True'
+    assert four.code == 0 and four.out.split()[1:] == [*wanted.split(), '--only_prepare=True', *'process 0 of 2: log in LOG/log.txt process 1 of 2: log in LOG/log_1.txt'.split()]
+    assert (tmp_path / 'LOG/log_1.txt').read_text().split()[1:] == wanted.split()
+
+
 def test_hosts_that_do_not_fit(run):
     for variables, says in ((dict(NODE_NUM='2', NODE_RANK='2'), 'NODE_RANK is 2: of 2 hosts'), (dict(NODE_NUM='2'), 'MASTER_ADDR is missing')):
         done = run('bash', SCRIPTS / 'run_distribute.sh', '1', env=os.environ | variables)
