@@ -451,6 +451,7 @@ class Total(nn.Cell):
 
     def construct(self, x): return self.add(x)
 
+# %% ../nbs/05_train.ipynb #w6e03
 class Team:
     "The processes that train together, as one of them sees it"
     def __init__(self, rank=0, ranks=1): # number of this process, and of all
@@ -779,6 +780,7 @@ def one_step(trainer:Trainer, batch, began, # a batch, and when waiting for it b
     trainer.progress = trainer.progress.after(losses, int(matched), time.perf_counter() - began)
     return stopping > 0
 
+# %% ../nbs/05_train.ipynb #w6e01
 def one_epoch(trainer:Trainer, bar, signals # a tqdm bar that counts steps, from `remembered_signals`
              )->EpochReport:
     "Trains the rest of an epoch and reports the whole of it"
@@ -868,6 +870,7 @@ def keep(trainer:Trainer, report:EpochReport, metrics)->None: # metrics: a `Metr
     if report.epoch % trainer.config.train.save_checkpoint_epochs == 0 or ended(trainer): trainer.save(f'ssd-{report.epoch}_{trainer.steps}.ckpt')
     trainer.save('last.ckpt') # at the end: whoever goes on from it finds all the others there
 
+# %% ../nbs/05_train.ipynb #w6e02
 def train(config:Config,
           progress:bool=True, # show a bar with the time that is left and images a second, on a terminal
           evaluate=None,      # a function of the network that gives its mAP; needed for run_eval
@@ -928,4 +931,5 @@ def draw_scaling(parameters:int, compute:float, feed:float, # as in `step_second
     share = curves['together'][-1] / curves['computing alone'][-1]
     ax.set(xticks=ranks, xticklabels=ranks, title=f'64 devices do the work of {64 * share:.0f}')
     ax.minorticks_off()
+    ax.legend(fontsize=8, loc='lower right')
     return ax
