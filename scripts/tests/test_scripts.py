@@ -296,8 +296,9 @@ def test_stopped_training_saves_the_step(number, tmp_path):
 
 
 @pytest.mark.slow
-def test_stopped_vgg_goes_on_as_if_nothing_had_been(tmp_path):
-    "The paper's VGG16, a few steps of it. The published one has dropout, which draws other numbers after a stop: see the README"
+def test_stopped_vgg_goes_on(tmp_path):
+    """The paper's VGG16, a few steps of it, equal but for rounding: MindSpore tries how many threads are fastest in the first steps of a process, and a sum
+    depends on how it is divided. The published one has dropout, which draws other numbers after a stop"""
     for number in range(1, 9):
         for ending in ('jpg', 'xml'):
             place = tmp_path / f'set/train/{number}.{ending}'
@@ -313,7 +314,9 @@ def test_stopped_vgg_goes_on_as_if_nothing_had_been(tmp_path):
     assert stopped.wait() == 143
     resumed = begin_training(tmp_path, '--resume', *options)
     assert resumed.wait() == 0, resumed.communicate()
-    assert same_weights(tmp_path / 'whole/run/ssd-2_4.ckpt', tmp_path / 'run/ssd-2_4.ckpt')
+    from ssd_nb.train import read_checkpoint
+    one, other = (read_checkpoint(folder / 'run/ssd-2_4.ckpt')[0] for folder in (tmp_path / 'whole', tmp_path))
+    assert one.keys() == other.keys() and max(abs(one[name] - other[name]).max() for name in one) < 1e-5
 
 
 def test_loss_that_is_no_number_stops_and_keeps_the_checkpoints(tmp_path):
