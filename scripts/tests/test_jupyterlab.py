@@ -60,6 +60,7 @@ def browser(tmp_path):
     driver.set_window_size(1280, 1000)
     driver.set_script_timeout(100)
     yield driver
+    driver.execute_async_script("const done = arguments[0]; jupyterapp.serviceManager.sessions.shutdownAll().then(() => done(true), () => done(false))")
     driver.quit()
 
 

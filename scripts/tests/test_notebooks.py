@@ -11,7 +11,7 @@ NOTEBOOKS = sorted((ROOT / 'nbs').glob('*.ipynb'))
 
 def test_all_notebooks_are_there():
     assert [p.stem for p in NOTEBOOKS] == ['00_boxes', '01_data', '02_backbones', '03_ssd_heads', '04_loss', '05_train', '06_eval',
-                                           '07_export_310', 'index']
+                                           '07_export_310', 'how_to_own_data', 'index']
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
