@@ -5,7 +5,7 @@ __all__ = ['COLORS', 'BOX_SIZES', 'BOX_CONFIGS', 'PAPER_BOXES', 'UserError', 'sh
            'xywh2tlbr', 'tlbr2xywh', 'area', 'iou', 'draw_overlap', 'BoxConfig', 'step_pairs', 'check_box_config',
            'grids', 'ssd_sizes', 'fpn_sizes', 'paper_sizes', 'boxes_per_cell', 'map_boxes', 'unscaled_boxes',
            'default_boxes', 'default_tlbr', 'levels', 'cell_boxes', 'draw_cell', 'encode', 'decode', 'highest_first',
-           'best_pairs', 'assign', 'match', 'draw_assignment', 'shared_length', 'BoxEncoder', 'draw_moves',
+           'best_pairs', 'assign', 'match', 'draw_assignment', 'shared_length', 'Overlap', 'BoxEncoder', 'draw_moves',
            'draw_positives', 'best_iou', 'draw_reach']
 
 # %% ../nbs/00_boxes.ipynb #c004
@@ -47,9 +47,10 @@ def draw_boxes(boxes:np.ndarray,      # (n, 4) y1 x1 y2 x2 in unit coordinates
     if ax is None:
         ax = plt.subplots(figsize=(4, 4), layout='tight')[1]
         ax.set(xlim=(0, 1), ylim=(1, 0), aspect='equal')
-    style = dict(fill=False, edgecolor=COLORS[kind], linewidth=2) | style
+    inside = style.get('clip_on', True) # what is cut at the Axes has no part in the layout, and need not be measured
+    style = dict(fill=False, edgecolor=COLORS[kind], linewidth=2, in_layout=not inside) | style
     for i, (y1, x1, y2, x2) in enumerate(np.asarray(boxes, dtype=float).reshape(-1, 4)):
-        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+        ax.add_artist(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
         if texts is not None:
             crowded = any((abs(np.subtract(t.get_position(), (x1, y1))) < (0.2, 0.07)).all() for t in ax.texts)
             ax.text(x1, y2 if crowded else y1, str(texts[i]), color='black', fontsize=8, clip_on=True,
@@ -103,7 +104,7 @@ def iou(a:np.ndarray,  # (n, 4) y1 x1 y2 x2
     area_b = np.maximum((y2 - y1) * (x2 - x1), np.finfo(np.float32).tiny) # so that no union is 0
     result, zero, limit, side = np.empty((len(a), len(b)), np.float32), np.zeros_like(y1), y1.copy(), y1.copy()
 
-    def shared_length(low, high, first, last, out):
+    def shared_side(low, high, first, last, out):
         limit.fill(last) # NumPy 1.26 compares two arrays faster than an array and a number
         np.minimum(high, limit, out=out)
         limit.fill(first)
@@ -111,8 +112,8 @@ def iou(a:np.ndarray,  # (n, 4) y1 x1 y2 x2
         return np.maximum(out, zero, out=out)
 
     for (top, left, bottom, right), row in zip(a, result): # a row fits the processor's cache, a matrix does not
-        shared_length(y1, y2, top, bottom, out=row)
-        row *= shared_length(x1, x2, left, right, out=side)
+        shared_side(y1, y2, top, bottom, out=row)
+        row *= shared_side(x1, x2, left, right, out=side)
         np.add(area_b, (bottom - top) * (right - left), out=limit)
         limit -= row
         row /= limit
@@ -163,6 +164,7 @@ def step_pairs(config # BoxConfig, its steps are used
     "A step is one number for both directions, or two"
     return tuple(step if isinstance(step, tuple) else (step, step) for step in config.steps)
 
+# %% ../nbs/00_boxes.ipynb #w9004
 def check_box_config(config # BoxConfig
                     ):
     "Raises `UserError` for the first value of a `BoxConfig` that no network can be built with"
@@ -423,21 +425,19 @@ def shared_length(a:np.ndarray, # (n, 2) first and last of each interval
     low, high = (f(a[:, None, k], b[:, k]) for k, f in enumerate((np.maximum, np.minimum)))
     return np.maximum(high - low, np.float32(0))
 
-# %% ../nbs/00_boxes.ipynb #c138
-class BoxEncoder:
-    "Turns the objects of an image into training targets, and predicted offsets into boxes"
-    def __init__(self, config:BoxConfig): # a configuration
-        self.config = config
-        self.yxhw = default_boxes(config)
-        self.tlbr = default_tlbr(config)
-        self.area = np.maximum(area(self.tlbr), np.finfo(np.float32).tiny)
-        self.rows, self.row = np.unique(self.tlbr[:, ::2], axis=0, return_inverse=True) # (r, 2) y1 y2, and whose
-        self.columns, self.column = np.unique(self.tlbr[:, 1::2], axis=0, return_inverse=True)
+# %% ../nbs/00_boxes.ipynb #w9ov
+class Overlap:
+    "`iou` with default boxes that stay the same, to the last bit"
+    def __init__(self,
+                 tlbr:np.ndarray # (m, 4) float32 y1 x1 y2 x2 of the default boxes
+                ):
+        self.area = np.maximum(area(tlbr), np.finfo(np.float32).tiny) # so that no union is 0
+        self.rows, self.row = np.unique(tlbr[:, ::2], axis=0, return_inverse=True) # (r, 2) y1 y2, and whose
+        self.columns, self.column = np.unique(tlbr[:, 1::2], axis=0, return_inverse=True)
 
-    def overlap(self,
-                boxes:np.ndarray # (n, 4) float32 y1 x1 y2 x2 in unit coordinates
-               )->np.ndarray:    # (n, m) float32
-        "`iou` of each object with each default box, to the last bit"
+    def __call__(self,
+                 boxes:np.ndarray # (n, 4) float32 y1 x1 y2 x2, same unit; n may be 0
+                )->np.ndarray:    # (n, m) float32
         height, width = shared_length(boxes[:, ::2], self.rows), shared_length(boxes[:, 1::2], self.columns)
         result, areas = np.empty((len(boxes), len(self.area)), np.float32), area(boxes)[:, None]
         step = max(1, 32768 // len(self.area)) # so many rows fit the processor's cache
@@ -449,24 +449,23 @@ class BoxEncoder:
             shared /= union
         return result
 
-    def positives(self,
-                  boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates; n may be 0
-                  labels:np.ndarray, # (n,) int classes, 1 for the first after background
-                 )->tuple:           # (k,) int: the matched default boxes; their loc (k, 4) float32 and label (k,) int32
-        "The part of the targets that is not zero"
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-        matched = assign(self.overlap(boxes), self.config.match_threshold, self.config.matching)
-        taken = np.flatnonzero(matched >= 0)
-        loc = encode(boxes[matched[taken]], self.yxhw[taken], self.config.prior_scaling)
-        return taken, loc.astype(np.float32), np.asarray(labels, np.int32)[matched[taken]]
+# %% ../nbs/00_boxes.ipynb #c138
+class BoxEncoder:
+    "Turns the objects of an image into training targets, and predicted offsets into boxes"
+    def __init__(self, config:BoxConfig): # a configuration
+        self.config, self.yxhw, self.tlbr = config, default_boxes(config), default_tlbr(config)
+        self.overlap = Overlap(self.tlbr)
 
     def encode(self,
                boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates; n may be 0
                labels:np.ndarray, # (n,) int classes, 1 for the first after background
               )->tuple:           # loc (m, 4) float32, label (m,) int32, number of matched default boxes
         "Targets of one image: offsets and class per default box, zeros where no object is matched"
-        loc, label = np.zeros_like(self.yxhw), np.zeros(len(self.yxhw), np.int32)
-        taken, loc[taken], label[taken] = self.positives(boxes, labels)
+        boxes, loc, label = np.asarray(boxes, np.float32).reshape(-1, 4), np.zeros_like(self.yxhw), np.zeros(len(self.yxhw), np.int32)
+        matched = assign(self.overlap(boxes), self.config.match_threshold, self.config.matching)
+        taken = np.flatnonzero(matched >= 0)
+        loc[taken] = encode(boxes[matched[taken]], self.yxhw[taken], self.config.prior_scaling)
+        label[taken] = np.asarray(labels)[matched[taken]]
         return loc, label, len(taken)
 
     def decode(self,
