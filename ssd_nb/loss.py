@@ -16,7 +16,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from .boxes import COLORS, UserError
+from .boxes import COLORS, UserError, draw_boxes
 
 # %% ../nbs/04_loss.ipynb #c010
 def smooth_l1(

@@ -1,5 +1,8 @@
 """Package and notebooks agree, the notebooks are clean, and the modules keep their order."""
 import ast
+import builtins
+import dis
+import importlib
 import json
 import shutil
 import sys
@@ -55,6 +58,22 @@ def test_module_imports_only_lower_ones(number):
     tree = ast.parse((ROOT / 'ssd_nb' / f'{MODULES[number]}.py').read_text())
     used = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level}
     assert used <= set(MODULES[:number])
+
+
+def code_in(code):
+    "A module's code, and that of its classes and functions"
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, type(code)): yield from code_in(inner)
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_module_has_all_names_that_it_uses(name):
+    "A notebook has them from its other cells: an import that is not exported is missing in the module alone"
+    module = importlib.import_module(f'ssd_nb.{name}')
+    code = compile(Path(module.__file__).read_text(), module.__file__, 'exec')
+    used = {step.argval for part in code_in(code) for step in dis.get_instructions(part) if step.opname == 'LOAD_GLOBAL'}
+    assert not {n for n in used if not hasattr(module, n) and not hasattr(builtins, n)}
 
 
 def test_package_runs_without_notebook_tools(run):
