@@ -3,11 +3,11 @@
 # %% auto #0
 __all__ = ['EXTRA_MAPS', 'PYRAMID_BACKBONES', 'EACH_MAP', 'SHARED', 'TINY_NETWORK', 'TINY_BOXES', 'MODELS', 'draw_numbers',
            'flat_boxes', 'join_maps', 'lit_box', 'draw_cells', 'draw_impulse', 'box_head', 'count_parameters',
-           'MultiBox', 'SSD', 'SSDMobileNetV2', 'mobilenet_v2_sides', 'L2Norm', 'SSDVGG16', 'vgg16_sides', 'following',
-           'twice', 'FPN', 'BottomUp', 'Pyramid', 'SharedConv', 'tower', 'SharedMultiBox', 'SSDFPN', 'pyramid_sides',
-           'draw_maps', 'Architecture', 'backbone_of', 'parameters_by_part', 'draw_parts', 'ModelConfig',
-           'network_options', 'map_grids', 'fitting_steps', 'fit_boxes', 'prior_bias', 'check_fit', 'build_model',
-           'Detector', 'batches_of', 'on_arrays', 'network_predict', 'model_table', 'markdown_table']
+           'MultiBox', 'SSD', 'SSDMobileNetV2', 'mobilenet_v2_sides', 'L2Norm', 'VGGMaps', 'SSDVGG16', 'vgg16_sides',
+           'following', 'twice', 'FPN', 'BottomUp', 'Pyramid', 'SharedConv', 'tower', 'SharedMultiBox', 'SSDFPN',
+           'pyramid_sides', 'draw_maps', 'Architecture', 'backbone_of', 'parameters_by_part', 'draw_parts',
+           'ModelConfig', 'network_options', 'map_grids', 'fitting_steps', 'fit_boxes', 'prior_bias', 'check_fit',
+           'build_model', 'Detector', 'batches_of', 'on_arrays', 'network_predict', 'model_table', 'markdown_table']
 
 # %% ../nbs/03_ssd_heads.ipynb #c004
 from dataclasses import dataclass, replace
@@ -84,7 +84,7 @@ def draw_cells(config:BoxConfig, # a configuration
               ):                 # the Axes
     "Draws the grid of a feature map over an image; the last cells may leave the image"
     for n, size, step, line in zip(grids(config)[level], config.image_shape, step_pairs(config)[level], (ax.axhline, ax.axvline)):
-        for i in range(1, n): line(i * step / size, color='white', linewidth=0.8, alpha=0.8)
+        for i in range(1, n): line(i * step / size, color='white', linewidth=0.8, alpha=0.8, in_layout=False) # not measured: none can widen the picture
     return ax
 
 # %% ../nbs/03_ssd_heads.ipynb #c032
@@ -148,14 +148,15 @@ class MultiBox(nn.Cell):
         return join_maps(loc, 4), join_maps(cls, self.num_classes)
 
 # %% ../nbs/03_ssd_heads.ipynb #c047
-EXTRA_MAPS = (0.2, 512), (0.25, 256), (0.5, 256), (0.25, 128) # (expand, channels) of each extra map of ssd300
-
 class SSD(nn.Cell):
     "What all detectors have in common: `feature_maps`, and heads that look at them"
     def construct(self,
                   x, # images (B, 3, H, W) float32, normalised
                  ):  # offsets (B, boxes, 4) in y, x, h, w and class logits (B, boxes, classes)
         return self.multi_box(self.feature_maps(x))
+
+# %% ../nbs/03_ssd_heads.ipynb #w9001
+EXTRA_MAPS = (0.2, 512), (0.25, 256), (0.5, 256), (0.25, 128) # (expand, channels) of each extra map of ssd300
 
 class SSDMobileNetV2(SSD):
     "MobileNetV2, extra feature maps and heads: images to raw offsets and class logits (SSD, figure 2)"
@@ -210,14 +211,11 @@ class L2Norm(nn.Cell):
         return x / length * self.scale.reshape(1, -1, 1, 1)
 
 # %% ../nbs/03_ssd_heads.ipynb #c059
-class SSDVGG16(SSD):
-    "VGG16, the layers that follow it, and heads: images to raw offsets and class logits (SSD, section 3 and figure 2)"
+class VGGMaps(SSD):
+    "VGG16 and the layers that follow it: six feature maps (SSD, section 3 and figure 2)"
     def __init__(self,
-                 per_cell,          # default boxes in a cell of each map
-                 num_classes:int,   # classes with background
-                 heads:str='light', # 'light' or 'plain', see `box_head`
-                 pad:str='same',    # of the backbone, see `conv2d`
-                 paper:bool=False,  # biases, ReLU everywhere, L2 norm and no dropout, as in the paper
+                 pad:str,    # of the backbone, see `conv2d`
+                 paper:bool, # biases, ReLU everywhere, L2 norm and no dropout, as in the paper
                 ):
         super().__init__()
         self.backbone, self.backbone_at = VGG16(pad, bias=paper), 'backbone'
@@ -231,19 +229,30 @@ class SSDVGG16(SSD):
         self.b11_1, self.b11_2 = layer(256, 128, 1), layer(128, 256, 3)
         self.l2_norm, self.act = (L2Norm(512), nn.ReLU()) if paper else (nn.Identity(), nn.Identity())
         self.drop = nn.Identity() if paper else nn.Dropout(p=0.5)
-        self.multi_box = MultiBox((512, 1024, 512, 256, 256, 256), per_cell, num_classes, heads)
 
     def feature_maps(self,
                      x, # images (B, 3, H, W) float32, normalised
                     ):  # six Tensors (B, channels, rows, columns), finest first
         fine, x = self.backbone(x)
-        x = self.drop(self.act(self.b6_1(x)))
-        b7 = self.drop(self.act(self.b7_1(x)))
+        b7 = self.drop(self.act(self.b7_1(self.drop(self.act(self.b6_1(x))))))
         b8 = self.act(self.b8_2(self.act(self.b8_1(b7))))
         b9 = self.act(self.b9_2(self.act(self.b9_1(b8))))
         b10 = self.act(self.b10_2(self.act(self.b10_1(b9))))
         b11 = self.act(self.b11_2(self.act(self.b11_1(b10))))
         return self.l2_norm(fine), b7, b8, b9, b10, b11
+
+# %% ../nbs/03_ssd_heads.ipynb #w9004
+class SSDVGG16(VGGMaps):
+    "VGG16, the layers that follow it, and heads: images to raw offsets and class logits (SSD, section 3 and figure 2)"
+    def __init__(self,
+                 per_cell,          # default boxes in a cell of each map
+                 num_classes:int,   # classes with background
+                 heads:str='light', # 'light' or 'plain', see `box_head`
+                 pad:str='same',    # of the backbone, see `conv2d`
+                 paper:bool=False,  # see `VGGMaps`
+                ):
+        super().__init__(pad, paper)
+        self.multi_box = MultiBox((512, 1024, 512, 256, 256, 256), per_cell, num_classes, heads)
 
 # %% ../nbs/03_ssd_heads.ipynb #c060
 def vgg16_sides(n:int, # rows (or columns) of the image
@@ -555,6 +564,7 @@ def check_fit(config:ModelConfig,   # which network
         raise UserError(f'box_kind={box_config.box_kind} gives the maps of {config.using_model} different numbers of boxes in a cell, '
                         'but they share one head: give box_kind=fpn.')
 
+# %% ../nbs/03_ssd_heads.ipynb #w9014
 def build_model(config:ModelConfig,   # which network, and for how many classes
                 box_config:BoxConfig, # its default boxes
                )->nn.Cell:            # with new weights; `ms.set_seed` decides which
