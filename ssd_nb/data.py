@@ -5,25 +5,25 @@ __all__ = ['SHAPES', 'SAMPLE_CLASSES', 'SAMPLE_SEED', 'RGB_FLAG', 'READ_FLAGS', 
            'COCO_CLASSES', 'IMAGE_ENDINGS', 'TXT_ROW', 'READERS', 'MINDRECORD_FORMAT', 'MIN_IOUS', 'GREY', 'MEAN',
            'STD', 'box_encoder', 'FILL', 'NUMBERS', 'FREE', 'IDLE', 'TRAIN_COLUMNS', 'EVAL_COLUMNS', 'grid', 'lit',
            'turned', 'draw_grid', 'ball', 'ring', 'polygon', 'cone', 'star', 'cube', 'colour', 'pattern', 'sprite',
-           'overlap', 'paste', 'background', 'soft_blob', 'clutter', 'finish', 'find_place', 'draw_side',
-           'visible_boxes', 'sample_image', 'Sample', 'to_txt', 'to_voc', 'coco_ground_truth', 'write_text',
-           'sample_seed', 'write_samples', 'write_sample', 'decode_image', 'sample_folder', 'running_image',
-           'read_text', 'DataConfig', 'check_data_config', 'need_path', 'Problem', 'Record', 'Records', 'Annotations',
-           'Item', 'item_row', 'record_of_rows', 'make_record', 'numbers', 'inside', 'JsonText', 'json_items',
-           'need_parts', 'load_json', 'coco_file', 'coco_item', 'coco_image', 'coco_reason', 'coco_categories',
-           'coco_entries', 'read_coco', 'coco_records', 'parse_voc', 'image_beside', 'listed_files', 'voc_files',
-           'parse_voc_files', 'voc_classes', 'read_voc', 'voc_json_ids', 'txt_item', 'read_txt', 'txt_classes',
-           'yolo_yaml', 'yolo_content', 'yolo_images', 'label_file', 'yolo_item', 'read_yolo', 'read_annotations',
-           'read_records', 'draw_sizes', 'cut_short', 'check_record', 'clip_record', 'source_files', 'fingerprint',
-           'content_digest', 'record_folder', 'one_at_a_time', 'object_rows', 'TruthWriter', 'write_mindrecord',
-           'first_file', 'rows_in_order', 'manifest_misfit', 'load_manifest', 'build_mindrecord', 'checked_in_order',
-           'build_manifest', 'make_mindrecord', 'build_whole', 'load_ground_truth', 'SetReport', 'describe_set',
-           'report_lines', 'draw_report', 'windows', 'window_iou', 'acceptable', 'centres_inside', 'choose_window',
-           'crop', 'random_crop', 'resize', 'horizontal_flip', 'jitter_matrix', 'colour_jitter', 'normalise',
-           'denormalise', 'eval_input', 'expand', 'split_objects', 'augmented', 'fill_train', 'fill_eval', 'fill_part',
-           'Step', 'augmentation_steps', 'draw_steps', 'sample_order', 'column_bytes', 'batch_arrays', 'SharedMemory',
+           'overlap', 'paste', 'background', 'soft_blob', 'clutter', 'finish', 'visible_boxes', 'find_place',
+           'draw_side', 'sample_image', 'Sample', 'to_txt', 'to_voc', 'coco_ground_truth', 'write_text', 'sample_seed',
+           'write_samples', 'write_sample', 'decode_image', 'sample_folder', 'running_image', 'read_text', 'DataConfig',
+           'check_data_config', 'need_path', 'Problem', 'Record', 'Records', 'Annotations', 'Item', 'item_row',
+           'record_of_rows', 'make_record', 'numbers', 'inside', 'JsonText', 'json_items', 'need_parts', 'load_json',
+           'coco_file', 'coco_item', 'coco_image', 'coco_reason', 'coco_categories', 'coco_entries', 'read_coco',
+           'coco_records', 'parse_voc', 'image_beside', 'listed_files', 'voc_files', 'parse_voc_files', 'voc_classes',
+           'read_voc', 'voc_json_ids', 'txt_item', 'txt_classes', 'read_txt', 'yolo_yaml', 'yolo_content',
+           'yolo_images', 'label_file', 'yolo_item', 'read_yolo', 'read_annotations', 'read_records', 'draw_sizes',
+           'cut_short', 'check_record', 'clip_record', 'source_files', 'fingerprint', 'content_digest', 'record_folder',
+           'one_at_a_time', 'object_rows', 'TruthWriter', 'write_mindrecord', 'first_file', 'rows_in_order',
+           'manifest_misfit', 'load_manifest', 'checked_in_order', 'build_mindrecord', 'build_manifest',
+           'make_mindrecord', 'build_whole', 'load_ground_truth', 'SetReport', 'describe_set', 'report_lines',
+           'draw_report', 'windows', 'window_iou', 'acceptable', 'centres_inside', 'choose_window', 'crop',
+           'random_crop', 'resize', 'horizontal_flip', 'jitter_matrix', 'colour_jitter', 'normalise', 'denormalise',
+           'eval_input', 'expand', 'split_objects', 'augmented', 'Step', 'augmentation_steps', 'draw_steps',
+           'fill_train', 'fill_eval', 'fill_part', 'sample_order', 'column_bytes', 'batch_arrays', 'SharedMemory',
            'new_batch', 'Worker', 'serve', 'trouble', 'opened', 'a_worker', 'start_workers', 'augmentation_options',
-           'Batches', 'finished', 'batch_columns', 'create_dataset', 'draw_batch']
+           'raw_rows', 'BatchMaker', 'finished', 'Batches', 'batch_columns', 'create_dataset', 'draw_batch']
 
 # %% ../nbs/01_data.ipynb #c003
 import colorsys
@@ -31,9 +31,9 @@ import hashlib
 import json
 import mmap
 import os
+import pickle
 import re
 import shutil
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -41,7 +41,7 @@ import weakref
 from array import array
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice
@@ -53,8 +53,7 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import yaml
-from defusedxml import DefusedXmlException
-from defusedxml import ElementTree
+from defusedxml import DefusedXmlException, ElementTree
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -310,6 +309,14 @@ def finish(image, # (h, w, 3) uint8
     bright = (cv2.multiply(c, field * k, dtype=cv2.CV_32F) for c, k in zip(cv2.split(image), rng.uniform(0.92, 1.08, 3)))
     return cv2.merge([cv2.add(c, noise, dtype=cv2.CV_8U) for c in bright])
 
+# %% ../nbs/01_data.ipynb #c042
+def visible_boxes(owner, # (h, w) int: number of the object seen at each pixel, 0 = background
+                  n,     # number of objects
+                 )->np.ndarray: # (n, 4) float32 y1 x1 y2 x2 in pixels, the last row and column included
+    "The extent of the visible pixels of each object"
+    spans = [[np.flatnonzero((owner == i + 1).any(axis)) for axis in (1, 0)] for i in range(n)]
+    return np.float32([(y[0], x[0], y[-1] + 1, x[-1] + 1) for y, x in spans]).reshape(-1, 4)
+
 # %% ../nbs/01_data.ipynb #c039
 def find_place(owner,  # (h, w) int32: number of the object seen at each pixel, 0 = background
                totals, # pixels of each object placed so far, if nothing hid it
@@ -335,14 +342,6 @@ def draw_side(rng, # numpy Generator
     "Sizes from 5 % to 80 %: the logarithm is uniform on either side of 14 %, but only one object in twelve is below that"
     low, high = (0.05, 0.14) if rng.random() < 1 / 12 else (0.14, 0.8)
     return low * (high / low) ** rng.random()
-
-# %% ../nbs/01_data.ipynb #c042
-def visible_boxes(owner, # (h, w) int: number of the object seen at each pixel, 0 = background
-                  n,     # number of objects
-                 )->np.ndarray: # (n, 4) float32 y1 x1 y2 x2 in pixels, the last row and column included
-    "The extent of the visible pixels of each object"
-    spans = [[np.flatnonzero((owner == i + 1).any(axis)) for axis in (1, 0)] for i in range(n)]
-    return np.float32([(y[0], x[0], y[-1] + 1, x[-1] + 1) for y, x in spans]).reshape(-1, 4)
 
 # %% ../nbs/01_data.ipynb #c043
 def sample_image(seed,  # of the data set
@@ -442,10 +441,10 @@ def write_samples(folder,         # made if it does not exist
     "Writes a sample set in all three forms; the annotation files come last, so a folder that has them is whole"
     folder = Path(folder)
     (folder / 'annotations').mkdir(parents=True, exist_ok=True)
-    for split, count in (('train', train), ('eval', evaluation)):
+    for split, number in (('train', train), ('eval', evaluation)):
         (folder / split).mkdir(exist_ok=True)
-        numbers = tqdm(range(1, count + 1), desc=f'drawing {split}', disable=None if progress else True)
-        samples = [write_sample(folder, split, i, seed) for i in numbers]
+        indices = tqdm(range(1, number + 1), desc=f'drawing {split}', disable=None if progress else True)
+        samples = [write_sample(folder, split, i, seed) for i in indices]
         write_text(folder / f'{split}.txt', '\n'.join(map(to_txt, samples)) + '\n')
         truth = coco_ground_truth(samples, SAMPLE_CLASSES)
         write_text(folder / f'annotations/instances_{split}.json', json.dumps(truth))
@@ -699,10 +698,6 @@ class JsonText:
                     return value
             self.more()
 
-# %% ../nbs/01_data.ipynb #s15023
-COCO_PARTS = 'images', 'annotations', 'categories'
-COCO_SPLITS = dict(train=('train2017', 'train'), eval=('val2017', 'val', 'eval'))
-
 # %% ../nbs/01_data.ipynb #n289
 def json_items(path # of a COCO file
               )->tuple: # yields its keys, each with one element of its list after the other; raises `UserError`
@@ -725,6 +720,9 @@ def json_items(path # of a COCO file
     except UnicodeDecodeError: read_text(path)
     except ValueError as e: raise UserError(f'{path} is not valid JSON ({e}): write it anew.') from None
 
+# %% ../nbs/01_data.ipynb #w9020
+COCO_PARTS = 'images', 'annotations', 'categories'
+
 def need_parts(path, found # the parts that a COCO file has
               ):
     "Raises `UserError` if images, annotations or categories are missing"
@@ -740,6 +738,8 @@ def load_json(path # of a small COCO file
     return content
 
 # %% ../nbs/01_data.ipynb #c088
+COCO_SPLITS = dict(train=('train2017', 'train'), eval=('val2017', 'val', 'eval'))
+
 def coco_file(config:DataConfig, # its coco_root is used
               split:str,         # 'train' or 'eval'
              )->Path:            # the annotation file; its images are in the folder of the same ending
@@ -989,6 +989,13 @@ def txt_item(text,    # xmin,ymin,xmax,ymax,class
         raise ValueError(f'the class of "{text}" is not a number from 1 to {count or "the number of classes"}')
     return Item((y1, x1, y2, x2), int(label))
 
+# %% ../nbs/01_data.ipynb #c115
+def txt_classes(records # list of `Record`
+               )->tuple: # names, background first
+    "Names for the classes of a TXT file, which has only numbers"
+    highest = max((int(r.labels.max(initial=0)) for r in records), default=0)
+    return ('background', *(f'class {i + 1}' for i in range(highest)))
+
 # %% ../nbs/01_data.ipynb #c114
 def read_txt(config:DataConfig, # its anno_path, eval_anno_path, image_dir and classes are used
              split:str,         # 'train' or 'eval'
@@ -1013,13 +1020,6 @@ def read_txt(config:DataConfig, # its anno_path, eval_anno_path, image_dir and c
         records.append(make_record(image, line, items, path, line=line))
     classes = config.classes or txt_classes(records)
     return Annotations(records, classes, problems, tuple(range(len(classes))))
-
-# %% ../nbs/01_data.ipynb #c115
-def txt_classes(records # list of `Record`
-               )->tuple: # names, background first
-    "Names for the classes of a TXT file, which has only numbers"
-    highest = max((int(r.labels.max(initial=0)) for r in records), default=0)
-    return ('background', *(f'class {i + 1}' for i in range(highest)))
 
 # %% ../nbs/01_data.ipynb #c118
 def yolo_yaml(config:DataConfig # its yolo_root is used
@@ -1330,6 +1330,13 @@ def load_manifest(config:DataConfig, # where the MindRecord is, and what it shou
     if misfit: raise UserError(f'the MindRecord in {folder} does not fit, {misfit}: {rebuild}')
     return manifest
 
+# %% ../nbs/01_data.ipynb #c170
+def checked_in_order(pool, # ThreadPoolExecutor
+                     records, # list of `Record`
+                    ):
+    "Yields `check_record` of each record, a few hundred ahead of the writer: not all images fit into memory"
+    for start in range(0, len(records), 256): yield from pool.map(check_record, records[start:start + 256])
+
 # %% ../nbs/01_data.ipynb #c169
 def build_mindrecord(config:DataConfig, # what to read
                      split:str,         # 'train' or 'eval'
@@ -1349,13 +1356,6 @@ def build_mindrecord(config:DataConfig, # what to read
     manifest['files'] = {p.name: p.stat().st_size for p in sorted(folder.glob('ssd.mindrecord*'))}
     (folder / 'problems.txt').write_text(''.join(f'{p}\n' for p in problems))
     (folder / 'manifest.json').write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
-
-# %% ../nbs/01_data.ipynb #c170
-def checked_in_order(pool, # ThreadPoolExecutor
-                     records, # list of `Record`
-                    ):
-    "Yields `check_record` of each record, a few hundred ahead of the writer: not all images fit into memory"
-    for start in range(0, len(records), 256): yield from pool.map(check_record, records[start:start + 256])
 
 # %% ../nbs/01_data.ipynb #c172
 def build_manifest(config, split, # as in `build_mindrecord`
@@ -1652,6 +1652,50 @@ def augmented(image, boxes, labels, # RGB uint8, unit coordinates
     if rng.random() < 0.5: image, boxes, labels = horizontal_flip(image, boxes, labels)
     return colour_jitter(image, rng, jitter) if jitter else image, boxes, labels
 
+# %% ../nbs/01_data.ipynb #c234
+class Step(NamedTuple):
+    "One picture of a film strip"
+    title: str
+    image: np.ndarray   # (h, w, 3) RGB uint8
+    boxes: np.ndarray   # (n, 4) y1 x1 y2 x2 in unit coordinates: objects that are trained
+    dropped: np.ndarray = np.zeros((0, 4)) # the same: objects that are not
+    window: np.ndarray = np.zeros((0, 4))  # (1, 4) or (0, 4): the crop
+
+# %% ../nbs/01_data.ipynb #c235
+def augmentation_steps(image, boxes, labels, # RGB uint8, unit coordinates
+                       image_shape, # height, width of the network's input
+                       seed:int,    # decides all that is random
+                       min_iou='any', # see `choose_window`
+                       rule='modelzoo', # see `acceptable`
+                       expansion=1,   # see `expand`
+                      )->list:      # of `Step`
+    "What `augmented` does, one `Step` after the other"
+    rng = np.random.default_rng(seed)
+    if expansion > 1: image, boxes, labels = expand(image, boxes, labels, rng, expansion)
+    window = choose_window(boxes, image.shape[0] / image.shape[1], rng, min_iou, rule)
+    keep = centres_inside(boxes, window[None])[0]
+    steps = [Step('window', image, boxes[keep], boxes[~keep], window[None])]
+    image, boxes, labels = crop(image, boxes, labels, window)
+    steps.append(Step('crop', image, boxes))
+    image = resize(image, image_shape)
+    steps.append(Step('resize', image, boxes))
+    if rng.random() < 0.5: image, boxes, labels = horizontal_flip(image, boxes, labels)
+    steps.append(Step('flip or not', image, boxes))
+    return steps + [Step('colours', colour_jitter(image, rng), boxes)]
+
+# %% ../nbs/01_data.ipynb #c236
+def draw_steps(steps, # list of `Step`
+              )->list: # of Axes, one for each step
+    "A film strip: objects green, dropped ones grey, the crop window dashed"
+    axes = plt.subplots(1, len(steps), figsize=(8, 1.9), gridspec_kw=dict(left=0.005, right=0.995, bottom=0.01, top=0.78, wspace=0.06))[1]
+    for ax, step in zip(axes, steps):
+        draw_boxes(step.boxes, step.image, ax=ax, linewidth=1.5)
+        draw_boxes(step.dropped, ax=ax, kind='ignored', linewidth=1.5)
+        draw_boxes(step.window, ax=ax, edgecolor='white', linestyle='--')
+        h, w = step.image.shape[:2]
+        ax.set_title(f'{step.title}\n{w}×{h}, objects: {len(step.boxes)}', fontsize=8, y=1) # a place of its own, so that none is looked for
+    return list(axes)
+
 # %% ../nbs/01_data.ipynb #c231
 box_encoder = lru_cache(4)(BoxEncoder) # its tables are made once in each process
 
@@ -1688,50 +1732,6 @@ def fill_part(kind,    # a key of `FILL`
              ):
     "Fills some places of a batch"
     for i, row in enumerate(rows): FILL[kind](row, [a[i, ...] for a in arrays], **options)
-
-# %% ../nbs/01_data.ipynb #c234
-class Step(NamedTuple):
-    "One picture of a film strip"
-    title: str
-    image: np.ndarray   # (h, w, 3) RGB uint8
-    boxes: np.ndarray   # (n, 4) y1 x1 y2 x2 in unit coordinates: objects that are trained
-    dropped: np.ndarray = np.zeros((0, 4)) # the same: objects that are not
-    window: np.ndarray = np.zeros((0, 4))  # (1, 4) or (0, 4): the crop
-
-# %% ../nbs/01_data.ipynb #c235
-def augmentation_steps(image, boxes, labels, # RGB uint8, unit coordinates
-                       image_shape, # height, width of the network's input
-                       seed:int,    # decides all that is random
-                       min_iou='any', # see `choose_window`
-                       rule='modelzoo', # see `acceptable`
-                       expansion=1,   # see `expand`
-                      )->list:      # of `Step`
-    "What `augmented` does, one `Step` after the other"
-    rng = np.random.default_rng(seed)
-    if expansion > 1: image, boxes, labels = expand(image, boxes, labels, rng, expansion)
-    window = choose_window(boxes, image.shape[0] / image.shape[1], rng, min_iou, rule)
-    keep = centres_inside(boxes, window[None])[0]
-    steps = [Step('window', image, boxes[keep], boxes[~keep], window[None])]
-    image, boxes, labels = crop(image, boxes, labels, window)
-    steps.append(Step('crop', image, boxes))
-    image = resize(image, image_shape)
-    steps.append(Step('resize', image, boxes))
-    if rng.random() < 0.5: image, boxes, labels = horizontal_flip(image, boxes, labels)
-    steps.append(Step('flip or not', image, boxes))
-    return steps + [Step('colours', colour_jitter(image, rng), boxes)]
-
-# %% ../nbs/01_data.ipynb #c236
-def draw_steps(steps, # list of `Step`
-              )->list: # of Axes, one for each step
-    "A film strip: objects green, dropped ones grey, the crop window dashed"
-    axes = plt.subplots(1, len(steps), figsize=(8, 1.9), layout='constrained')[1]
-    for ax, step in zip(axes, steps):
-        draw_boxes(step.boxes, step.image, ax=ax, linewidth=1.5)
-        draw_boxes(step.dropped, ax=ax, kind='ignored', linewidth=1.5)
-        draw_boxes(step.window, ax=ax, edgecolor='white', linestyle='--')
-        h, w = step.image.shape[:2]
-        ax.set_title(f'{step.title}\n{w}×{h}, objects: {len(step.boxes)}', fontsize=8)
-    return list(axes)
 
 # %% ../nbs/01_data.ipynb #c246
 def sample_order(n:int,      # number of images
@@ -1858,34 +1858,34 @@ def augmentation_options(config:DataConfig # its augment, crop_rule, jitter and 
     "The options of `augmented`"
     return dict(rule=config.crop_rule, jitter=config.jitter, expansion=config.expansion) if config.augment else None
 
-# %% ../nbs/01_data.ipynb #c248
-class Batches:
-    "The batches of one epoch. Workers prepare their samples; the next batch is begun before one is handed on"
+# %% ../nbs/01_data.ipynb #w9078
+def raw_rows(path,   # first file of a MindRecord
+             order,  # (n,) int: which of its images, in which order
+            ):       # yields the bytes of an image file, image id, and objects as `object_rows`
+    "What a MindRecord holds of each image"
+    import mindspore.dataset as ds
+    data = ds.MindDataset(str(path), columns_list=['image', 'image_id', 'objects'], num_parallel_workers=1,
+                          sampler=ds.SubsetSampler(order.tolist()))
+    return data.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
+
+# %% ../nbs/01_data.ipynb #w9079
+class BatchMaker:
+    "Has the samples of a batch written, by workers or, where there are none, by this process"
     def __init__(self,
-                 path,       # first file of a MindRecord
-                 order,      # (n,) int: which of its images, in which order
-                 batch_size, # images; a smaller last batch is dropped in training
-                 kind,       # 'train' or 'eval'
-                 columns,    # name to (shape, dtype) of one sample
-                 options,    # arguments of `SAMPLES[kind]`
-                 workers,    # number of processes; 0: none beside this one
+                 kind,    # 'train' or 'eval'
+                 columns, # name to (shape, dtype) of one sample
+                 options, # arguments of `FILL[kind]`
+                 workers, # number of processes; 0: none beside this one
                 ):
-        self.path, self.order, self.batch_size, self.columns = str(path), order, batch_size, columns
-        self.kind, self.options, self.workers = kind, options, workers
-        self.length = len(order) // batch_size if kind == 'train' else ceil(len(order) / batch_size)
+        self.kind, self.columns, self.options, self.workers = kind, columns, options, workers
         start_workers(workers) # they are ready when the first batch is wanted
 
-    def __len__(self): return self.length
-
-    def rows(self):
-        "What the MindRecord holds of each image, in the order wanted"
-        import mindspore.dataset as ds
-        data = ds.MindDataset(self.path, columns_list=['image', 'image_id', 'objects'], num_parallel_workers=1,
-                              sampler=ds.SubsetSampler(self.order.tolist()))
-        return data.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
-
-    def begin(self, pool, rows, samples):
-        "Divides a batch among the workers: its arrays, and what to wait for"
+    def begin(self,
+              pool,    # ThreadPoolExecutor with a thread for each worker, to wait for it
+              rows,    # iterator, as `raw_rows` gives it
+              samples, # how many of them
+             )->tuple: # the arrays of the batch; futures that fill them
+        "Divides a batch among the workers"
         shared, arrays = new_batch(self.columns, samples)
         share = ceil(samples / max(self.workers, 1))
         return arrays, [pool.submit(self.fill, shared, arrays, first, list(islice(rows, min(share, samples - first))))
@@ -1896,14 +1896,6 @@ class Batches:
         if not self.workers: return fill_part(self.kind, self.options, rows, [a[first:first + len(rows)] for a in arrays])
         with a_worker() as work: work(shared.path, shared.number, self.columns, len(arrays[0]), first, self.kind, self.options, rows)
 
-    def __iter__(self):
-        rows, begun = self.rows(), []
-        with ThreadPoolExecutor(max(self.workers, 1)) as pool: # a thread for each worker, to wait for it
-            for first in range(0, len(self) * self.batch_size, self.batch_size):
-                begun.append(self.begin(pool, rows, min(self.batch_size, len(self.order) - first)))
-                if len(begun) == 2: yield finished(*begun.pop(0))
-            if begun: yield finished(*begun.pop())
-
 # %% ../nbs/01_data.ipynb #c249
 def finished(arrays, # of a batch
              jobs,   # futures that fill them
@@ -1911,6 +1903,29 @@ def finished(arrays, # of a batch
     "Waits for the threads; what went wrong in one of them is raised here"
     for job in jobs: job.result()
     return tuple(arrays)
+
+# %% ../nbs/01_data.ipynb #c248
+class Batches:
+    "The batches of one epoch; the next one is begun before one is handed on"
+    def __init__(self,
+                 path,       # first file of a MindRecord
+                 order,      # (n,) int: which of its images, in which order
+                 batch_size, # images; a smaller last batch is dropped in training
+                 kind, columns, options, workers, # as in `BatchMaker`
+                ):
+        self.path, self.order, self.batch_size = path, order, batch_size
+        self.length = len(order) // batch_size if kind == 'train' else ceil(len(order) / batch_size)
+        self.maker = BatchMaker(kind, columns, options, workers)
+
+    def __len__(self): return self.length
+
+    def __iter__(self):
+        rows, begun = raw_rows(self.path, self.order), []
+        with ThreadPoolExecutor(max(self.maker.workers, 1)) as pool:
+            for first in range(0, len(self) * self.batch_size, self.batch_size):
+                begun.append(self.maker.begin(pool, rows, min(self.batch_size, len(self.order) - first)))
+                if len(begun) == 2: yield finished(*begun.pop(0))
+            if begun: yield finished(*begun.pop())
 
 # %% ../nbs/01_data.ipynb #c250
 TRAIN_COLUMNS = ['image', 'loc', 'label', 'num_matched']
