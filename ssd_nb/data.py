@@ -1454,6 +1454,7 @@ def report_lines(report:SetReport)->list: # of strings
                     f'objects in an image: {spread(report.per_image)}; without any: {(report.per_image == 0).sum()}',
                     f'reached by a default box with an IoU above 0.5: {(report.reach > 0.5).mean() if len(report.reach) else 0:.1%} of the objects']
 
+# %% ../nbs/01_data.ipynb #w9406
 def draw_report(report:SetReport,
                 box_config:BoxConfig, # as in `describe_set`
                 title:str='', # above all
