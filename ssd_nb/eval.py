@@ -31,7 +31,7 @@ from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
 from .boxes import BoxConfig, COLORS, UserError, area, default_tlbr, draw_boxes, iou, levels, show_image, tlbr2xywh, xywh2tlbr
-from .data import DataConfig, create_dataset, decode_image, first_file, load_ground_truth, load_manifest, make_mindrecord
+from .data import DataConfig, create_dataset, decode_image, first_file, load_ground_truth, load_manifest, make_mindrecord, raw_rows
 from .ssd_heads import network_predict
 
 # %% ../nbs/06_eval.ipynb #c013
@@ -825,12 +825,10 @@ def read_images(config:DataConfig, # where the MindRecord is
                 split:str='eval',  # 'train' or 'eval'
                )->dict:            # (h, w, 3) RGB uint8 by image id
     "A few images of a data set, in their own size, out of its MindRecord"
-    import mindspore.dataset as ds
     folder = make_mindrecord(config, split)
     listed = [image['id'] for image in json.loads((folder / 'ground_truth.json').read_text())['images']]
     rows = np.load(folder / 'rows.npy')[[listed.index(i) for i in image_ids]]
-    data = ds.MindDataset(first_file(folder), columns_list=['image', 'image_id'], num_parallel_workers=1, sampler=ds.SubsetSampler(rows.tolist()))
-    return {int(i): decode_image(image) for image, i in data.create_tuple_iterator(num_epochs=1, output_numpy=True)}
+    return {int(i): decode_image(image) for image, i, _ in raw_rows(first_file(folder), rows)}
 
 # %% ../nbs/06_eval.ipynb #s70710
 def picture(ax,  # Axes of a figure that nothing else needs

@@ -3,11 +3,12 @@
 # %% auto #0
 __all__ = ['EXTRA_MAPS', 'PYRAMID_BACKBONES', 'EACH_MAP', 'SHARED', 'TINY_NETWORK', 'TINY_BOXES', 'MODELS', 'draw_numbers',
            'flat_boxes', 'join_maps', 'lit_box', 'draw_cells', 'draw_impulse', 'box_head', 'count_parameters',
-           'MultiBox', 'SSD', 'SSDMobileNetV2', 'mobilenet_v2_sides', 'L2Norm', 'VGGMaps', 'SSDVGG16', 'vgg16_sides',
-           'following', 'twice', 'FPN', 'BottomUp', 'Pyramid', 'SharedConv', 'tower', 'SharedMultiBox', 'SSDFPN',
-           'pyramid_sides', 'draw_maps', 'Architecture', 'backbone_of', 'parameters_by_part', 'draw_parts',
-           'ModelConfig', 'network_options', 'map_grids', 'fitting_steps', 'fit_boxes', 'prior_bias', 'check_fit',
-           'build_model', 'Detector', 'batches_of', 'on_arrays', 'network_predict', 'model_table', 'markdown_table']
+           'MultiBox', 'SSD', 'SSDMobileNetV2', 'mobilenet_v2_sides', 'L2Norm', 'Dropout', 'dropout', 'VGGMaps',
+           'SSDVGG16', 'vgg16_sides', 'following', 'twice', 'FPN', 'BottomUp', 'Pyramid', 'SharedConv', 'tower',
+           'SharedMultiBox', 'SSDFPN', 'pyramid_sides', 'draw_maps', 'Architecture', 'backbone_of',
+           'parameters_by_part', 'draw_parts', 'ModelConfig', 'network_options', 'map_grids', 'fitting_steps',
+           'fit_boxes', 'prior_bias', 'check_fit', 'build_model', 'Detector', 'batches_of', 'on_arrays',
+           'network_predict', 'model_table', 'markdown_table']
 
 # %% ../nbs/03_ssd_heads.ipynb #c004
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from matplotlib.patches import Rectangle
 from .boxes import (BOX_CONFIGS, BoxConfig, UserError, boxes_per_cell, cell_boxes, default_boxes, default_tlbr,
                           draw_boxes, grids, show_image, step_pairs)
 from .backbones import (MOBILENET_TINY, MOBILENET_V2, VGG16, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50, relu6,
-                              batch_norm, brick, conv2d, trace_layers)
+                              batch_norm, brick, conv2d, on_cpu, trace_layers)
 
 import mindspore as ms # after ssd_nb.backbones, which silences its harmless messages
 from mindspore import nn, ops
@@ -210,6 +211,26 @@ class L2Norm(nn.Cell):
         length = ops.sqrt((x * x).sum(1, keepdims=True) + 1e-10)
         return x / length * self.scale.reshape(1, -1, 1, 1)
 
+# %% ../nbs/03_ssd_heads.ipynb #n187
+class Dropout(nn.Cell):
+    "Puts zeros at random places in training, and scales the rest; the same batch has the same places, whatever ran before"
+    def __init__(self,
+                 p:float, # part of the numbers that become zero
+                ):
+        super().__init__()
+        self.p = p
+
+    def construct(self,
+                  x, # (B, channels, H, W) float32
+                 ):  # the same shape
+        if not self.training: return x
+        seen = ops.stop_gradient(x)
+        place, start = ops.arange(seen.size).astype(ms.float32).reshape(seen.shape), seen.sum()
+        noise = ops.sin(place * 12.9898 + (start - ops.floor(start)) * 7823.3) * 43758.547
+        return x * (noise - ops.floor(noise) >= self.p).astype(x.dtype) / (1 - self.p)
+
+def dropout(p): return Dropout(p) if on_cpu() else nn.Dropout(p=p)
+
 # %% ../nbs/03_ssd_heads.ipynb #c059
 class VGGMaps(SSD):
     "VGG16 and the layers that follow it: six feature maps (SSD, section 3 and figure 2)"
@@ -228,7 +249,7 @@ class VGGMaps(SSD):
         self.b10_1, self.b10_2 = layer(256, 128, 1), layer(128, 256, 3)
         self.b11_1, self.b11_2 = layer(256, 128, 1), layer(128, 256, 3)
         self.l2_norm, self.act = (L2Norm(512), nn.ReLU()) if paper else (nn.Identity(), nn.Identity())
-        self.drop = nn.Identity() if paper else nn.Dropout(p=0.5)
+        self.drop = nn.Identity() if paper else dropout(0.5)
 
     def feature_maps(self,
                      x, # images (B, 3, H, W) float32, normalised
