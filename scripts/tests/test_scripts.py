@@ -297,8 +297,7 @@ def test_stopped_training_saves_the_step(number, tmp_path):
 
 @pytest.mark.slow
 def test_stopped_vgg_goes_on(tmp_path):
-    """The paper's VGG16, a few steps of it, equal but for rounding (5e-6 was seen, and its cause not found). The published one has dropout, which draws
-    other numbers after a stop"""
+    "The paper's VGG16, a few steps of it, equal but for rounding (5e-6 was seen, and its cause not found)"
     for number in range(1, 9):
         for ending in ('jpg', 'xml'):
             place = tmp_path / f'set/train/{number}.{ending}'
