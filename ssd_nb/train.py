@@ -111,7 +111,7 @@ class Config:
 
 # %% ../nbs/05_train.ipynb #c010
 PRESETS = dict(
-    ssd300={}, ssd_vgg16={},
+    ssd300=dict(model=dict(class_prior=0.02)), ssd_vgg16={},
     ssd_mobilenet_v1_fpn=dict(train=dict(lr_init=0.01333, lr_end_rate=0.0, weight_decay=4e-5, clip_norm=1.0), loss=dict(alpha=0.25)),
     ssd_resnet50_fpn=dict(train=dict(lr_init=0.01333, lr_end_rate=0.0, weight_decay=4e-4, clip_norm=1.0), loss=dict(alpha=0.25)),
     ssd_tiny=dict(train=dict(epoch_size=9, batch_size=16, lr=0.1, warmup_epochs=1), data=dict(crop_rule='none', jitter=0.0),
