@@ -17,6 +17,7 @@ import cli
 from ssd_nb.boxes import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
+READMES = {'README.md': 'readme', 'scripts/README.md': 'commands'}  # and their pages
 CODE = r'```.*?```|`[^`\n]*`'      # no mathematics in there
 FORMULA = r'\$\$(.+?)\$\$|\$([^$\n]+)\$'
 DIRECTIVE = re.compile(r'^\s*#\s*\|\s*(\w+)', flags=re.M)
@@ -65,7 +66,7 @@ def relinked(soup, folder, source):
         file = (ROOT / folder / address).resolve().relative_to(ROOT)
         if file.name in pages: tag[key] = pages[file.name] + (f'#{anchor}' if anchor else '')
         elif file.parent.name == 'pictures': tag[key] = f'pictures/{file.name}'
-        elif file.name == 'README.md': tag[key] = 'readme.html'
+        elif str(file) in READMES: tag[key] = f'{READMES[str(file)]}.html' + (f'#{anchor}' if anchor else '')
         else: tag[key] = f'{source}/{file}'
     return soup
 
@@ -83,10 +84,10 @@ def write_page(folder, name, soup, template, **more):
     (folder / f'{name}.html').write_text(template.render(name=name, title=title, body=str(soup), contents=contents(soup), style=style, **more), encoding='utf-8')
 
 
-def readme_body():
-    "HTML of the README, with anchors at its headings"
-    soup = BeautifulSoup(markdown2html((ROOT / 'README.md').read_text(encoding='utf-8')), 'html.parser')
-    for tag in soup.find_all(['h1', 'h2', 'h3']): tag['id'] = tag.get('id') or tag.get_text().strip().replace(' ', '-')
+def readme_body(path):
+    "HTML of a README, with the anchors at its headings that a code host gives them"
+    soup = BeautifulSoup(markdown2html(path.read_text(encoding='utf-8')), 'html.parser')
+    for tag in soup.find_all(['h1', 'h2', 'h3']): tag['id'] = tag.get_text().strip().lower().replace(' ', '-')
     return soup
 
 
@@ -99,9 +100,10 @@ def build(folder):
     source = f"{known['git_url']}/blob/{known['branch']}"
     shared = dict(pages=[path.stem for path in notebooks if path.stem != 'index'], git_url=known['git_url'], source=source)
     for path in notebooks: write_page(folder, path.stem, relinked(notebook_body(path), 'nbs', source), template, origin=f'nbs/{path.name}', **shared)
-    write_page(folder, 'readme', relinked(readme_body(), '.', source), template, origin='README.md', **shared)
+    for path, name in READMES.items():
+        write_page(folder, name, relinked(readme_body(ROOT / path), Path(path).parent, source), template, origin=path, **shared)
     shutil.copytree(ROOT / 'nbs/pictures', folder / 'pictures', dirs_exist_ok=True)
-    return len(notebooks) + 1
+    return len(notebooks) + len(READMES)
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Writes a trained network with its decoder into one file, and a json beside it: they run without this code, see the README."""
+"""Writes a trained network with its decoder into one file, and a json beside it: they run without this code, see scripts/README.md."""
 from typing import Literal
 
 from jsonargparse import ArgumentParser

@@ -46,10 +46,10 @@ def run_notebook(path, slow):
     "Runs the notebook in this process; a `slow` cell keeps what it showed when it last ran, unless `slow`"
     os.chdir(NBS)
     notebook = read_nb(path)
-    shell = CaptureShell(path=NBS, mpl_format='png')
-    shell.run_all(notebook, exc_stop=True, preproc=lambda cell: is_slow(cell) and not slow)
-    for cell in notebook.cells:
-        if cell.cell_type == 'code' and (slow or not is_slow(cell)): tidy(cell)
+    runs = [cell for cell in notebook.cells if cell.cell_type == 'code' and (slow or not is_slow(cell))]
+    for cell in runs: cell.outputs = []  # the shell leaves alone what a cell without output showed before
+    CaptureShell(path=NBS, mpl_format='png').run_all(notebook, exc_stop=True, preproc=lambda cell: is_slow(cell) and not slow)
+    for cell in runs: tidy(cell)
     write_nb(notebook, path)
 
 

@@ -107,7 +107,7 @@ def test_onnx_file_has_names_and_needs_nothing_else(exported, run):
 def test_code_of_the_readme_runs_an_onnx_file(exported, monkeypatch):
     from ssd_nb.data import normalise
     from ssd_nb.export_310 import load_predict
-    code = re.search(r'```python\n(import json, numpy.*?)```', (ROOT / 'README.md').read_text(), flags=re.S)[1]
+    code = re.search(r'```python\n(import json, numpy.*?)```', (ROOT / 'scripts/README.md').read_text(), flags=re.S)[1]
     pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     monkeypatch.chdir(exported)
     names = dict(pixels=pixels) # the file takes four images at once

@@ -4,6 +4,7 @@ import builtins
 import dis
 import importlib
 import json
+import re
 import shutil
 import sys
 from dataclasses import fields
@@ -14,6 +15,7 @@ from conftest import ROOT
 
 MODULES = 'boxes', 'data', 'backbones', 'ssd_heads', 'loss', 'train', 'eval', 'export_310'
 NOTEBOOKS = sorted((ROOT / 'nbs').glob('*.ipynb'))
+TEXTS = 'README.md', 'CONTRIBUTING.md', 'scripts/README.md', 'data_samples/README.md'
 BIN = Path(sys.executable).parent
 
 
@@ -94,3 +96,18 @@ def test_options_have_one_meaning_and_a_text():
     assert len(names) == len(set(names)), 'two configurations have a field of the same name'
     undocumented = [f.name for part in parts for f in fields(part) if not field_docs(part).get(f.name)]
     assert not undocumented
+
+
+@pytest.mark.parametrize('name', TEXTS)
+def test_files_that_a_text_names_are_there(name):
+    text, folder = (ROOT / name).read_text(), (ROOT / name).parent
+    linked = {folder / link.partition('#')[0] for link in re.findall(r'\]\((?!\w+:)([^)#\s]+[^)\s]*)\)', text)}
+    called = {ROOT / script for script in re.findall(r'\bscripts/\w+\.(?:py|sh|md)\b', text)}
+    assert not [str(path) for path in linked | called if not path.exists()]
+
+
+def test_every_script_is_explained():
+    texts = ''.join((ROOT / name).read_text() for name in TEXTS)
+    helpers = {'cli.py', 'make_venv.sh', 'published_arguments.sh', 'infer.py', 'build_site.py', 'torch_ssd.py'} # called by others only
+    scripts = {path.name for path in (ROOT / 'scripts').iterdir() if path.suffix in ('.py', '.sh')}
+    assert not {name for name in scripts - helpers if name not in texts}

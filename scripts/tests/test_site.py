@@ -21,7 +21,7 @@ def pages(tmp_path_factory):
 
 def test_every_notebook_has_a_page(pages):
     for path in (ROOT / 'nbs').glob('*.ipynb'): assert f'{path.stem}.html' in pages
-    assert 'readme.html' in pages
+    assert {'readme.html', 'commands.html'} <= set(pages)
 
 
 def test_every_link_inside_leads_somewhere(pages):
