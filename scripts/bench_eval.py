@@ -1,17 +1,11 @@
-"""Times evaluation: NMS in all classes at once against class by class, and a set of generated predictions of ssd300 with 81 classes, with the memory it takes."""
-import json
-import resource
+"""Times evaluation: NMS in all classes at once against class by class, and a set of generated predictions, with the memory it takes."""
 import statistics
-import subprocess
-import sys
 import time
-from typing import Literal
 
 import numpy as np
-from jsonargparse import ArgumentParser
 
-import cli
-from ssd_nb.eval import EVALUATORS, EvalConfig, detect, evaluate, pixel_iou
+from bench_process import in_new_process, memory, peak_memory
+from ssd_nb.eval import EvalConfig, detect, evaluate, pixel_iou
 
 CLASSES = 81
 SIZE = 480, 640 # height and width of the generated images, in pixels
@@ -83,10 +77,9 @@ def generated_output(objects, rng):
 
 
 def bench_set(images, evaluator):
-    "Post-processing and metrics of a generated set in this process, as a dict"
-    truth, spent, memory = generated_truth(images), [], lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() / 2 ** 20
-    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    objects, rng = {i: [] for i in range(1, images + 1)}, np.random.default_rng(2)
+    "Post-processing and metrics of a generated set, without the time that it takes to generate it, and megabytes, as a dict"
+    truth, rng, spent, used = generated_truth(images), np.random.default_rng(2), [], [memory()]
+    objects = {i: [] for i in range(1, images + 1)}
     for note in truth['annotations']: objects[note['image_id']].append(note)
 
     def predict(ids):
@@ -98,28 +91,16 @@ def bench_set(images, evaluator):
 
     batches = [dict(image=ids, image_id=ids, shape=np.tile(SIZE, (len(ids), 1)))
                for ids in np.split(np.arange(1, images + 1), range(16, images, 16))]
-    classes, used, start = ('background', *(c['name'] for c in truth['categories'])), [memory()], time.perf_counter()
+    classes, start = ('background', *(c['name'] for c in truth['categories'])), time.perf_counter()
     result = evaluate(predict, batches, truth, classes, EvalConfig(evaluator=evaluator), progress=False, verbose=False)
-    total = time.perf_counter() - start - sum(spent)
-    return dict(images=images, detections=sum(map(len, result.detections.values())), objects=len(truth['annotations']), mAP=result.mAP,
-                seconds=total, before=used[0], detected=used[-1], peak=peak())
+    return dict(seconds=time.perf_counter() - start - sum(spent), detections=sum(map(len, result.detections.values())),
+                objects=len(truth['annotations']), mAP=result.mAP, before=used[0], detected=used[-1], peak=peak_memory())
 
 
-def main():
-    parser = ArgumentParser(prog='bench_eval.py', description=__doc__, exit_on_error=False)
-    parser.add_argument('--images', type=tuple[int, ...], default=(500, 5000), help='how many images the generated sets have')
-    parser.add_argument('--evaluator', type=Literal[EVALUATORS], default='hotcoco', help='what computes the mAP')
-    parser.add_argument('--rounds', type=int, default=7, help='how often NMS is timed')
-    parser.add_argument('--one_set', type=int, default=0, help='only a set of so many images, in this process, as json')
-    given = cli.parse(parser)
-    if given.one_set: return print(json.dumps(bench_set(given.one_set, given.evaluator)))
-    bench_nms(given.rounds)
-    for images in given.images: # a process for each, since a peak never goes down
-        command = [sys.executable, __file__, f'--one_set={images}', f'--evaluator={given.evaluator}']
-        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-        print('{images:6} images, {objects} objects, {detections} detections, mAP {mAP:.4f}: post-processing and metrics {seconds:.1f} s; '
-              'memory {before:.0f} MB before, {detected:.0f} MB with all images detected, {peak:.0f} MB at the peak, in the metrics'.format(**found), f'({given.evaluator})')
-
-
-if __name__ == '__main__':
-    cli.run(main)
+def bench_sets(sizes, evaluator):
+    "Sets of all sizes, each in a process of its own, since a peak never goes down"
+    for images in sizes:
+        found = in_new_process(bench_set, images, evaluator)
+        print(f'{images:6} images, {found["objects"]} objects, {found["detections"]} detections, mAP {found["mAP"]:.4f}: post-processing and metrics '
+              f'{found["seconds"]:.1f} s with {evaluator}; memory {found["before"]:.0f} MB before, {found["detected"]:.0f} MB with all images detected, '
+              f'{found["peak"]:.0f} MB at the peak, in the metrics')

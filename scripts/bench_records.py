@@ -1,0 +1,46 @@
+"""Measures the memory of a conversion to MindRecord, for generated sets of different sizes."""
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from bench_process import in_new_process, memory, peak_memory
+from ssd_nb.data import DataConfig, make_mindrecord, write_samples
+
+
+def enlarge(drawn, folder, count):
+    "A COCO set of so many images out of a small one: links to its images in turn, and the JSON written piece by piece"
+    truth = json.loads((drawn / 'annotations/instances_train.json').read_text())
+    of = {image['id']: [note for note in truth['annotations'] if note['image_id'] == image['id']] for image in truth['images']}
+    images = [truth['images'][i % len(truth['images'])] for i in range(1, count + 1)]
+    for name in ('annotations', 'train'): (folder / name).mkdir(parents=True)
+    with open(folder / 'annotations/instances_train.json', 'w') as file:
+        file.write('{"categories": ' + json.dumps(truth['categories']) + ', "images": [')
+        for i, image in enumerate(images, start=1):
+            os.symlink(drawn / 'train' / image['file_name'], folder / f'train/{i}.jpg')
+            file.write((', ' if i > 1 else '') + json.dumps({**image, 'id': i, 'file_name': f'{i}.jpg'}))
+        file.write('], "annotations": [')
+        notes = ({**note, 'image_id': i} for i, image in enumerate(images, start=1) for note in of[image['id']])
+        for number, note in enumerate(notes): file.write((', ' if number else '') + json.dumps(note))
+        file.write(']}')
+
+
+def convert(folder):
+    "Converts a set: megabytes before and at the peak, and seconds"
+    import mindspore.mindrecord # so that it counts as there before
+    before, start = memory(), time.time()
+    make_mindrecord(DataConfig('coco', coco_root=str(folder), mindrecord_dir=str(folder / 'record')), 'train')
+    return before, peak_memory(), time.time() - start
+
+
+def bench(sizes):
+    "Converts a set of each size in a process of its own, since a peak never goes down"
+    for count in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            drawn, large = Path(folder) / 'drawn', Path(folder) / 'large'
+            in_new_process(write_samples, drawn, 48, 1)
+            enlarge(drawn, large, count)
+            before, peak, seconds = in_new_process(convert, large)
+        print(f'{count:7,} images: {before:.0f} MB before, {peak:.0f} MB at the peak, {(peak - before) * 1024 / count:.1f} KB an image, '
+              f'{count / seconds:.0f} images/s')
