@@ -2,16 +2,16 @@
 
 # %% auto #0
 __all__ = ['PROTOCOLS', 'EVALUATORS', 'NO_BOX', 'AP_POINTS', 'LOADERS', 'SIZES', 'ERROR_KINDS', 'PAGE', 'EvalConfig', 'pixel_iou',
-           'nms', 'Detections', 'detect', 'draw_detections', 'annotate', 'draw_stages', 'find_objects',
-           'precision_recall', 'draw_ranking', 'draw_counted', 'precision_at', 'average_precision',
-           'draw_precision_recall', 'category_ids', 'to_coco', 'result_dicts', 'write_results', 'all_rows', 'countable',
+           'rank_by_class', 'drop_among', 'nms', 'Detections', 'detect', 'draw_detections', 'annotate', 'draw_stages',
+           'find_objects', 'precision_recall', 'draw_ranking', 'draw_counted', 'precision_at', 'average_precision',
+           'draw_precision_recall', 'category_ids', 'to_coco', 'all_rows', 'result_dicts', 'write_results', 'countable',
            'load_pycocotools', 'import_hotcoco', 'load_hotcoco', 'check_countable', 'run_cocoeval', 'precisions',
            'summary_lines', 'choose_images', 'coco_metrics', 'run_detector', 'EvalResult', 'count_objects',
-           'class_table', 'protocol_line', 'evaluate', 'evaluator', 'draw_class_curves', 'Objects', 'covered',
-           'sort_errors', 'objects_by_image', 'Judged', 'judge', 'draw_errors', 'f1_score', 'best_score',
-           'confusion_matrix', 'draw_confusion', 'most_confused', 'object_levels', 'level_ap', 'draw_groups',
-           'calibration', 'draw_calibration', 'image_f1', 'read_images', 'picture', 'class_rows', 'section',
-           'draw_image_row', 'why_sections', 'head_section', 'group_section', 'image_sections', 'report_page']
+           'class_table', 'protocol_line', 'evaluate', 'draw_class_curves', 'Objects', 'covered', 'sort_errors',
+           'objects_by_image', 'Judged', 'judge', 'draw_errors', 'f1_score', 'best_score', 'confusion_matrix',
+           'draw_confusion', 'most_confused', 'object_levels', 'level_ap', 'draw_groups', 'calibration',
+           'draw_calibration', 'image_f1', 'draw_image_row', 'read_images', 'picture', 'class_rows', 'section',
+           'head_section', 'why_sections', 'group_section', 'image_sections', 'report_page', 'evaluator']
 
 # %% ../nbs/06_eval.ipynb #c003
 import base64
@@ -67,9 +67,27 @@ def pixel_iou(a:np.ndarray, # (..., n, 4) y1 x1 y2 x2 in pixels
     area_a, area_b = ((t[2] - t[0] + 1) * (t[3] - t[1] + 1) for t in (a, b))
     return inter / (area_a + area_b - inter)
 
-# %% ../nbs/06_eval.ipynb #c029
+# %% ../nbs/06_eval.ipynb #r6013
+def rank_by_class(scores:np.ndarray, # (n,)
+                  labels:np.ndarray, # (n,) int, 0 or more: the class of each
+                 )->tuple:           # (n,) int: the order; (K,) int: where each class that occurs begins in it
+    "Class after class, best score first; of equal scores the last comes first"
+    order = np.argsort(scores, kind='stable')[::-1]
+    order = order[np.argsort(labels[order], kind='stable')]
+    return order, np.flatnonzero(np.diff(labels[order], prepend=-1))
+
+# %% ../nbs/06_eval.ipynb #r6017
 NO_BOX = np.full((1, 4), -1e9)
 
+def drop_among(over:np.ndarray, # (K, b, b) bool: which candidates of a class overlap too much, best first
+               gone:np.ndarray, # (K, b) bool: which are out already
+              )->np.ndarray:    # (K, b) bool: which are out when each one that stays has removed those after it
+    "The decisions of NMS among a few candidates of each class"
+    gone = gone.copy()
+    for i in range(gone.shape[1] - 1): gone[:, i + 1:] |= over[:, i, i + 1:] & ~gone[:, i, None]
+    return gone
+
+# %% ../nbs/06_eval.ipynb #c029
 def nms(boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in pixels
         scores:np.ndarray, # (n,)
         threshold:float,   # a box goes when its IoU with a better one of its class that stays is above this
@@ -79,17 +97,14 @@ def nms(boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in pixels
        )->np.ndarray:      # (k,) int: which boxes stay, class after class, best first; of equal scores the last box comes first
     "Non-maximum suppression, greedy from the best score down, in all classes at once, with `pixel_iou`"
     labels, none = np.zeros(len(scores), int) if labels is None else np.asarray(labels), len(scores)
-    order = np.argsort(scores, kind='stable')[::-1]
-    order = order[np.argsort(labels[order], kind='stable')]
+    order, starts = rank_by_class(scores, labels)
     boxes, stay = np.append(np.asarray(boxes)[order], NO_BOX, axis=0), np.zeros(none + 1, bool)
-    starts = np.flatnonzero(np.diff(labels[order], prepend=-1)) # of each class; classes that are done leave all three
     ends, kept = np.append(starts[1:], none), np.full((len(starts), 0), none)
     while len(starts):
-        here = starts[:, None] + np.arange(block)
+        here = starts[:, None] + np.arange(block) # places in the order; `none` is the place of NO_BOX
         here[here >= ends[:, None]] = none
-        over = pixel_iou(boxes[here], boxes[here]) > threshold
         gone = (here == none) | (pixel_iou(boxes[kept], boxes[here]) > threshold).any(axis=1)
-        for i in range(block - 1): gone[:, i + 1:] |= over[:, i, i + 1:] & ~gone[:, i, None]
+        gone = drop_among(pixel_iou(boxes[here], boxes[here]) > threshold, gone)
         kept = np.sort(np.concatenate([kept, np.where(gone, none, here)], axis=1))[:, :max_boxes]
         stay[kept], starts = True, starts + block
         go_on = (starts < ends) & ((kept < none).sum(axis=1) < max_boxes)
@@ -116,7 +131,7 @@ def detect(boxes:np.ndarray,  # (N, 4) y1 x1 y2 x2 in unit coordinates, one per 
            shape:tuple,       # height and width of the original image in pixels
            config:EvalConfig=EvalConfig(), # its min_score, nms_threshold and max_boxes are used
           )->Detections:
-    "Threshold, then NMS class by class (SSD section 3.1; a default box may be kept for several classes)"
+    "Threshold, then NMS class by class (SSD section 3.7; a default box may be kept for several classes)"
     scores = np.asarray(scores)[:, 1:]
     which, label = np.divmod(np.flatnonzero(scores > config.min_score).astype(np.int32), np.int32(scores.shape[1]))
     # float64 from here: that is how the published code decides which boxes overlap too much
@@ -168,7 +183,7 @@ def draw_stages(image:np.ndarray,  # (h, w, 3) RGB uint8
                 axes=None,         # four matplotlib Axes; new ones if None
                )->list:            # Detections after threshold, after NMS, and the best max_boxes of each class
     "The way from raw boxes to detections, as four pictures with their counts"
-    if axes is None: axes = plt.subplots(2, 2, figsize=(5.6, 4.7), layout='tight')[1].ravel()
+    if axes is None: axes = plt.subplots(2, 2, figsize=(7.2, 5.8), layout='tight')[1].ravel()
     every = replace(config, max_boxes=len(boxes))
     stages = [detect(boxes, scores, image.shape[:2], c) for c in (replace(every, nms_threshold=1), every, config)]
     some = boxes[::-(-len(boxes) // 200)] # more would hide the image
@@ -244,6 +259,7 @@ def precision_at(points:np.ndarray,    # (k,) recall values
     filled = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
     return filled[np.searchsorted(recall, points)]
 
+# %% ../nbs/06_eval.ipynb #r6045
 def average_precision(recall:np.ndarray,    # (n,) rising
                       precision:np.ndarray, # (n,)
                       kind:str='coco',      # voc07: mean at 11 recalls; area: of the filled curve; coco: mean at 101
@@ -285,6 +301,7 @@ def category_ids(ground_truth:dict, # in COCO form
                                 f"`classes` must be among {', '.join(ids) or 'its categories, but it has none'}.")
     return [0] + [ids[name] for name in classes[1:]]
 
+# %% ../nbs/06_eval.ipynb #r6048
 def to_coco(detections:Detections, # of one image
             image_id:int,          # its id in the ground truth
             category_ids:list,     # category id of each class, background first
@@ -293,6 +310,18 @@ def to_coco(detections:Detections, # of one image
     category = np.asarray(category_ids, float)[detections.labels]
     return np.column_stack([np.full(len(detections), image_id), tlbr2xywh(detections.boxes), detections.scores, category])
 
+# %% ../nbs/06_eval.ipynb #s70105
+def all_rows(detections:dict,   # Detections by image id
+             category_ids:list, # category id of each class, background first
+            )->np.ndarray:      # (n, 7) as `to_coco`
+    "The detections of many images as rows of a COCO result"
+    rows, start = np.empty((sum(map(len, detections.values())), 7)), 0
+    for image_id, d in detections.items():
+        rows[start:start + len(d)] = to_coco(d, image_id, category_ids)
+        start += len(d)
+    return rows
+
+# %% ../nbs/06_eval.ipynb #r6053
 def result_dicts(rows:np.ndarray # (n, 7), from `to_coco`
                 ):               # one dict after the other, with image_id, bbox, score, category_id
     "Rows in the form that COCO result files have"
@@ -307,17 +336,6 @@ def write_results(entries, # dicts, from `result_dicts`
         file.write('[')
         for i, entry in enumerate(entries): file.write((',\n' if i else '') + json.dumps(entry))
         file.write(']\n')
-
-# %% ../nbs/06_eval.ipynb #s70105
-def all_rows(detections:dict,   # Detections by image id
-             category_ids:list, # category id of each class, background first
-            )->np.ndarray:      # (n, 7) as `to_coco`
-    "The detections of many images as rows of a COCO result"
-    rows, start = np.empty((sum(map(len, detections.values())), 7)), 0
-    for image_id, d in detections.items():
-        rows[start:start + len(d)] = to_coco(d, image_id, category_ids)
-        start += len(d)
-    return rows
 
 # %% ../nbs/06_eval.ipynb #c079
 def countable(ground_truth:dict # in COCO form
@@ -361,9 +379,9 @@ def load_hotcoco(truth, rows, areas): # as `load_pycocotools`
     found.update_anns(ids=np.arange(1, len(rows) + 1), area=areas)
     return coco, found, hotcoco.COCOeval
 
-# %% ../nbs/06_eval.ipynb #c080
 LOADERS = dict(zip(EVALUATORS, (load_pycocotools, load_hotcoco)))
 
+# %% ../nbs/06_eval.ipynb #c080
 def check_countable(ground_truth, rows, chosen, counted): # as in `run_cocoeval`, the ids as sets
     "Raises `UserError` when results and ground truth don't belong together, or when there is nothing to measure"
     unknown = set(np.unique(rows[:, 0]).astype(int).tolist()) - {image['id'] for image in ground_truth['images']}
@@ -411,6 +429,7 @@ def precisions(run,                # from `run_cocoeval`
     precision = np.asarray(run.eval['precision'])[..., -1][:, :, order]
     return np.where(precision < 0, np.nan, precision)
 
+# %% ../nbs/06_eval.ipynb #r6063
 def summary_lines(stats:np.ndarray # (12,)
                  )->str:           # 12 lines
     "COCO's twelve numbers, as pycocotools prints them"
@@ -513,6 +532,7 @@ def class_table(classes:tuple,      # names without background
     rows = [f'{c:{width}} {n:8} {number(a)} {number(b)}' for c, n, a, b in zip(classes, objects, ap, ap50)]
     return '\n'.join([f'{"class":{width}}  objects     AP   AP50', *rows])
 
+# %% ../nbs/06_eval.ipynb #r6072
 def protocol_line(protocol:str,      # modelzoo or coco
                   counted:int,       # images that count
                   seen:int,          # images that were evaluated
@@ -535,7 +555,7 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
     "Detects all images of `dataset` and prints COCO's 12 lines, the mAP and a table of the classes"
     ids = category_ids(ground_truth, classes)
     chosen = choose_images(ground_truth, config.eval_protocol, ids[1:])
-    check_countable(countable(ground_truth), np.zeros((0, 7)), set(chosen), set(ids[1:])) # before an hour is spent
+    check_countable(countable(ground_truth), np.zeros((0, 7)), set(chosen), set(ids[1:]))
     if config.evaluator == 'hotcoco': import_hotcoco()
     found = run_detector(predict, dataset, classes, config, progress)
     counted = [i for i in chosen if i in found]
@@ -547,24 +567,6 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
     result.text = '\n'.join([about, summary_lines(run.stats), '=' * 40, f'mAP: {run.stats[0]}', table])
     if verbose: print(result.text)
     return result
-
-# %% ../nbs/06_eval.ipynb #n151
-def evaluator(data:DataConfig,      # of the training; its classes, or those of its training images, are evaluated
-              box_config:BoxConfig, # of the network
-              batch_size:int=16,    # images in one run of the graph
-              softmax:bool=False,   # see `Detector`
-             ):                     # a function of the network that gives its mAP
-    "What `train` calls while it trains"
-    made = {}
-    def mean_average_precision(network):
-        network.set_train(False)
-        if not made: # the training images decide the classes, whatever the evaluation images show
-            own = replace(data, classes=data.classes or tuple(load_manifest(data, 'train')['classes']))
-            make_mindrecord(own, 'eval', progress=True)
-            made.update(data=own, truth=load_ground_truth(own, 'eval'), predict=network_predict(network, box_config, batch_size, softmax))
-        dataset = create_dataset(made['data'], box_config, 'eval', batch_size, train=False)
-        return evaluate(made['predict'], dataset, made['truth'], made['data'].classes, verbose=False).stats[0]
-    return mean_average_precision
 
 # %% ../nbs/06_eval.ipynb #c113
 def draw_class_curves(curves:np.ndarray, # (K, 101) precision at the recalls of `AP_POINTS['coco']`; nan for a class without objects
@@ -592,6 +594,7 @@ class Objects(NamedTuple):
     labels: np.ndarray # (m,) int, 1 for the first class after background
     crowd: np.ndarray  # (m,) bool: a box around many objects, which nothing has to find
 
+# %% ../nbs/06_eval.ipynb #r6079
 def covered(boxes:np.ndarray,   # (n, 4) y1 x1 y2 x2
             regions:np.ndarray, # (m, 4) y1 x1 y2 x2, same unit
            )->np.ndarray:       # (n, m) which part of each box lies in each region
@@ -646,6 +649,7 @@ class Judged:
         found_at = np.where(self.found_at > score, self.found_at, 0)
         return Judged(self.images[stay], self.labels[stay], self.scores[stay], self.kinds[stay], self.object_images, found_at)
 
+# %% ../nbs/06_eval.ipynb #r6088
 def judge(detections:dict, # Detections by image id
           objects:dict,    # Objects by image id, of the images that count
          )->Judged:
@@ -681,6 +685,7 @@ def f1_score(hits, wrong, missed): # counts, numbers or arrays
     "Harmonic mean of precision and recall; 0 where there is nothing at all"
     return hits / np.maximum(hits + (wrong + missed) / 2, 1e-9)
 
+# %% ../nbs/06_eval.ipynb #r6096
 def best_score(judged:Judged
               )->tuple: # the score that detections should be above, and the F1 there; (0, 0) without detections
     "The threshold with the best F1"
@@ -750,6 +755,7 @@ def object_levels(ground_truth:dict,    # in COCO form
     defaults, level = default_tlbr(box_config), levels(box_config)
     return np.array([level[iou(box, defaults).argmax()] for box in boxes], int)
 
+# %% ../nbs/06_eval.ipynb #r6107
 def level_ap(detections:dict,      # Detections by image id, with `defaults`
              ground_truth:dict,    # in COCO form
              category_ids:list,    # category id of each class, background first
@@ -765,7 +771,7 @@ def level_ap(detections:dict,      # Detections by image id, with `defaults`
     chosen, counted = set(image_ids), set(category_ids[1:])
     counts = [a['image_id'] in chosen and a['category_id'] in counted and not a.get('iscrowd') for a in ground_truth['annotations']]
     seen = ~np.isnan(each)
-    ap = np.where(seen.any(axis=0), np.where(seen, each, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1), np.nan)
+    ap = np.where(seen.any(axis=0), np.nansum(each, axis=0) / np.maximum(seen.sum(axis=0), 1), np.nan)
     return ap, np.bincount(objects[counts], minlength=level[-1] + 1)
 
 # %% ../nbs/06_eval.ipynb #s70706
@@ -794,6 +800,7 @@ def calibration(scores:np.ndarray, # (n,) in [0, 1]
     mean, share = (np.divide(part, count, out=np.full(bins, np.nan), where=count > 0) for part in (score_sum, hit_sum))
     return mean, share, count, float(np.abs(score_sum - hit_sum).sum() / max(len(scores), 1))
 
+# %% ../nbs/06_eval.ipynb #r6115
 def draw_calibration(scores:np.ndarray, # (n,) in [0, 1]
                      hits:np.ndarray,   # (n,) bool
                      bins:int=10,       # of equal width
@@ -819,6 +826,22 @@ def image_f1(judged:Judged
     every = sorted(wrong.keys() | hits.keys() | missed.keys())
     return dict(sorted(((i, float(f1_score(hits[i], wrong[i], missed[i]))) for i in every), key=lambda pair: -pair[1]))
 
+# %% ../nbs/06_eval.ipynb #r6119
+def draw_image_row(images:dict,     # RGB by image id
+                   detections:dict, # Detections by image id
+                   objects:dict,    # Objects by image id
+                   quality:dict,    # F1 by image id
+                   classes:tuple,   # names, background first
+                   columns:int=3,   # images in a row
+                  )->list:          # of Axes
+    "Images with their detections over the ground truth, each with its number and F1"
+    rows = max(1, -(-len(images) // columns))
+    axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.9 * rows), layout='tight', squeeze=False)[1].ravel()
+    for ax in axes[len(images):]: ax.axis('off')
+    for ax, (i, image) in zip(axes, images.items()):
+        draw_detections(image, detections[i], classes, objects[i].boxes, ax).set_title(f'image {i}: F1 {quality[i]:.2f}', fontsize=10)
+    return axes
+
 # %% ../nbs/06_eval.ipynb #s70302
 def read_images(config:DataConfig, # where the MindRecord is
                 image_ids:list,    # which images
@@ -839,6 +862,7 @@ def picture(ax,  # Axes of a figure that nothing else needs
     plt.close(ax.figure)
     return f'<figure><img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"></figure>'
 
+# %% ../nbs/06_eval.ipynb #r6127
 def class_rows(result:EvalResult
               )->str: # rows of an HTML table, best class first
     "Class, objects, AP with a bar, and AP50"
@@ -848,42 +872,19 @@ def class_rows(result:EvalResult
     return ''.join(f'<tr><th>{html.escape(result.classes[k])}</th><td>{result.objects[k]}</td><td>{number(result.ap[k])}</td>'
                    f'<td class="wide">{bar(result.ap[k])}</td><td>{number(result.ap50[k])}</td></tr>' for k in order)
 
-# %% ../nbs/06_eval.ipynb #s70303
-PAGE = '''<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 0 auto; padding: 1rem; color: #222; background: #fff }}
-h1 {{ line-height: 1.2 }} h2 {{ margin-top: 2.5rem; border-top: 1px solid #ddd; padding-top: 1rem }}
-.numbers, .pictures {{ display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start }}
-.numbers div {{ flex: 1 1 8rem; background: #f3f6fa; border-radius: .5rem; padding: .7rem 1rem }} .numbers b {{ display: block; font-size: 1.7rem }}
-figure {{ margin: 0; flex: 0 1 auto; max-width: 100% }} img {{ max-width: 100%; height: auto }}
-.table, pre {{ overflow-x: auto }} pre {{ background: #f3f6fa; padding: .7rem 1rem; border-radius: .5rem; font-size: .85rem }}
-table {{ border-collapse: collapse; width: 100%; max-width: 46rem }} th, td {{ padding: .15rem .6rem; text-align: right; border-bottom: 1px solid #eee }}
-th:first-child {{ text-align: left }} .wide {{ width: 40% }} .bar {{ height: .8rem; background: dodgerblue; border-radius: .2rem }}
-</style></head><body><h1>{title}</h1>
-{body}
-</body></html>
-'''
-
 # %% ../nbs/06_eval.ipynb #s70707
 def section(title, text, *parts): # HTML elements
     "A heading, a paragraph, and pictures side by side"
     return f'<h2>{title}</h2><p>{text}</p><div class="pictures">{"".join(parts)}</div>'
 
-def draw_image_row(images:dict,     # RGB by image id
-                   detections:dict, # Detections by image id
-                   objects:dict,    # Objects by image id
-                   quality:dict,    # F1 by image id
-                   classes:tuple,   # names, background first
-                   columns:int=3,   # images in a row
-                  )->list:          # of Axes
-    "Images with their detections over the ground truth, each with its number and F1"
-    rows = max(1, -(-len(images) // columns))
-    axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.9 * rows), layout='tight', squeeze=False)[1].ravel()
-    for ax in axes[len(images):]: ax.axis('off')
-    for ax, (i, image) in zip(axes, images.items()):
-        draw_detections(image, detections[i], classes, objects[i].boxes, ax).set_title(f'image {i}: F1 {quality[i]:.2f}', fontsize=10)
-    return axes
+# %% ../nbs/06_eval.ipynb #s70308
+def head_section(result, score, f1): # as in `report_page`
+    "The most important numbers, all twelve, and the table of classes"
+    numbers = [('mAP', result.mAP), ('AP50', result.stats[1]), ('AP75', result.stats[2]), ('recall (AR100)', result.stats[8]), (f'best F1, above {score:.2f}', f1)]
+    boxes = ''.join(f'<div><b>{value:.3f}</b>{name}</div>' for name, value in numbers)
+    table = f'<tr><th>class</th><th>objects</th><th>AP</th><th></th><th>AP50</th></tr>{class_rows(result)}'
+    return (f'<div class="numbers">{boxes}</div><pre>{html.escape(result.text.split("=" * 40)[0].rstrip())}</pre>'
+            f'<h2>Classes</h2><div class="table"><table>{table}</table></div>')
 
 # %% ../nbs/06_eval.ipynb #s70304
 def why_sections(result, objects, judged, score, classes): # as in `report_page`
@@ -903,15 +904,7 @@ def why_sections(result, objects, judged, score, classes): # as in `report_page`
         section('Does a score mean what it says?', 'Bars: part of hits among the detections with such a score, and their number. On the dashed line a score would be the probability of a hit.',
                 picture(draw_calibration(judged.scores, hits), 'reliability diagram'))]
 
-# %% ../nbs/06_eval.ipynb #s70308
-def head_section(result, score, f1): # as in `report_page`
-    "The most important numbers, all twelve, and the table of classes"
-    numbers = [('mAP', result.mAP), ('AP50', result.stats[1]), ('AP75', result.stats[2]), ('recall (AR100)', result.stats[8]), (f'best F1, above {score:.2f}', f1)]
-    boxes = ''.join(f'<div><b>{value:.3f}</b>{name}</div>' for name, value in numbers)
-    table = f'<tr><th>class</th><th>objects</th><th>AP</th><th></th><th>AP50</th></tr>{class_rows(result)}'
-    return (f'<div class="numbers">{boxes}</div><pre>{html.escape(result.text.split("=" * 40)[0].rstrip())}</pre>'
-            f'<h2>Classes</h2><div class="table"><table>{table}</table></div>')
-
+# %% ../nbs/06_eval.ipynb #r6132
 def group_section(result, ground_truth, box_config, evaluator): # as in `report_page`
     "AP by size and by feature map"
     by_level, count = level_ap(result.detections, ground_truth, result.category_ids, result.image_ids, box_config, evaluator)
@@ -932,6 +925,23 @@ def image_sections(result, objects, judged, score, classes, read, shown): # as i
         axes = draw_image_row({i: images[i] for i in ids}, sure, objects, quality, classes)
         yield section(f'{name} images', f'Green: objects; red: detections with a score above {score:.2f}.', picture(axes[0], f'{name.lower()} images'))
 
+# %% ../nbs/06_eval.ipynb #s70303
+PAGE = '''<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 0 auto; padding: 1rem; color: #222; background: #fff }}
+h1 {{ line-height: 1.2 }} h2 {{ margin-top: 2.5rem; border-top: 1px solid #ddd; padding-top: 1rem }}
+.numbers, .pictures {{ display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start }}
+.numbers div {{ flex: 1 1 8rem; background: #f3f6fa; border-radius: .5rem; padding: .7rem 1rem }} .numbers b {{ display: block; font-size: 1.7rem }}
+figure {{ margin: 0; flex: 0 1 auto; max-width: 100% }} img {{ max-width: 100%; height: auto }}
+.table, pre {{ overflow-x: auto }} pre {{ background: #f3f6fa; padding: .7rem 1rem; border-radius: .5rem; font-size: .85rem }}
+table {{ border-collapse: collapse; width: 100%; max-width: 46rem }} th, td {{ padding: .15rem .6rem; text-align: right; border-bottom: 1px solid #eee }}
+th:first-child {{ text-align: left }} .wide {{ width: 40% }} .bar {{ height: .8rem; background: dodgerblue; border-radius: .2rem }}
+</style></head><body><h1>{title}</h1>
+{body}
+</body></html>
+'''
+
 # %% ../nbs/06_eval.ipynb #s70309
 def report_page(result:EvalResult,    # from `evaluate`
                 ground_truth:dict,    # in COCO form
@@ -948,3 +958,21 @@ def report_page(result:EvalResult,    # from `evaluate`
     parts = [head_section(result, score, f1), *why_sections(result, objects, judged, score, classes),
              group_section(result, ground_truth, box_config, evaluator), *image_sections(result, objects, judged, score, classes, read, shown)]
     return PAGE.format(title=html.escape(title), body='\n'.join(parts))
+
+# %% ../nbs/06_eval.ipynb #n151
+def evaluator(data:DataConfig,      # of the training; its classes, or those of its training images, are evaluated
+              box_config:BoxConfig, # of the network
+              batch_size:int=16,    # images in one run of the graph
+              softmax:bool=False,   # see `Detector`
+             ):                     # a function of the network that gives its mAP
+    "What `train` calls while it trains"
+    made = {}
+    def mean_average_precision(network):
+        network.set_train(False)
+        if not made: # the training images decide the classes, whatever the evaluation images show
+            own = replace(data, classes=data.classes or tuple(load_manifest(data, 'train')['classes']))
+            make_mindrecord(own, 'eval', progress=True)
+            made.update(data=own, truth=load_ground_truth(own, 'eval'), predict=network_predict(network, box_config, batch_size, softmax))
+        dataset = create_dataset(made['data'], box_config, 'eval', batch_size, train=False)
+        return evaluate(made['predict'], dataset, made['truth'], made['data'].classes, verbose=False).stats[0]
+    return mean_average_precision
