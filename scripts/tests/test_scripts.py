@@ -296,14 +296,15 @@ def test_stopped_training_saves_the_step(number, tmp_path):
 
 
 @pytest.mark.slow
-def test_stopped_vgg_goes_on(tmp_path):
-    "The paper's VGG16, a few steps of it, bit for bit"
+@pytest.mark.parametrize('paper', [True, False])
+def test_stopped_vgg_goes_on(tmp_path, paper):
+    "A few steps of VGG16, the paper's and the published one with its dropout, bit for bit"
     for number in range(1, 9):
         for ending in ('jpg', 'xml'):
             place = tmp_path / f'set/train/{number}.{ending}'
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(SAMPLES / f'train/{number:06}.{ending}')
-    options = ('--using_model=ssd_vgg16', '--paper_vgg=True', f'--voc_root={tmp_path}/set', '--image_shape=[260,260]', '--batch_size=2', '--clip_norm=1')
+    options = ('--using_model=ssd_vgg16', f'--paper_vgg={paper}', f'--voc_root={tmp_path}/set', '--image_shape=[260,260]', '--batch_size=2', '--clip_norm=1')
     (tmp_path / 'whole').mkdir()
     whole = begin_training(tmp_path / 'whole', *options)
     assert whole.wait() == 0, whole.communicate()
