@@ -3,34 +3,29 @@
 # %% auto #0
 __all__ = ['CUDA_11', 'CUDA_HOME', 'PLATFORMS', 'PLATFORM_NEEDS', 'TOO_LATE', 'SLOW_CONVOLUTION_VERSIONS', 'PAST_SIX',
            'MOBILENET_V2', 'MOBILENET_TINY', 'MOBILENET_V1', 'TAP', 'SIDE_STREETS', 'BLOCKS_BEFORE',
-           'VGG16_CONVOLUTIONS', 'TORCH_KINDS', 'FOREIGN_EPS', 'loads', 'pip_cuda', 'offer_cuda', 'gpu_needs',
-           'device_problem', 'cpu_flags', 'needs_avx2_limit', 'limit_instructions', 'choose_device', 'on_cpu',
-           'same_padding', 'draw_padding', 'conv2d', 'max_pool', 'Depthwise', 'DepthwiseConv2d', 'batch_norm',
-           'draw_momentum', 'ReLU6', 'relu6', 'ConvBNReLU', 'draw_points', 'InvertedResidual', 'draw_block',
-           'inverted_residuals', 'MobileNetV2', 'VGG16', 'brick', 'MobileNetV1', 'Bottleneck', 'ResNet50', 'Layer',
-           'layer_of', 'trace_layers', 'stage_costs', 'draw_costs', 'stage_names', 'Stages', 'one_of_each_size',
-           'draw_pyramid', 'channel_grid', 'draw_channels', 'draw_stage', 'path_to', 'field_size', 'receptive_field',
-           'draw_field', 'need_checkpoint', 'read_weights', 'from_timm', 'from_mindcv', 'from_torchvision', 'vgg_names',
-           'torch_norms', 'without_prefix', 'rename_weights', 'match_epsilon', 'fold_norms', 'misfits', 'short_list',
-           'load_backbone']
+           'VGG16_CONVOLUTIONS', 'TORCH_KINDS', 'FOREIGN_EPS', 'pip_cuda', 'loads', 'load_all', 'write_nvcc',
+           'offer_cuda', 'gpu_needs', 'device_problem', 'cpu_flags', 'needs_avx2_limit', 'limit_instructions',
+           'choose_device', 'on_cpu', 'same_padding', 'draw_padding', 'conv2d', 'max_pool', 'Depthwise',
+           'DepthwiseConv2d', 'batch_norm', 'draw_momentum', 'ReLU6', 'relu6', 'ConvBNReLU', 'draw_points',
+           'InvertedResidual', 'draw_block', 'inverted_residuals', 'MobileNetV2', 'VGG16', 'brick', 'MobileNetV1',
+           'Bottleneck', 'bottlenecks', 'ResNet50', 'Layer', 'layer_of', 'trace_layers', 'stage_costs', 'draw_costs',
+           'stage_names', 'Stages', 'one_of_each_size', 'draw_pyramid', 'channel_grid', 'draw_channels', 'draw_stage',
+           'field_size', 'path_to', 'receptive_field', 'draw_field', 'need_checkpoint', 'read_weights', 'from_timm',
+           'from_mindcv', 'from_torchvision', 'vgg_names', 'torch_norms', 'without_prefix', 'rename_weights',
+           'match_epsilon', 'fold_norms', 'misfits', 'short_list', 'load_backbone']
 
-# %% ../nbs/02_backbones.ipynb #w6g0
+# %% ../nbs/02_backbones.ipynb #r002
 import ctypes
 import os
 import re
 import tempfile
-from importlib.metadata import version
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-CUDA_11 = re.compile(r'lib(cudart\.so\.11\.0|cublas(Lt)?\.so\.11|cudnn\w*\.so\.8|cufft\.so\.10|curand\.so\.10|cus(olver|parse)\.so\.11|nvrtc.*\.so\.11\.\d)')
-
-def loads(library # path, or a name that the system knows
-         )->bool:
-    "Whether a shared library can be loaded; it stays so, and other libraries find it"
-    try: ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
-    except OSError: return False
-    return True
+# %% ../nbs/02_backbones.ipynb #r004
+CUDA_11 = re.compile(r'lib(cudart\.so\.11\.0|cublas(Lt)?\.so\.11|cudnn\w*\.so\.8|cufft\.so\.10|curand\.so\.10'
+                     r'|cus(olver|parse)\.so\.11|nvrtc.*\.so\.11\.\d)')
 
 def pip_cuda()->dict: # name to path; empty if they are not installed
     "The libraries that `pip install .[gpu]` brings"
@@ -38,16 +33,36 @@ def pip_cuda()->dict: # name to path; empty if they are not installed
     found = [path for place in spec.submodule_search_locations for path in Path(place).glob('*/lib/*.so.*')] if spec else []
     return {path.name: path for path in found if CUDA_11.fullmatch(path.name)}
 
-def offer_cuda(libraries:dict, # from `pip_cuda`
-               environ=os.environ)->None: # CUDA_HOME is set in it
-    "Lets MindSpore find CUDA where pip put it. In time only before MindSpore is imported: that is when it looks for a GPU"
-    waiting = list(libraries.values())
-    while waiting and (left := [path for path in waiting if not loads(path)]) != waiting: waiting = left # they need each other
-    release = '.'.join(version('nvidia-cuda-runtime-cu11').split('.')[:2])
-    nvcc = Path(CUDA_HOME.name) / 'bin/nvcc' # MindSpore asks the compiler which CUDA there is; nothing else of it is needed
+# %% ../nbs/02_backbones.ipynb #r007
+def loads(library # path, or a name that the system knows
+         )->bool:
+    "Whether a shared library can be loaded; it stays so, and other libraries find it"
+    try: ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    except OSError: return False
+    return True
+
+def load_all(waiting:list # paths of shared libraries that need each other
+            )->list:      # those that cannot be loaded
+    "Loads libraries in whatever order works"
+    while waiting and (left := [path for path in waiting if not loads(path)]) != waiting: waiting = left
+    return waiting
+
+# %% ../nbs/02_backbones.ipynb #r011
+def write_nvcc(folder:Path, # bin/nvcc is written there
+               release:str, # of CUDA, such as '11.7'
+              )->None:
+    "Makes a file that says its version as CUDA's compiler does; MindSpore asks the compiler for nothing else"
+    nvcc = folder / 'bin/nvcc'
     nvcc.parent.mkdir(exist_ok=True)
     nvcc.write_text(f'#!/bin/sh\necho "Cuda compilation tools, release {release}, "\n')
     nvcc.chmod(0o755)
+
+# %% ../nbs/02_backbones.ipynb #r014
+def offer_cuda(libraries:dict, # from `pip_cuda`
+               environ=os.environ)->None: # CUDA_HOME is set in it
+    "Lets MindSpore find CUDA where pip put it. In time only before MindSpore is imported: that is when it looks for a GPU"
+    load_all(list(libraries.values()))
+    write_nvcc(Path(CUDA_HOME.name), '.'.join(metadata.version('nvidia-cuda-runtime-cu11').split('.')[:2]))
     environ['CUDA_HOME'] = CUDA_HOME.name
 
 CUDA_HOME = tempfile.TemporaryDirectory(prefix='ssd_nb_cuda_') # gone when the process ends
@@ -56,7 +71,7 @@ if 'CUDA_HOME' not in os.environ and 'libcudart.so.11.0' in pip_cuda() and loads
 # %% ../nbs/02_backbones.ipynb #c003
 import sys
 from contextlib import suppress
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -72,12 +87,10 @@ from mindspore.common.initializer import TruncatedNormal
 from mindspore.ops.auto_generate import ReLU6Grad
 from mindspore.ops.operations._grad_ops import Conv2DBackpropFilter
 
-from .boxes import COLORS, UserError, draw_boxes, show_image
+from .boxes import UserError, draw_boxes, show_image
 
-# %% ../nbs/02_backbones.ipynb #c007
+# %% ../nbs/02_backbones.ipynb #r016
 PLATFORMS = 'Ascend', 'GPU', 'CPU'
-PLATFORM_NEEDS = dict(Ascend='an Ascend with its driver and CANN', CPU='its CPU part')
-TOO_LATE = 'can not be modified', 'has been initialized' # MindSpore's words when a process has its device already
 
 def gpu_needs(driver:bool, # whether libcuda.so.1 can be loaded
               cuda:bool,   # whether CUDA 11 is there
@@ -85,6 +98,10 @@ def gpu_needs(driver:bool, # whether libcuda.so.1 can be loaded
     "What of a GPU's needs is missing"
     parts = ([] if driver else ['the NVIDIA driver (libcuda.so.1)']) + ([] if cuda else ['CUDA 11 with cuDNN 8 (which pip install .[gpu] brings)'])
     return ', nor '.join(parts) or 'a GPU that it can use'
+
+# %% ../nbs/02_backbones.ipynb #c007
+PLATFORM_NEEDS = dict(Ascend='an Ascend with its driver and CANN', CPU='its CPU part')
+TOO_LATE = 'can not be modified', 'has been initialized' # MindSpore's words when a process has its device already
 
 def device_problem(run_platform:str, # a name of `PLATFORMS`
                    device_id:int,    # which of several devices was wanted
@@ -103,15 +120,16 @@ def device_problem(run_platform:str, # a name of `PLATFORMS`
     first_line = error.strip().splitlines()[0].rstrip('.')
     return f'{wish} --device_id={device_id} does not work here, as MindSpore says: {first_line}.'
 
-# %% ../nbs/02_backbones.ipynb #c010
-SLOW_CONVOLUTION_VERSIONS = '2.9', '2.10' # of MindSpore: they ship oneDNN 3.10
-
+# %% ../nbs/02_backbones.ipynb #r020
 def cpu_flags(cpuinfo:str='/proc/cpuinfo', # a file in the format of Linux
              )->frozenset: # instruction sets, such as 'avx2'; empty where the file is missing or names none
     "What the processor can do"
     if not Path(cpuinfo).exists(): return frozenset()
     found = re.search(r'^flags\s*:(.*)$', Path(cpuinfo).read_text(), flags=re.M)
     return frozenset(found[1].split()) if found else frozenset()
+
+# %% ../nbs/02_backbones.ipynb #c010
+SLOW_CONVOLUTION_VERSIONS = '2.9', '2.10' # of MindSpore: they ship oneDNN 3.10
 
 def needs_avx2_limit(run_platform:str, # a name of `PLATFORMS`
                      version:str,      # of MindSpore
@@ -157,6 +175,7 @@ def choose_device(run_platform:str='CPU', # 'Ascend', 'GPU' or 'CPU'
     ms.set_context(mode=ms.GRAPH_MODE)
     limit_instructions(run_platform)
 
+# %% ../nbs/02_backbones.ipynb #r027
 def on_cpu()->bool:
     "Whether networks are made for the CPU"
     return ms.get_context('device_target') == 'CPU'
@@ -189,7 +208,7 @@ def draw_padding(row,        # numbers of the input
         x, y = start - before, -0.6 - 0.6 * (n % 2)
         ax.plot([x + 0.08, x + kernel - 0.08], [y, y], color=f'C{n}', lw=3, solid_capstyle='butt')
         total = sum(padded[start:start + kernel])
-        ax.text(x + kernel / 2, y - 0.08, f'{total:g}', ha='center', va='top', color=f'C{n}')
+        ax.text(x + kernel / 2, y - 0.14, f'{total:g}', ha='center', va='top', color=f'C{n}')
     ax.set(xlim=(-1.3, len(row) + 1.3), ylim=(-1.8, 1.2), aspect='equal')
     ax.axis('off')
     return ax
@@ -207,10 +226,12 @@ def conv2d(cin:int, # channels in
     "A convolution as every network here uses it: weights from a truncated normal of deviation 0.02"
     zeros = dilation * (kernel - 1) // 2 if isinstance(pad, str) else pad
     sides = dict(pad_mode='same') if pad == 'same' else dict(pad_mode='pad', padding=zeros)
-    kind = DepthwiseConv2d if on_cpu() and 1 < groups == cin == cout and stride == dilation == 1 and isinstance(pad, str) else nn.Conv2d
+    keeps_size = stride == dilation == 1 and isinstance(pad, str)
+    kind = DepthwiseConv2d if on_cpu() and 1 < groups == cin == cout and keeps_size else nn.Conv2d
     return kind(cin, cout, kernel, stride, dilation=dilation, group=groups, has_bias=bias,
                 weight_init=TruncatedNormal(0.02), bias_init='zeros', **sides)
 
+# %% ../nbs/02_backbones.ipynb #r034
 def max_pool(kernel:int, # side of the window
              stride:int, # step of the window
              pad:str='same', # 'same', 'symmetric', or 'mindcv' (here as 'same')
@@ -237,6 +258,7 @@ class Depthwise(nn.Cell):
     def bprop(self, x, weight, out, dout): # the gradients by x and weight
         return self.conv(dout, self.turned(weight)), self.by_weight(dout, x, weight.shape)
 
+# %% ../nbs/02_backbones.ipynb #r043
 class DepthwiseConv2d(nn.Conv2d):
     "`nn.Conv2d` with the gradient of `Depthwise`; the weight has the same name"
     def __init__(self, *args, **kwargs):
@@ -362,8 +384,7 @@ def draw_block(cin, cout, stride, expand, # as in `InvertedResidual`
     for i, (channels, rows, made) in enumerate(bars):
         if i: ax.annotate('', (x - 0.08 * gap, 0), (x - 0.92 * gap, 0), arrowprops=dict(arrowstyle='->'))
         ax.text(x - gap / 2, 0.04 * size, made, ha='center', va='bottom', fontsize=8)
-        kind = 'positive' if channels == hidden else 'ignored'
-        ax.add_patch(Rectangle((x, -rows / 2), channels, rows, color=COLORS[kind]))
+        ax.add_patch(Rectangle((x, -rows / 2), channels, rows, color='mediumpurple' if channels == hidden else '0.7'))
         ax.text(x + channels / 2, -size / 2 - 0.05 * size, f'{channels} × {rows}²', ha='center', va='top', fontsize=9)
         x += channels + gap
     plus = ', the input is added' if stride == 1 and cin == cout else ''
@@ -452,6 +473,7 @@ def brick(cin:int, cout:int, # channels in and out
     "Convolution, batch norm, ReLU6 with the constants of MobileNetV1, which feature pyramids share"
     return nn.SequentialCell(conv2d(cin, cout, kernel, stride, groups, pad=pad), batch_norm(cout, 1e-5, 0.9), relu6())
 
+# %% ../nbs/02_backbones.ipynb #r070
 class MobileNetV1(nn.Cell):
     "Three feature maps of an image, at strides 8, 16 and 32 (Howard et al. 2017, table 1)"
     def __init__(self,
@@ -470,8 +492,8 @@ class MobileNetV1(nn.Cell):
                  ):  # three feature maps (B, 256, h, w), (B, 512, h/2, w/2), (B, 1024, h/4, w/4), h = H/8
         "The maps before the image is halved again, and the last"
         maps = ()
-        for i, brick in enumerate(self.network):
-            x = brick(x)
+        for i, layer in enumerate(self.network):
+            x = layer(x)
             if i in (10, 22, 26): maps += (x,)
         return maps
 
@@ -501,6 +523,17 @@ class Bottleneck(nn.Cell):
         y = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(y)))))
         return self.relu(y + self.down_sample_layer(x))
 
+# %% ../nbs/02_backbones.ipynb #r073
+def bottlenecks(cin:int,     # channels in
+                width:int,   # channels inside each block; four times as many come out
+                repeats:int, # blocks
+                stride:int,  # step of the first block
+                pad='same',  # see `conv2d`
+               )->nn.SequentialCell: # (B, cin, H, W) to (B, 4 * width, ceil(H/stride), ceil(W/stride))
+    "One group of blocks of ResNet-50 (He et al. 2016, table 1)"
+    rest = [(4 * width, 1)] * (repeats - 1)
+    return nn.SequentialCell([Bottleneck(c, width, step, pad) for c, step in ((cin, stride), *rest)])
+
 # %% ../nbs/02_backbones.ipynb #c086
 class ResNet50(nn.Cell):
     "Three feature maps of an image, at strides 8, 16 and 32: C3, C4, C5 (He et al. 2016, table 1)"
@@ -510,13 +543,10 @@ class ResNet50(nn.Cell):
         super().__init__()
         self.conv1, self.bn1 = conv2d(3, 64, 7, 2, pad=pad), batch_norm(64, momentum=0.997)
         self.relu, self.maxpool = nn.ReLU(), max_pool(3, 2, pad)
-        cin = 64
-        for number, (width, repeats) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), 1):
-            blocks = []
-            for i in range(repeats):
-                blocks.append(Bottleneck(cin, width, 2 if i == 0 and number > 1 else 1, pad))
-                cin = 4 * width
-            setattr(self, f'layer{number}', nn.SequentialCell(blocks))
+        self.layer1 = bottlenecks(64, 64, 3, 1, pad)
+        self.layer2 = bottlenecks(256, 128, 4, 2, pad)
+        self.layer3 = bottlenecks(512, 256, 6, 2, pad)
+        self.layer4 = bottlenecks(1024, 512, 3, 2, pad)
         self.out_channels = 512, 1024, 2048
 
     def construct(self,
@@ -545,13 +575,19 @@ class Layer(NamedTuple):
     size: tuple     # rows, columns of its output
 
     @property
-    def stage(self): return re.match(r'[^.]+(\.\d+)?', self.name)[0]
+    def stage(self):
+        "The part of the network that it belongs to, such as features_1.2"
+        return re.match(r'[^.]+(\.\d+)?', self.name)[0]
 
     @property
-    def weights(self): return self.kernel ** 2 * self.cin // self.groups * self.cout if self.groups else 0
+    def weights(self):
+        "Numbers in its kernel; a pooling has none"
+        return self.kernel ** 2 * self.cin // self.groups * self.cout if self.groups else 0
 
     @property
-    def multiply_adds(self): return self.weights * self.size[0] * self.size[1]
+    def multiply_adds(self):
+        "Work for one image"
+        return self.weights * self.size[0] * self.size[1]
 
 # %% ../nbs/02_backbones.ipynb #c091
 def layer_of(name:str,        # of the cell
@@ -567,6 +603,7 @@ def layer_of(name:str,        # of the cell
     if cell.pad_mode.lower() != 'same': before = (number(cell.padding),) * 2
     return Layer(name, shape_in[1], shape[1], kernel, stride, getattr(cell, 'group', 0), dilation, before, shape_in[2:], shape[2:])
 
+# %% ../nbs/02_backbones.ipynb #r078
 def trace_layers(network:nn.Cell,   # any network of images
                  image_shape:tuple, # height, width
                 )->list: # of `Layer`, in the order of computation; a layer that is used twice stands there twice
@@ -577,7 +614,7 @@ def trace_layers(network:nn.Cell,   # any network of images
         handles.append(cell.register_forward_hook(note))
     for name, cell in network.cells_and_names():
         if isinstance(cell, (nn.Conv2d, nn.MaxPool2d)): watch(name, cell)
-    ms.set_context(mode=ms.PYNATIVE_MODE) # a compiled graph calls no Python
+    ms.set_context(mode=ms.PYNATIVE_MODE) # a compiled graph calls no hooks
     try: network.set_train(False)(ms.Tensor(np.zeros((1, 3, *image_shape), np.float32)))
     finally:
         for handle in handles: handle.remove()
@@ -595,18 +632,20 @@ def stage_costs(layers:list, # of `Layer`
         if l.groups: costs[l.stage] = weights + l.weights, adds + l.multiply_adds
     return costs
 
+# %% ../nbs/02_backbones.ipynb #r085
 def draw_costs(costs:dict, # stage -> (weights, multiply-adds)
                title:str='', # over both pictures
                axes=None, # two Axes; new ones if None
-              ): # two Axes with one bar a stage: weights, multiply-adds
+              ): # two Axes with one bar a stage, in millions: weights, multiply-adds
     "Draws where a network has its weights and where it does its work"
-    if axes is None: axes = plt.subplots(1, 2, figsize=(8, 0.9 + 0.21 * len(costs)), layout='tight', sharey=True)[1]
+    if axes is None: axes = plt.subplots(1, 2, figsize=(8, 1.1 + 0.21 * len(costs)), layout='tight', sharey=True)[1]
     both = np.transpose(list(costs.values()))
     for ax, values, name, color in zip(axes, both, ('weights', 'multiply-adds'), ('C0', 'C1')):
         ax.barh(list(costs), values / 1e6, color=color)
         for y, v in enumerate(values):
             ax.text(v / 1e6 + max(values) / 6e7, y, f'{v / values.sum():.0%}', va='center', fontsize=7)
         ax.set(xlim=(0, max(values) * 1.12e-6))
+        ax.set_xlabel('millions', fontsize=8)
         total = values.sum() / 1e6
         ax.set_title(f'{title}: {total:,.0f} million {name}' if total > 999 else f'{title}: {total:.3g} million {name}', fontsize=10)
         ax.tick_params(labelsize=8)
@@ -650,6 +689,7 @@ def one_of_each_size(maps:dict, # stage -> (channels, rows, columns)
     last = {m.shape[1:]: stage for stage, m in maps.items()}
     return {stage: maps[stage] for stage in last.values()}
 
+# %% ../nbs/02_backbones.ipynb #r096
 def draw_pyramid(image, # (h, w, 3) RGB uint8
                  image_shape:tuple, # height, width of the network's input
                  maps:dict, # stage -> (channels, rows, columns)
@@ -681,6 +721,7 @@ def channel_grid(maps, # (channels, rows, columns)
     n, h, w = scaled.shape
     return scaled.reshape(n // columns, columns, h, w).transpose(0, 2, 1, 3).reshape(n // columns * h, columns * w)
 
+# %% ../nbs/02_backbones.ipynb #r099
 def draw_channels(maps, # (channels, rows, columns)
                   title:str='', # above the picture
                   columns:int=8, # pictures in a row
@@ -709,22 +750,24 @@ def draw_stage(image, # (h, w, 3) RGB uint8
     return axes
 
 # %% ../nbs/02_backbones.ipynb #c127
-SIDE_STREETS = TAP, 'down_sample_layer' # layers beside the way to what follows them
-
-def path_to(layers:list, # of `Layer`
-            stage:str,   # its name
-           )->list:      # the layers that an image passes until the end of that stage
-    "The way from the image to a stage; where it forks, the way with the windows that see more"
-    end = max(i for i, l in enumerate(layers) if l.stage == stage) + 1
-    return [l for l in layers[:end] if l.stage == stage == TAP or not any(n in l.name for n in SIDE_STREETS)]
-
-def field_size(path:list)->tuple: # pixels that a cell looks at along one axis, pixels between neighbouring cells
+def field_size(path:list # of `Layer`, from the image to a map
+              )->tuple:  # pixels that a cell looks at along one axis, pixels between neighbouring cells
     "Size of the receptive field, where the image's edges are far away"
     field, jump = 1, 1
     for layer in path:
         field += (layer.kernel - 1) * layer.dilation * jump
         jump *= layer.stride
     return field, jump
+
+# %% ../nbs/02_backbones.ipynb #r104
+SIDE_STREETS = TAP, 'down_sample_layer' # layers beside the way to what follows them
+
+def path_to(layers:list, # of `Layer`
+            stage:str,   # a stage of them, see `Layer`
+           )->list:      # the layers that an image passes until the end of that stage
+    "The way from the image to a stage; where it forks, the way with the windows that see more"
+    end = max(i for i, l in enumerate(layers) if l.stage == stage) + 1
+    return [l for l in layers[:end] if l.stage == stage == TAP or not any(n in l.name for n in SIDE_STREETS)]
 
 # %% ../nbs/02_backbones.ipynb #c130
 def receptive_field(path:list, # of `Layer`, from the image to a map, see `path_to`
@@ -750,7 +793,7 @@ def draw_field(image, # (h, w, 3) RGB uint8
     if weight is not None:
         strength = np.clip(weight / max(np.quantile(weight, 0.999), 1e-30), 0, 1) ** 0.5
         ax.imshow(np.full((*weight.shape, 3), (1, 0, 1.)), extent=(0, 1, 1, 0), aspect=ax.get_aspect(), alpha=strength)
-    draw_boxes([box], ax=ax, kind='positive', linewidth=2.5, clip_on=False)
+    draw_boxes([box], ax=ax, edgecolor='gold', linewidth=2.5, clip_on=False)
     ax.set_title(title, fontsize=9)
     return ax
 
@@ -787,6 +830,7 @@ def from_timm(name): # of an array of mobilenetv2_100 -> its name in torchvision
     layer, _, kind = name.rpartition('.')
     return f'{ends.get(layer, layer)}.{kind}'
 
+# %% ../nbs/02_backbones.ipynb #r114
 def from_mindcv(name): # of an array of mobilenet_v2_100 -> its name in torchvision
     "features.4.layers.0.weight -> features.2.conv.0.0.weight"
     ends = {'features.0': 'features.0.0', 'features.1': 'features.0.1', 'features.20': 'features.18.0', 'features.21': 'features.18.1'}
@@ -831,6 +875,7 @@ def torch_norms(weights:dict)->dict: # name -> array, with the names that MindSp
         return f'{layer}.{TORCH_KINDS.get(kind, kind)}' if layer in norms else name
     return {rename(name): a for name, a in weights.items() if not name.endswith('num_batches_tracked')}
 
+# %% ../nbs/02_backbones.ipynb #r123
 def without_prefix(weights:dict, # name -> array
                    names:list,   # names in the network
                   )->dict:       # name -> array
@@ -873,6 +918,7 @@ def match_epsilon(backbone:nn.Cell, # whose batch norms have an epsilon of their
         variance = weights[f'{name}.moving_variance']
         weights[f'{name}.gamma'] = weights[f'{name}.gamma'] * np.sqrt((variance + cell.eps) / (variance + FOREIGN_EPS))
 
+# %% ../nbs/02_backbones.ipynb #r129
 def fold_norms(weights:dict # name here -> array; batch norms of VGG16 go into its convolutions
               )->None:
     "Multiplies each convolution by its batch norm, and puts what is added into its bias"
@@ -892,6 +938,7 @@ def misfits(network:nn.Cell, # the network to fill
     return [f'{name} is {shape} here and ' + (f'{there[name]} there' if name in there else 'missing there')
             for name, shape in here.items() if there.get(name) != shape]
 
+# %% ../nbs/02_backbones.ipynb #r132
 def short_list(texts:list, most:int=3)->str: # the first few, and how many more there are
     "A long list in one sentence"
     more = f', and {len(texts) - most} more' if len(texts) > most else ''
