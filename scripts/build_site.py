@@ -87,6 +87,7 @@ def write_page(folder, name, soup, template, **more):
 def readme_body(path):
     "HTML of a README, with the anchors at its headings that a code host gives them"
     soup = BeautifulSoup(markdown2html(path.read_text(encoding='utf-8')), 'html.parser')
+    for own in soup.find_all(class_='anchor-link'): own.decompose()
     for tag in soup.find_all(['h1', 'h2', 'h3']): tag['id'] = tag.get_text().strip().lower().replace(' ', '-')
     return soup
 
