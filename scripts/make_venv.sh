@@ -24,7 +24,7 @@ make_venv() {  # does nothing if .venv already fits settings.ini
         echo "error: ssd_nb needs Python 3.10, 3.11 or 3.12 with the venv module (on Debian or Ubuntu: apt-get install python3-venv), and found none on the PATH." >&2
         return 1
     fi
-    echo "Installing into $ROOT/.venv with $python (about 2 GB; some minutes) ..."
+    echo "Installing into $ROOT/.venv with $python (about 4 GB; some minutes) ..."
     if [ ! -x "$PYTHON" ]; then "$python" -m venv "$ROOT/.venv" || return 1; fi
     if ! "$PYTHON" -m pip install --disable-pip-version-check --editable "${ROOT}[dev]"; then
         echo "error: the installation failed, see above; mend what it names and run the same command again." >&2

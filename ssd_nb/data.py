@@ -959,7 +959,7 @@ def read_voc(config:DataConfig, # its voc_root, voc_json and classes are used
             problems.append(Problem(str(path), 0, f'{image.name} is not in {config.voc_json}'))
         else: records.append(make_record(image, ids.get(image.name, number), items, path, size=size))
     if not any(len(r.boxes) for r in records):
-        raise UserError(f'--voc_root={config.voc_root}: {split} has no object of the classes {", ".join(classes[1:])}.')
+        raise UserError(f'--voc_root={config.voc_root}: {split} has no object of the classes {", ".join(classes[1:])}: look at the names in its files, or leave --classes away.')
     return Annotations(records, classes, problems, category_ids)
 
 # %% ../nbs/01_data.ipynb #c107
