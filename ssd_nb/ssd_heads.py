@@ -229,7 +229,10 @@ class Dropout(nn.Cell):
         noise = ops.sin(place * 12.9898 + (start - ops.floor(start)) * 7823.3) * 43758.547
         return x * (noise - ops.floor(noise) >= self.p).astype(x.dtype) / (1 - self.p)
 
-def dropout(p): return Dropout(p) if on_cpu() else nn.Dropout(p=p)
+def dropout(p:float, # part of the numbers that become zero
+           )->nn.Cell:
+    "MindSpore's own; on a CPU, where its random numbers take no seed, `Dropout`"
+    return Dropout(p) if on_cpu() else nn.Dropout(p=p)
 
 # %% ../nbs/03_ssd_heads.ipynb #c059
 class VGGMaps(SSD):
