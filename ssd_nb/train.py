@@ -32,7 +32,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tqdm import tqdm
 
-from .backbones import choose_device, load_backbone, misfits, need_checkpoint, read_weights, short_list
+from .backbones import choose_device, load_backbone, misfits, need_checkpoint, quicken, read_weights, short_list
 from .boxes import BoxConfig, UserError, draw_boxes
 from .data import COCO_CLASSES, DataConfig, create_dataset, load_manifest, make_mindrecord, source_files, write_text
 from .loss import LossConfig, SSDLoss, draw_curves
@@ -292,6 +292,7 @@ class TrainStep(nn.Cell):
                  dynamic=False, # the loss scale follows the gradients, see `Guard`
                  clip_norm=0.0, accumulate=1, ema_decay=0.0, ranks=1): # see `Move`, `Gather`, `Gradients`
         super().__init__(auto_prefix=False)
+        quicken(network)
         self.network, self.gradients = network, Gradients(network, loss, optimizer.parameters, ranks)
         self.move = update = Move(network, optimizer, clip_norm, ema_decay)
         if accumulate > 1: update = Gather(update, optimizer.parameters, accumulate)
