@@ -19,7 +19,7 @@ from ssd_nb.ssd_heads import MODELS
 def options():
     parser = ArgumentParser(prog='eval.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
     parser.add_argument('--checkpoint_path', type=str, required=True, help='a .ckpt, or a file written by export.py')
-    parser.add_argument('--output_dir', type=str, default='', help='folder for the results; empty: runs/eval_ and the name of the checkpoint')
+    parser.add_argument('--output_dir', type=str, default='', help='folder for the results; empty: runs/eval_FOLDER_NAME, after the checkpoint and the folder that it is in')
     parser.add_argument('--report', type=bool, default=False, nargs='?', const=True, help='also write report.html: every picture of 06_eval on one page')
     parser.add_argument('--run_platform', type=Literal['Ascend', 'GPU', 'CPU'], default='Ascend', help='device to run on')
     parser.add_argument('--device_id', type=int, default=0, help='which of several devices')
@@ -32,7 +32,8 @@ def options():
 
 def results_folder(given):
     "The folder for the results, made before an hour is spent on them"
-    folder = Path(given.output_dir or f'runs/eval_{Path(given.checkpoint_path).stem}')
+    checkpoint = Path(given.checkpoint_path).resolve()
+    folder = Path(given.output_dir or f'runs/eval_{checkpoint.parent.name}_{checkpoint.stem}')
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as error: raise UserError(f'--output_dir={folder} cannot be made ({error.strerror}): give another folder.') from None
     return folder

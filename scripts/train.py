@@ -13,7 +13,7 @@ import cli
 import create_data
 from ssd_nb.backbones import choose_device
 from ssd_nb.boxes import UserError
-from ssd_nb.eval import evaluator
+from ssd_nb.eval import make_evaluate
 from ssd_nb.ssd_heads import MODELS, fit_boxes
 from ssd_nb.train import check_early, draw_history, keeps_files, log_lines, prepare, preset, read_metrics, train
 
@@ -65,7 +65,7 @@ def main():
     folder = Path(config.train.output_dir)
     first = keeps_files(config.train)
     write_events = event_writer(folder) if given.tensorboard and first else lambda report: None
-    evaluate = evaluator(config.data, config.boxes, config.train.batch_size, config.softmax)
+    evaluate = make_evaluate(config.data, config.boxes, config.train.batch_size, config.softmax)
     for report in train(config, evaluate=evaluate):
         if not first: continue # one log of the whole is enough
         tqdm.write(log_lines(report))

@@ -2,20 +2,21 @@
 
 # %% auto #0
 __all__ = ['CUDA_11', 'CUDA_HOME', 'PLATFORMS', 'PLATFORM_NEEDS', 'TOO_LATE', 'SLOW_CONVOLUTION_VERSIONS', 'LOOPS', 'SIZES',
-           'SHARE', 'FORWARD', 'BACKWARD', 'CPP_FOLDER', 'PAST_SIX', 'MOBILENET_V2', 'MOBILENET_TINY', 'MOBILENET_V1',
-           'TAP', 'SIDE_STREETS', 'BLOCKS_BEFORE', 'VGG16_CONVOLUTIONS', 'TORCH_KINDS', 'FOREIGN_EPS', 'pip_cuda',
-           'loads', 'load_all', 'write_nvcc', 'offer_cuda', 'gpu_needs', 'device_problem', 'cpu_flags',
-           'needs_avx2_limit', 'limit_instructions', 'choose_device', 'on_cpu', 'same_padding', 'draw_padding',
-           'conv2d', 'max_pool', 'compile_cpp', 'depthwise_library', 'Depthwise', 'DepthwiseConv2d', 'quicken',
-           'batch_norm', 'draw_momentum', 'ReLU6', 'relu6', 'ConvBNReLU', 'draw_points', 'InvertedResidual',
-           'draw_block', 'inverted_residuals', 'MobileNetV2', 'VGG16', 'brick', 'MobileNetV1', 'Bottleneck',
-           'bottlenecks', 'ResNet50', 'Layer', 'layer_of', 'trace_layers', 'stage_costs', 'draw_costs', 'stage_names',
-           'Stages', 'one_of_each_size', 'draw_pyramid', 'channel_grid', 'draw_channels', 'draw_stage', 'field_size',
-           'path_to', 'receptive_field', 'draw_field', 'need_checkpoint', 'read_weights', 'from_timm', 'from_mindcv',
-           'from_torchvision', 'vgg_names', 'torch_norms', 'without_prefix', 'rename_weights', 'match_epsilon',
-           'fold_norms', 'misfits', 'short_list', 'load_backbone']
+           'SHARE', 'FORWARD', 'BACKWARD', 'PAST_SIX', 'MOBILENET_V2', 'MOBILENET_TINY', 'MOBILENET_V1', 'TAP',
+           'SIDE_STREETS', 'BLOCKS_BEFORE', 'VGG16_CONVOLUTIONS', 'TORCH_KINDS', 'FOREIGN_EPS', 'pip_cuda', 'loads',
+           'load_all', 'write_nvcc', 'offer_cuda', 'gpu_needs', 'device_problem', 'cpu_flags', 'needs_avx2_limit',
+           'limit_instructions', 'choose_device', 'on_cpu', 'same_padding', 'draw_padding', 'conv2d', 'max_pool',
+           'compile_cpp', 'depthwise_library', 'Depthwise', 'DepthwiseConv2d', 'quicken', 'batch_norm', 'draw_momentum',
+           'ReLU6', 'relu6', 'ConvBNReLU', 'draw_points', 'InvertedResidual', 'draw_block', 'inverted_residuals',
+           'MobileNetV2', 'VGG16', 'brick', 'MobileNetV1', 'Bottleneck', 'bottlenecks', 'ResNet50', 'Layer', 'layer_of',
+           'trace_layers', 'stage_costs', 'draw_costs', 'stage_names', 'Stages', 'one_of_each_size', 'draw_pyramid',
+           'channel_grid', 'draw_channels', 'draw_stage', 'field_size', 'path_to', 'receptive_field', 'draw_field',
+           'need_checkpoint', 'read_weights', 'from_timm', 'from_mindcv', 'from_torchvision', 'vgg_names',
+           'torch_norms', 'without_prefix', 'rename_weights', 'match_epsilon', 'fold_norms', 'misfits', 'short_list',
+           'load_backbone']
 
 # %% ../nbs/02_backbones.ipynb #r002
+import atexit
 import ctypes
 import os
 import platform
@@ -345,25 +346,24 @@ extern "C" int backward(int, void **data, int *, int64_t **shapes, const char **
 '''
 
 # %% ../nbs/02_backbones.ipynb #d116
-def compile_cpp(source:str, compiler:str, # C++17; a program such as g++
+def compile_cpp(source:str, compiler:str, # C++17; a program such as g++, perhaps with options
                 folder:Path, # the library is written there
                )->Path: # of the shared library
     "Compiles for this processor; raises OSError or `subprocess.CalledProcessError` if that fails"
     library = Path(folder) / 'depthwise.so'
     flags = ['-std=c++17', '-O3', '-march=native', '-fopenmp-simd', '-pthread', '-shared', '-fPIC', '-x', 'c++']
-    subprocess.run([compiler, *flags, '-', '-o', library], input=source, text=True, check=True, capture_output=True)
+    subprocess.run([*compiler.split(), *flags, '-', '-o', library], input=source, text=True, check=True, capture_output=True)
     ctypes.CDLL(str(library)) # fails where no program may be run from that folder
     return library
 
 # %% ../nbs/02_backbones.ipynb #d117
-CPP_FOLDER = tempfile.TemporaryDirectory(prefix='ssd_nb_cpp_') # gone when the process ends
-
 @cache
 def depthwise_library()->Path: # None, after a sentence, where there is none
     "The C++ of above as a shared library"
     if platform.system() != 'Linux': return None # MindSpore calls such libraries on Linux only
-    compiler = os.environ.get('CXX', 'g++')
-    try: return compile_cpp(SIZES + LOOPS + SHARE + FORWARD + BACKWARD, compiler, CPP_FOLDER.name)
+    compiler, folder = os.environ.get('CXX') or 'g++', tempfile.mkdtemp(prefix='ssd_nb_cpp_')
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try: return compile_cpp(SIZES + LOOPS + SHARE + FORWARD + BACKWARD, compiler, folder)
     except OSError as error: reason = error.strerror or str(error)
     except subprocess.CalledProcessError as error: reason = error.stderr.strip() or f'exit code {error.returncode}'
     print('ssd_nb: depthwise convolutions train slowly (02_backbones measures it), since the C++ compiler '

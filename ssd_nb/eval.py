@@ -11,7 +11,7 @@ __all__ = ['PROTOCOLS', 'EVALUATORS', 'NO_BOX', 'AP_POINTS', 'LOADERS', 'SIZES',
            'objects_by_image', 'Judged', 'judge', 'draw_errors', 'f1_score', 'best_score', 'confusion_matrix',
            'draw_confusion', 'most_confused', 'object_levels', 'level_ap', 'draw_groups', 'calibration',
            'draw_calibration', 'image_f1', 'draw_image_row', 'read_images', 'picture', 'class_rows', 'section',
-           'head_section', 'why_sections', 'group_section', 'image_sections', 'report_page', 'evaluator']
+           'head_section', 'why_sections', 'group_section', 'image_sections', 'report_page', 'make_evaluate']
 
 # %% ../nbs/06_eval.ipynb #c003
 import base64
@@ -960,11 +960,11 @@ def report_page(result:EvalResult,    # from `evaluate`
     return PAGE.format(title=html.escape(title), body='\n'.join(parts))
 
 # %% ../nbs/06_eval.ipynb #n151
-def evaluator(data:DataConfig,      # of the training; its classes, or those of its training images, are evaluated
-              box_config:BoxConfig, # of the network
-              batch_size:int=16,    # images in one run of the graph
-              softmax:bool=False,   # see `Detector`
-             ):                     # a function of the network that gives its mAP
+def make_evaluate(data:DataConfig,      # of the training; its classes, or those of its training images, are evaluated
+                  box_config:BoxConfig, # of the network
+                  batch_size:int=16,    # images in one run of the graph
+                  softmax:bool=False,   # see `Detector`
+                 ):                     # a function of the network that gives its mAP
     "What `train` calls while it trains"
     made = {}
     def mean_average_precision(network):

@@ -302,7 +302,8 @@ def need_dvpp_shape(image_shape:tuple # height, width of the network's input
     "Raises `UserError` for an input that DVPP cannot make"
     height, width = image_shape
     if width % 16 or height % 2:
-        raise UserError(f'DVPP cannot make images of {height}×{width}: it wants a width that 16 divides and an even height, so give CPU in place of DVPP.')
+        raise UserError(f'DVPP cannot make images of {height}×{width}: it wants a width that 16 divides and an even height, '
+                        'so on the Ascend 310 the CPU has to make them (the argument CPU of run_infer_310.sh).')
 
 # %% ../nbs/07_export_310.ipynb #r748
 def through_nv12(predict,           # images (n, 3, H, W) float32 to boxes and scores, as `network_predict`

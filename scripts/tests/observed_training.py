@@ -21,9 +21,9 @@ def freeze_norm(step, network, config):
         if isinstance(cell, nn.BatchNorm2d): cell.set_train(False)
 
 
-def slower(evaluator):
+def slower(make_evaluate):
     def make(*args):
-        evaluate = evaluator(*args)
+        evaluate = make_evaluate(*args)
         def slow(network):
             time.sleep(float(os.environ['EVALUATION_TAKES']))
             return evaluate(network)
@@ -41,6 +41,6 @@ def observe(finish_epoch):
 
 
 if os.environ.get('FROZEN_NORM'): ssd_nb.train.training_mode = freeze_norm
-if os.environ.get('EVALUATION_TAKES'): script.evaluator = slower(script.evaluator)
+if os.environ.get('EVALUATION_TAKES'): script.make_evaluate = slower(script.make_evaluate)
 if os.environ.get('WEIGHTS'): ssd_nb.train.finish_epoch = observe(ssd_nb.train.finish_epoch)
 cli.run(script.main)

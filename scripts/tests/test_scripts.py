@@ -43,8 +43,8 @@ def test_train_logs_and_saves(trained):
 def test_checkpoint_is_evaluated(trained, script): # test_export.py does it with exported files
     done = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt', '--report', cwd=trained)
     assert done.code == 0, done.err
-    assert {p.name for p in (trained / 'runs/eval_ssd-2_6').iterdir()} == {'metrics.txt', 'detections.json', 'report.html'}
-    assert 'Worst images' in (trained / 'runs/eval_ssd-2_6/report.html').read_text()
+    assert {p.name for p in (trained / 'runs/eval_run_ssd-2_6').iterdir()} == {'metrics.txt', 'detections.json', 'report.html'}
+    assert 'Worst images' in (trained / 'runs/eval_run_ssd-2_6/report.html').read_text()
     assert len(re.findall(r'^ Average (Precision|Recall) ', done.out, flags=re.M)) == 12
 
 
