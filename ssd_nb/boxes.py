@@ -37,9 +37,9 @@ def show_image(image:np.ndarray, # (h, w, 3) RGB uint8
 # %% ../nbs/00_boxes.ipynb #n210
 def label_box(text:str, box, color, ax)->None: # box: y1 x1 y2 x2 in unit coordinates
     "Writes at the upper left corner of a box; at the lower one if that is taken, at the right if there is no room"
-    y1, x1, y2, x2 = box
+    y1, x1, y2, x2 = np.clip(box, 0, 1)
     letter = 0.07 * ax.figure.dpi / ax.bbox.width # 0.07 inches, as a part of the Axes
-    x, side = (min(x2, 1), 'right') if x1 + len(text) * letter > 1 else (x1, 'left')
+    x, side = (x2, 'right') if x1 + len(text) * letter > 1 else (x1, 'left')
     crowded = any((abs(np.subtract(t.get_position(), (x, y1))) < (0.2, 0.07)).all() for t in ax.texts)
     ax.text(x, y2 if crowded else y1, text, color='black', fontsize=8, clip_on=True, ha=side,
             va='top' if y1 < 0.08 and not crowded else 'bottom',
