@@ -36,13 +36,14 @@ def show_image(image:np.ndarray, # (h, w, 3) RGB uint8
 
 # %% ../nbs/00_boxes.ipynb #n210
 def label_box(text:str, box, color, ax)->None: # box: y1 x1 y2 x2 in unit coordinates
-    "Writes at the upper left corner of a box; at the lower one if that is taken, at the right if there is no room"
+    "Writes at the upper left corner of a box, or at the next that no label has; on the right first if there is no room on the left"
     y1, x1, y2, x2 = np.clip(box, 0, 1)
     letter = 0.07 * ax.figure.dpi / ax.bbox.width # 0.07 inches, as a part of the Axes
-    x, side = (x2, 'right') if x1 + len(text) * letter > 1 else (x1, 'left')
-    crowded = any((abs(np.subtract(t.get_position(), (x, y1))) < (0.2, 0.07)).all() for t in ax.texts)
-    ax.text(x, y2 if crowded else y1, text, color='black', fontsize=8, clip_on=True, ha=side,
-            va='top' if y1 < 0.08 and not crowded else 'bottom',
+    left, right = [(x1, y, 'left') for y in (y1, y2)], [(x2, y, 'right') for y in (y1, y2)]
+    corners = right + left if x1 + len(text) * letter > 1 else left + right
+    def free(corner): return not any((abs(np.subtract(t.get_position(), corner[:2])) < (0.2, 0.07)).all() for t in ax.texts)
+    x, y, side = next(filter(free, corners), corners[1])
+    ax.text(x, y, text, color='black', fontsize=8, clip_on=True, ha=side, va='top' if y < 0.08 else 'bottom',
             bbox=dict(facecolor=color, edgecolor='none', pad=1, alpha=0.8))
 
 # %% ../nbs/00_boxes.ipynb #c013
