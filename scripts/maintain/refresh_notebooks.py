@@ -1,8 +1,8 @@
-"""Exports the notebooks to ssd_nb/, runs them from top to bottom, and saves clean outputs.
+"""Runs notebooks from top to bottom and saves what they show: exports the modules, executes, cleans, makes pictures small.
 
-    python scripts/refresh_notebooks.py              # all of them
-    python scripts/refresh_notebooks.py 00 04        # those whose names begin so
-    python scripts/refresh_notebooks.py --slow 05    # also cells marked `#| slow`
+    python scripts/maintain/refresh_notebooks.py             # all notebooks
+    python scripts/maintain/refresh_notebooks.py 00 loader   # those whose names begin so
+    python scripts/maintain/refresh_notebooks.py --slow 05   # also cells marked `#| slow`
 """
 import argparse
 import base64
@@ -18,7 +18,8 @@ from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
 from PIL import Image
 
-NBS = Path(__file__).resolve().parent.parent / 'nbs'
+ROOT = Path(__file__).resolve().parents[2]
+NBS = ROOT / 'nbs'
 CLEAR = '\x1b[2K'  # what a widget prints to wipe its output, where there is no browser
 
 
@@ -27,11 +28,21 @@ def is_slow(cell):
     return cell.cell_type == 'code' and re.search(r'^\s*#\s*\|\s*slow\b', cell.source, flags=re.M) is not None
 
 
-def small_png(data):
-    "A base64 PNG with 256 colours: a third of the size, and no difference that one sees"
-    picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB').quantize(256, dither=Image.Dither.NONE)
-    picture.save(buffer := io.BytesIO(), 'PNG', optimize=True)
+def encode(picture, kind, **options):
+    "A picture as base64 text of a file"
+    picture.save(buffer := io.BytesIO(), kind, **options)
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def shrink_picture(data):
+    "The smaller of a JPEG and of a PNG with 256 dithered colours; few colours stay a PNG, as they are: mime type, base64 text"
+    picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')
+    colours = picture.getcolors(256)
+    palette = picture.quantize(256, dither=Image.Dither.NONE if colours else Image.Dither.FLOYDSTEINBERG)
+    png = encode(palette, 'PNG', optimize=True)
+    if colours: return 'image/png', png
+    jpeg = encode(picture, 'JPEG', quality=85, optimize=True, subsampling=0)
+    return min(('image/png', png), ('image/jpeg', jpeg), key=lambda pair: len(pair[1]))
 
 
 def tidy(cell):
@@ -39,16 +50,19 @@ def tidy(cell):
     cleared = [i for i, output in enumerate(cell.outputs) if CLEAR in ''.join(output.get('text', ''))]
     if cleared: cell.outputs = [output for output in cell.outputs[cleared[-1]:] if 'image/png' in output.get('data', {})]
     for output in cell.outputs:
-        if png := output.get('data', {}).get('image/png'): output['data']['image/png'] = small_png(''.join(png))
+        if png := output.get('data', {}).pop('image/png', None):
+            kind, text = shrink_picture(''.join(png))
+            output['data'][kind] = text
 
 
 def run_notebook(path, slow):
     "Runs the notebook in this process; a `slow` cell keeps what it showed when it last ran, unless `slow`"
-    os.chdir(NBS)
+    os.chdir(path.parent)
     notebook = read_nb(path)
     runs = [cell for cell in notebook.cells if cell.cell_type == 'code' and (slow or not is_slow(cell))]
     for cell in runs: cell.outputs = []  # the shell leaves alone what a cell without output showed before
-    CaptureShell(path=NBS, mpl_format='png').run_all(notebook, exc_stop=True, preproc=lambda cell: is_slow(cell) and not slow)
+    shell = CaptureShell(path=path.parent, mpl_format='png')
+    shell.run_all(notebook, exc_stop=True, preproc=lambda cell: is_slow(cell) and not slow)
     for cell in runs: tidy(cell)
     write_nb(notebook, path)
 
@@ -56,8 +70,9 @@ def run_notebook(path, slow):
 def refresh(path, slow):
     "Runs one notebook in a process of its own, then cleans it"
     start = time.time()
-    subprocess.run([sys.executable, __file__, '--here', path.name, *(['--slow'] if slow else [])], check=True)
-    subprocess.run([Path(sys.executable).with_name('nbdev_clean'), '--fname', path], check=True, cwd=NBS.parent)
+    flags = ['--slow'] if slow else []
+    subprocess.run([sys.executable, __file__, '--here', str(path), *flags], check=True)
+    subprocess.run([Path(sys.executable).with_name('nbdev_clean'), '--fname', path], check=True, cwd=ROOT)
     print(f'{path.name}: {time.time() - start:.0f} s, {path.stat().st_size / 1024:.0f} KB', flush=True)
 
 
@@ -65,12 +80,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', help='how the names of the notebooks begin; all if none is given')
     parser.add_argument('--slow', action='store_true', help='run cells marked `#| slow` too')
-    parser.add_argument('--here', action='store_true', help=argparse.SUPPRESS)
+    parser.add_argument('--here', help=argparse.SUPPRESS)
     args = parser.parse_args()
-    paths = [p for p in sorted(NBS.glob('*.ipynb')) if not args.names or p.name.startswith(tuple(args.names))]
+    if args.here: return run_notebook(Path(args.here), args.slow)
+    found = sorted(p for p in NBS.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+    paths = [p for p in found if not args.names or p.name.startswith(tuple(args.names))]
     if not paths: sys.exit(f'error: no notebook in {NBS} begins with {" or ".join(args.names)}.')
-    if args.here: return run_notebook(paths[0], args.slow)
-    subprocess.run([Path(sys.executable).with_name('nbdev_export')], check=True, cwd=NBS.parent)
+    subprocess.run([Path(sys.executable).with_name('nbdev_export')], check=True, cwd=ROOT)
     for path in paths: refresh(path, args.slow)
 
 
