@@ -8,9 +8,10 @@ from typing import Literal, Optional
 from jsonargparse import ArgumentParser
 
 import cli
-from ssd_nb.data import DataConfig, sample_folder
-from ssd_nb.eval import EVALUATORS
+from ssd_nb.data import DataConfig
 from ssd_nb.ssd_heads import MODELS
+from ssd_nb.eval import EVALUATORS
+from ssd_nb.plumbing.samples import sample_folder
 
 
 def subcommand(description):

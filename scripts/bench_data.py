@@ -6,8 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from ssd_nb.boxes import BoxEncoder, encode
-from ssd_nb.data import colour_jitter, create_dataset, decode_image, horizontal_flip, make_mindrecord, normalise, random_crop, read_records, resize
+from ssd_nb.data import colour_jitter, create_dataset, horizontal_flip, normalise, random_crop, resize
 from ssd_nb.ssd_heads import MODELS
+from ssd_nb.plumbing.formats import read_records
+from ssd_nb.plumbing.media import decode_image
+from ssd_nb.plumbing.records import make_mindrecord
 
 
 def milliseconds(function, times=30):

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 from bench_process import in_new_process, memory, peak_memory
-from ssd_nb.data import DataConfig, make_mindrecord, write_samples
+from ssd_nb.data import DataConfig
+from ssd_nb.plumbing.records import make_mindrecord
+from ssd_nb.plumbing.samples import write_samples
 
 
 def enlarge(drawn, folder, count):

@@ -14,7 +14,7 @@ from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 
 import cli
-from ssd_nb.boxes import UserError
+from ssd_nb.plumbing.options import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = {'README.md': 'readme', 'scripts/README.md': 'commands'}  # and their pages

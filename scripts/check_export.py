@@ -7,13 +7,15 @@ from jsonargparse import ArgumentParser
 from predict import image_files
 
 import cli
-from ssd_nb.backbones import choose_device
-from ssd_nb.boxes import UserError
-from ssd_nb.data import decode_image, eval_input
-from ssd_nb.eval import EvalConfig
-from ssd_nb.export_310 import (READERS, compare_detections, detect_all, float16_predict, latency_line, load_predict, peak_memory, read_facts,
-                               run_times, through_nv12)
+from ssd_nb.data import eval_input
 from ssd_nb.ssd_heads import MODELS
+from ssd_nb.eval import EvalConfig
+from ssd_nb.export_310 import (
+    READERS, compare_detections, detect_all, float16_predict, latency_line, load_predict, peak_memory,
+    read_facts, run_times, through_nv12)
+from ssd_nb.plumbing.device import choose_device
+from ssd_nb.plumbing.media import decode_image
+from ssd_nb.plumbing.options import UserError
 
 
 def options():

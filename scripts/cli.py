@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from jsonargparse import ActionConfigFile
 
-from ssd_nb.boxes import UserError
+from ssd_nb.plumbing.options import UserError
 
 OTHER_NAMES = dict(num_classes=['class_num']) # the ModelZoo's README uses both
 

@@ -8,9 +8,11 @@ from jsonargparse import ArgumentParser
 matplotlib.use('Agg')
 
 import cli
-from ssd_nb.boxes import UserError
-from ssd_nb.data import DataConfig, describe_set, draw_report, load_ground_truth, load_manifest, make_mindrecord, report_lines, source_files
+from ssd_nb.data import DataConfig, describe_set, draw_report, report_lines
 from ssd_nb.ssd_heads import MODELS
+from ssd_nb.plumbing.formats import source_files
+from ssd_nb.plumbing.options import UserError
+from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
 
 
 def report(data, boxes, split):

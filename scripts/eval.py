@@ -8,12 +8,13 @@ from jsonargparse import ArgumentParser
 matplotlib.use('Agg')
 
 import cli
-from ssd_nb.backbones import choose_device
-from ssd_nb.boxes import UserError
-from ssd_nb.data import DataConfig, create_dataset, load_ground_truth, load_manifest, make_mindrecord
+from ssd_nb.data import DataConfig, create_dataset
+from ssd_nb.ssd_heads import MODELS
 from ssd_nb.eval import EvalConfig, evaluate, read_images, report_page, result_dicts, write_results
 from ssd_nb.export_310 import load_predict
-from ssd_nb.ssd_heads import MODELS
+from ssd_nb.plumbing.device import choose_device
+from ssd_nb.plumbing.options import UserError
+from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
 
 
 def options():

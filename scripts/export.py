@@ -4,10 +4,10 @@ from typing import Literal
 from jsonargparse import ArgumentParser
 
 import cli
-from ssd_nb.backbones import choose_device
+from ssd_nb.ssd_heads import MODELS
 from ssd_nb.eval import EvalConfig
 from ssd_nb.export_310 import FORMATS, export_model, facts_path
-from ssd_nb.ssd_heads import MODELS
+from ssd_nb.plumbing.device import choose_device
 
 
 def options():

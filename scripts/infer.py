@@ -11,11 +11,14 @@ import numpy as np
 from jsonargparse import ArgumentParser
 
 import cli
-from ssd_nb.backbones import choose_device
-from ssd_nb.boxes import UserError
-from ssd_nb.data import COCO_SPLITS, IMAGE_ENDINGS, create_dataset, load_ground_truth, load_manifest, make_mindrecord
+from ssd_nb.data import create_dataset
 from ssd_nb.eval import EvalConfig, evaluate, result_dicts, to_coco, write_results
-from ssd_nb.export_310 import converter_command, exported_predict, latency_line, lite_reader, read_facts, through_nv12
+from ssd_nb.export_310 import (
+    converter_command, exported_predict, latency_line, lite_reader, read_facts, through_nv12)
+from ssd_nb.plumbing.device import choose_device
+from ssd_nb.plumbing.formats import COCO_SPLITS, IMAGE_ENDINGS
+from ssd_nb.plumbing.options import UserError
+from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
 
 ENDINGS = dict(lite='.mindir', mindspore='.mindir', onnx='.onnx')
 

@@ -5,7 +5,7 @@ data_samples itself was made by `python scripts/make_samples.py --output_dir=dat
 from jsonargparse import ArgumentParser
 
 import cli
-from ssd_nb.data import SAMPLE_SEED, write_samples
+from ssd_nb.plumbing.samples import SAMPLE_SEED, write_samples
 
 
 def options():

@@ -21,12 +21,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import cli
-from ssd_nb.backbones import choose_device
-from ssd_nb.boxes import UserError
-from ssd_nb.data import decode_image, eval_input
+from ssd_nb.data import eval_input
+from ssd_nb.ssd_heads import MODELS
 from ssd_nb.eval import EvalConfig, annotate, detect, draw_detections, result_dicts, to_coco, write_results
 from ssd_nb.export_310 import load_predict
-from ssd_nb.ssd_heads import MODELS
+from ssd_nb.plumbing.device import choose_device
+from ssd_nb.plumbing.media import decode_image
+from ssd_nb.plumbing.options import UserError
 
 ENDINGS, VIDEOS = ('.jpg', '.jpeg', '.png', '.bmp'), ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
 CODECS = ('.mp4', 'mp4v'), ('.avi', 'MJPG') # tried in this order

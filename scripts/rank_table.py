@@ -7,7 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 import cli
-from ssd_nb.boxes import UserError
+from ssd_nb.plumbing.options import UserError
 
 
 def options():

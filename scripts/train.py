@@ -11,11 +11,12 @@ matplotlib.use('Agg')
 
 import cli
 import create_data
-from ssd_nb.backbones import choose_device
-from ssd_nb.boxes import UserError
-from ssd_nb.eval import make_evaluate
 from ssd_nb.ssd_heads import MODELS, fit_boxes
-from ssd_nb.train import check_early, draw_history, keeps_files, log_lines, prepare, preset, read_metrics, train
+from ssd_nb.train import (
+    check_early, draw_history, keeps_files, log_lines, prepare, preset, read_metrics, train)
+from ssd_nb.eval import make_evaluate
+from ssd_nb.plumbing.device import choose_device
+from ssd_nb.plumbing.options import UserError
 
 PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 

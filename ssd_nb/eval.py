@@ -30,9 +30,13 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
-from .boxes import BoxConfig, COLORS, UserError, area, default_tlbr, draw_boxes, iou, levels, show_image, tlbr2xywh, xywh2tlbr
-from .data import DataConfig, create_dataset, decode_image, first_file, load_ground_truth, load_manifest, make_mindrecord, raw_rows
+from .boxes import (
+    COLORS, BoxConfig, area, default_tlbr, draw_boxes, iou, levels, show_image, tlbr2xywh, xywh2tlbr)
+from .data import DataConfig, create_dataset
 from .ssd_heads import network_predict
+from .plumbing.media import decode_image
+from .plumbing.options import UserError
+from .plumbing.records import first_file, load_ground_truth, load_manifest, make_mindrecord, raw_rows
 
 # %% ../nbs/06_eval.ipynb #c013
 PROTOCOLS, EVALUATORS = ('modelzoo', 'coco'), ('pycocotools', 'hotcoco')

@@ -24,11 +24,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import ssd_nb
-from .boxes import UserError
 from .data import MEAN, STD, denormalise
 from .ssd_heads import Detector, batches_of, network_predict, on_arrays
 from .train import from_json, load_network, to_json
 from .eval import EvalConfig, detect, pixel_iou
+from .plumbing.options import UserError
 
 import mindspore as ms
 from mindspore import nn

@@ -3,12 +3,11 @@
 # %% auto #0
 __all__ = ['EXTRA_MAPS', 'PYRAMID_BACKBONES', 'EACH_MAP', 'SHARED', 'TINY_NETWORK', 'TINY_BOXES', 'MODELS', 'draw_numbers',
            'flat_boxes', 'join_maps', 'lit_box', 'draw_cells', 'draw_impulse', 'box_head', 'count_parameters',
-           'MultiBox', 'SSD', 'SSDMobileNetV2', 'mobilenet_v2_sides', 'L2Norm', 'Dropout', 'dropout', 'VGGMaps',
-           'SSDVGG16', 'vgg16_sides', 'following', 'twice', 'FPN', 'BottomUp', 'Pyramid', 'SharedConv', 'tower',
-           'SharedMultiBox', 'SSDFPN', 'pyramid_sides', 'draw_maps', 'Architecture', 'backbone_of',
-           'parameters_by_part', 'draw_parts', 'ModelConfig', 'network_options', 'map_grids', 'fitting_steps',
-           'fit_boxes', 'prior_bias', 'check_fit', 'build_model', 'Detector', 'batches_of', 'on_arrays',
-           'network_predict', 'model_table', 'markdown_table']
+           'MultiBox', 'SSD', 'SSDMobileNetV2', 'mobilenet_v2_sides', 'L2Norm', 'VGGMaps', 'SSDVGG16', 'vgg16_sides',
+           'following', 'twice', 'FPN', 'BottomUp', 'Pyramid', 'SharedConv', 'tower', 'SharedMultiBox', 'SSDFPN',
+           'pyramid_sides', 'draw_maps', 'Architecture', 'backbone_of', 'parameters_by_part', 'draw_parts',
+           'ModelConfig', 'network_options', 'map_grids', 'fitting_steps', 'fit_boxes', 'prior_bias', 'check_fit',
+           'build_model', 'Detector', 'batches_of', 'on_arrays', 'network_predict', 'model_table', 'markdown_table']
 
 # %% ../nbs/03_ssd_heads.ipynb #c004
 from dataclasses import dataclass, replace
@@ -19,10 +18,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from .boxes import (BOX_CONFIGS, BoxConfig, UserError, boxes_per_cell, cell_boxes, default_boxes, default_tlbr,
-                          draw_boxes, grids, show_image, step_pairs)
-from .backbones import (MOBILENET_TINY, MOBILENET_V2, VGG16, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50, relu6,
-                              batch_norm, brick, conv2d, on_cpu, trace_layers)
+from .boxes import (
+    BOX_CONFIGS, BoxConfig, boxes_per_cell, cell_boxes, default_boxes, default_tlbr, draw_boxes, grids,
+    show_image, step_pairs)
+from .backbones import (
+    MOBILENET_TINY, MOBILENET_V2, VGG16, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50, batch_norm,
+    brick, conv2d, trace_layers)
+from .plumbing.device import on_cpu
+from .plumbing.options import UserError
+from .plumbing.same_bits import dropout, relu6
 
 import mindspore as ms # after ssd_nb.backbones, which silences its harmless messages
 from mindspore import nn, ops
@@ -156,7 +160,7 @@ class SSD(nn.Cell):
                  ):  # offsets (B, boxes, 4) in y, x, h, w and class logits (B, boxes, classes)
         return self.multi_box(self.feature_maps(x))
 
-# %% ../nbs/03_ssd_heads.ipynb #w9001
+# %% ../nbs/03_ssd_heads.ipynb #c049
 EXTRA_MAPS = (0.2, 512), (0.25, 256), (0.5, 256), (0.25, 128) # (expand, channels) of each extra map of ssd300
 
 class SSDMobileNetV2(SSD):
@@ -185,7 +189,7 @@ class SSDMobileNetV2(SSD):
         for block in self.multi_residual: maps += (block(maps[-1]),)
         return maps
 
-# %% ../nbs/03_ssd_heads.ipynb #c049
+# %% ../nbs/03_ssd_heads.ipynb #c051
 def mobilenet_v2_sides(n:int, # rows (or columns) of the image
                        pad:str='same', backbone:dict=MOBILENET_V2, extras:tuple=EXTRA_MAPS, # as in `SSDMobileNetV2`
                       )->tuple: # rows (or columns) of each map
@@ -195,7 +199,7 @@ def mobilenet_v2_sides(n:int, # rows (or columns) of the image
     for _ in extras: strides.append(strides[-1] * 2)
     return tuple(ceil(n / stride) for stride in strides)
 
-# %% ../nbs/03_ssd_heads.ipynb #c056
+# %% ../nbs/03_ssd_heads.ipynb #c058
 class L2Norm(nn.Cell):
     "Divides the channels of each cell by their length and multiplies by a learned scale (SSD, section 3.1; ParseNet)"
     def __init__(self,
@@ -211,30 +215,7 @@ class L2Norm(nn.Cell):
         length = ops.sqrt((x * x).sum(1, keepdims=True) + 1e-10)
         return x / length * self.scale.reshape(1, -1, 1, 1)
 
-# %% ../nbs/03_ssd_heads.ipynb #n187
-class Dropout(nn.Cell):
-    "Puts zeros at random places in training, and scales the rest; the same batch has the same places, whatever ran before"
-    def __init__(self,
-                 p:float, # part of the numbers that become zero
-                ):
-        super().__init__()
-        self.p = p
-
-    def construct(self,
-                  x, # (B, channels, H, W) float32
-                 ):  # the same shape
-        if not self.training: return x
-        seen = ops.stop_gradient(x)
-        place, start = ops.arange(seen.size).astype(ms.float32).reshape(seen.shape), seen.sum()
-        noise = ops.sin(place * 12.9898 + (start - ops.floor(start)) * 7823.3) * 43758.547
-        return x * (noise - ops.floor(noise) >= self.p).astype(x.dtype) / (1 - self.p)
-
-def dropout(p:float, # part of the numbers that become zero
-           )->nn.Cell:
-    "MindSpore's own; on a CPU, where its random numbers take no seed, `Dropout`"
-    return Dropout(p) if on_cpu() else nn.Dropout(p=p)
-
-# %% ../nbs/03_ssd_heads.ipynb #c059
+# %% ../nbs/03_ssd_heads.ipynb #c062
 class VGGMaps(SSD):
     "VGG16 and the layers that follow it: six feature maps (SSD, section 3 and figure 2)"
     def __init__(self,
@@ -265,7 +246,7 @@ class VGGMaps(SSD):
         b11 = self.act(self.b11_2(self.act(self.b11_1(b10))))
         return self.l2_norm(fine), b7, b8, b9, b10, b11
 
-# %% ../nbs/03_ssd_heads.ipynb #w9004
+# %% ../nbs/03_ssd_heads.ipynb #c064
 class SSDVGG16(VGGMaps):
     "VGG16, the layers that follow it, and heads: images to raw offsets and class logits (SSD, section 3 and figure 2)"
     def __init__(self,
@@ -278,7 +259,7 @@ class SSDVGG16(VGGMaps):
         super().__init__(pad, paper)
         self.multi_box = MultiBox((512, 1024, 512, 256, 256, 256), per_cell, num_classes, heads)
 
-# %% ../nbs/03_ssd_heads.ipynb #c060
+# %% ../nbs/03_ssd_heads.ipynb #c066
 def vgg16_sides(n:int, # rows (or columns) of the image
                 pad:str='same', paper:bool=False, # as in `SSDVGG16`
                )->tuple: # rows (or columns) of each map; not positive where the image is too small
@@ -289,7 +270,7 @@ def vgg16_sides(n:int, # rows (or columns) of the image
     for _ in range(2): sides.append((sides[-1] - 1) // 2 + 1)
     return *sides, sides[-1] - 2, sides[-1] - 4
 
-# %% ../nbs/03_ssd_heads.ipynb #c066
+# %% ../nbs/03_ssd_heads.ipynb #c075
 def following(x,        # (B, C, H, W)
               axis:int, # 2: rows, 3: columns
              ):         # the same shape
@@ -306,7 +287,7 @@ def twice(x,        # (B, C, H, W)
     pairs = ops.stack((x, (x + following(x, axis)) / 2), axis + 1)
     return pairs.reshape((batch, channels, 2 * height, width) if axis == 2 else (batch, channels, height, 2 * width))
 
-# %% ../nbs/03_ssd_heads.ipynb #c069
+# %% ../nbs/03_ssd_heads.ipynb #c078
 class FPN(nn.Cell):
     "The way down: three maps become three maps of 256 channels that know of the coarser ones (Lin et al. 2017, figure 3)"
     def __init__(self,
@@ -328,7 +309,7 @@ class FPN(nn.Cell):
             out = (self.fpn_convs_list[i](x),) + out
         return out
 
-# %% ../nbs/03_ssd_heads.ipynb #c070
+# %% ../nbs/03_ssd_heads.ipynb #c080
 class BottomUp(nn.Cell):
     "Two coarser maps, one from the other"
     def __init__(self):
@@ -341,7 +322,7 @@ class BottomUp(nn.Cell):
         x = self.blocks[0](x)
         return x, self.blocks[1](x)
 
-# %% ../nbs/03_ssd_heads.ipynb #c071
+# %% ../nbs/03_ssd_heads.ipynb #c081
 class Pyramid(nn.Cell):
     "A backbone with three maps, the way down, and two more maps: five of 256 channels"
     def __init__(self,
@@ -361,7 +342,7 @@ class Pyramid(nn.Cell):
 
 PYRAMID_BACKBONES = dict(mobilenet_v1=MobileNetV1, resnet=ResNet50)
 
-# %% ../nbs/03_ssd_heads.ipynb #c073
+# %% ../nbs/03_ssd_heads.ipynb #c083
 class SharedConv(nn.Cell):
     "A 3x3 convolution that other maps use too, with a batch norm of its own"
     def __init__(self,
@@ -380,7 +361,7 @@ def tower(maps:int)->nn.CellList: # four layers for each map; a checkpoint has t
     shared = [conv2d(256, 256, 3, bias=True) for _ in range(4)]
     return nn.CellList([nn.SequentialCell([SharedConv(conv) for conv in shared]) for _ in range(maps)])
 
-# %% ../nbs/03_ssd_heads.ipynb #c075
+# %% ../nbs/03_ssd_heads.ipynb #c085
 class SharedMultiBox(nn.Cell):
     "One head for offsets and one for classes, shared by all maps (RetinaNet, section 4)"
     def __init__(self,
@@ -406,7 +387,7 @@ class SharedMultiBox(nn.Cell):
             cls += (self.cls_layers[0](self.addition_layer_cls[i](x)),)
         return join_maps(loc, 4), join_maps(cls, self.num_classes)
 
-# %% ../nbs/03_ssd_heads.ipynb #c076
+# %% ../nbs/03_ssd_heads.ipynb #c087
 class SSDFPN(SSD):
     "A feature pyramid and shared heads: images to raw offsets and class logits"
     def __init__(self,
@@ -425,14 +406,14 @@ class SSDFPN(SSD):
                     ):  # five Tensors (B, 256, rows, columns), finest first
         return self.feature_extractor(x)
 
-# %% ../nbs/03_ssd_heads.ipynb #c077
+# %% ../nbs/03_ssd_heads.ipynb #c088
 def pyramid_sides(n:int, # rows (or columns) of the image
                   pad:str='same', backbone:str='mobilenet_v1', # as in `SSDFPN`
                  )->tuple: # rows (or columns) of each map
     "The image divided by 8, 16, 32, 64 and 128, rounded up"
     return tuple(ceil(n / stride) for stride in (8, 16, 32, 64, 128))
 
-# %% ../nbs/03_ssd_heads.ipynb #c082
+# %% ../nbs/03_ssd_heads.ipynb #c093
 def draw_maps(rows:dict, # name -> feature maps, each (channels, height, width)
               size:float=1.9, # inches of a picture
              ): # 2-d array of Axes
@@ -446,7 +427,7 @@ def draw_maps(rows:dict, # name -> feature maps, each (channels, height, width)
             ax.set_title(f'{name} {i}: {len(m)} × {m.shape[1]}×{m.shape[2]}', fontsize=8)
     return axes
 
-# %% ../nbs/03_ssd_heads.ipynb #c085
+# %% ../nbs/03_ssd_heads.ipynb #c096
 @dataclass(frozen=True)
 class Architecture:
     "One of the models: its network, the default boxes that it is made for, and what in it belongs to its classes"
@@ -473,7 +454,7 @@ def backbone_of(network:nn.Cell # one of the networks of `MODELS`
     "The backbone inside of a detector"
     return dict(network.cells_and_names())[network.backbone_at]
 
-# %% ../nbs/03_ssd_heads.ipynb #c088
+# %% ../nbs/03_ssd_heads.ipynb #c099
 def parameters_by_part(network:nn.Cell # one of the networks of `MODELS`
                       )->dict:         # part -> numbers that training moves
     "How the parameters are shared between backbone, what follows it, and the two kinds of heads"
@@ -499,7 +480,7 @@ def draw_parts(parts:dict, # name of a network -> what `parameters_by_part` retu
     ax.legend(fontsize=8)
     return ax
 
-# %% ../nbs/03_ssd_heads.ipynb #c109
+# %% ../nbs/03_ssd_heads.ipynb #c123
 @dataclass(frozen=True)
 class ModelConfig:
     "Which network, for how many classes"
@@ -518,7 +499,7 @@ class ModelConfig:
         if self.paper_vgg and self.using_model != 'ssd_vgg16':
             raise UserError(f'paper_vgg=True is not for {self.using_model}: give using_model=ssd_vgg16 with it.')
 
-# %% ../nbs/03_ssd_heads.ipynb #c111
+# %% ../nbs/03_ssd_heads.ipynb #c125
 def network_options(config:ModelConfig)->dict: # what the network class is called with, besides the number of boxes and classes
     "Settings of the model, and those of the configuration that change its maps"
     options = dict(MODELS[config.using_model].options, pad=config.pad)
@@ -535,7 +516,7 @@ def map_grids(config:ModelConfig, # which network
         raise UserError(f'image_shape={tuple(image_shape)} is too small for {config.using_model}: give at least {least} pixels on each side.')
     return tuple(zip(*map(sides, image_shape)))
 
-# %% ../nbs/03_ssd_heads.ipynb #c116
+# %% ../nbs/03_ssd_heads.ipynb #c130
 def fitting_steps(config:ModelConfig, # which network
                   image_shape:tuple,  # height, width of the input in pixels
                  )->tuple:            # pixels per feature map, rounded up to thousandths; (vertical, horizontal) where they must differ
@@ -557,7 +538,7 @@ def fit_boxes(config:ModelConfig,   # which network
     if map_grids(config, box_config.image_shape) == grids(box_config): return box_config
     return replace(box_config, steps=fitting_steps(config, box_config.image_shape))
 
-# %% ../nbs/03_ssd_heads.ipynb #c119
+# %% ../nbs/03_ssd_heads.ipynb #c133
 def prior_bias(class_prior:float, # score of each object class, in (0, 1)
                per_cell:int,      # default boxes in a cell
                num_classes:int,   # classes with background
@@ -567,7 +548,7 @@ def prior_bias(class_prior:float, # score of each object class, in (0, 1)
     bias[:, 0] *= -1
     return bias.reshape(-1)
 
-# %% ../nbs/03_ssd_heads.ipynb #c121
+# %% ../nbs/03_ssd_heads.ipynb #c136
 def check_fit(config:ModelConfig,   # which network
               box_config:BoxConfig, # its default boxes
              )->None:
@@ -588,7 +569,7 @@ def check_fit(config:ModelConfig,   # which network
         raise UserError(f'box_kind={box_config.box_kind} gives the maps of {config.using_model} different numbers of boxes in a cell, '
                         'but they share one head: give box_kind=fpn.')
 
-# %% ../nbs/03_ssd_heads.ipynb #w9014
+# %% ../nbs/03_ssd_heads.ipynb #c138
 def build_model(config:ModelConfig,   # which network, and for how many classes
                 box_config:BoxConfig, # its default boxes
                )->nn.Cell:            # with new weights; `ms.set_seed` decides which
@@ -600,7 +581,7 @@ def build_model(config:ModelConfig,   # which network, and for how many classes
         layer.bias.set_data(ms.Tensor(prior_bias(config.class_prior, layer.out_channels // classes, classes)))
     return network
 
-# %% ../nbs/03_ssd_heads.ipynb #c129
+# %% ../nbs/03_ssd_heads.ipynb #c146
 class Detector(nn.Cell):
     "A network with its answers decoded: what is evaluated and exported (the reverse of SSD, eq. 2)"
     def __init__(self,
@@ -625,7 +606,7 @@ class Detector(nn.Cell):
         scores = ops.softmax(cls, -1) if self.softmax else ops.sigmoid(cls)
         return ops.clamp(tlbr, 0.0, 1.0), scores
 
-# %% ../nbs/03_ssd_heads.ipynb #c141
+# %% ../nbs/03_ssd_heads.ipynb #c158
 def batches_of(run,      # images (size, 3, H, W) float32 to a tuple of arrays (size, ...)
                size:int, # images that `run` takes at once
               ):         # a function of images (n, 3, H, W) float32 that answers arrays (n, ...); n may be 0
@@ -645,7 +626,7 @@ def on_arrays(cell:nn.Cell # of one Tensor, answering a tuple of Tensors
     "What `batches_of` wants, of a network"
     return lambda images: tuple(answer.asnumpy() for answer in cell(ms.Tensor(images)))
 
-# %% ../nbs/03_ssd_heads.ipynb #c146
+# %% ../nbs/03_ssd_heads.ipynb #c163
 def network_predict(network,              # what `build_model` made
                     box_config:BoxConfig, # the default boxes that it was built for
                     batch_size:int=1,     # images in one run of the graph
@@ -654,7 +635,7 @@ def network_predict(network,              # what `build_model` made
     "The prediction function of a network; the network is left in evaluation mode, so call `set_train()` to train on"
     return batches_of(on_arrays(Detector(network, box_config, softmax).set_train(False)), batch_size)
 
-# %% ../nbs/03_ssd_heads.ipynb #c155
+# %% ../nbs/03_ssd_heads.ipynb #c172
 def model_table(networks:dict # name, a key of `MODELS` -> the network
                )->list:       # one dict a model
     "Runs each network once, and says how large it is and how much work an image takes"

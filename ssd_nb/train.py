@@ -32,11 +32,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tqdm import tqdm
 
-from .backbones import choose_device, load_backbone, misfits, need_checkpoint, quicken, read_weights, short_list
-from .boxes import BoxConfig, UserError, draw_boxes
-from .data import COCO_CLASSES, DataConfig, create_dataset, load_manifest, make_mindrecord, source_files, write_text
-from .loss import LossConfig, SSDLoss, draw_curves
+from .boxes import BoxConfig, draw_boxes
+from .data import DataConfig, create_dataset
 from .ssd_heads import MODELS, ModelConfig, backbone_of, build_model, check_fit, count_parameters
+from .loss import LossConfig, SSDLoss, draw_curves
+from .plumbing.depthwise import quicken
+from .plumbing.device import choose_device
+from .plumbing.files import write_text
+from .plumbing.formats import COCO_CLASSES, source_files
+from .plumbing.options import UserError
+from .plumbing.records import load_manifest, make_mindrecord
+from .plumbing.weights import load_backbone, misfits, need_checkpoint, read_weights, short_list
 
 import mindspore as ms
 from mindspore import nn, ops

@@ -17,8 +17,12 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from ssd_nb.boxes import BoxConfig, UserError
-from ssd_nb.data import DataConfig, create_dataset, decode_image, load_manifest, make_mindrecord, read_records, record_folder
+from ssd_nb.boxes import BoxConfig
+from ssd_nb.data import DataConfig, create_dataset
+from ssd_nb.plumbing.formats import read_records
+from ssd_nb.plumbing.media import decode_image
+from ssd_nb.plumbing.options import UserError
+from ssd_nb.plumbing.records import load_manifest, make_mindrecord, record_folder
 
 SAMPLES = ROOT / 'data_samples'
 JPEG = (SAMPLES / 'train/000001.jpg').read_bytes()

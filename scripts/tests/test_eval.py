@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from ssd_nb import eval as ssd_eval
-from ssd_nb.boxes import UserError
 from ssd_nb.eval import EVALUATORS, EvalConfig, coco_metrics, evaluate, precisions, run_cocoeval
+from ssd_nb import eval as ssd_eval
+from ssd_nb.plumbing.options import UserError
 
 SAMPLES = ROOT / 'data_samples'
 CLASSES = 'background', 'cup', 'fork', 'jug'

@@ -28,10 +28,10 @@ def lively(network):
 
 def make_checkpoint(using_model, path, image_shape=None):
     "A detector of the sample set's classes"
-    from ssd_nb.backbones import choose_device
-    from ssd_nb.data import SAMPLE_CLASSES
     from ssd_nb.ssd_heads import build_model, fit_boxes
     from ssd_nb.train import preset, save_checkpoint, with_classes
+    from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.samples import SAMPLE_CLASSES
     choose_device('CPU')
     config = preset(using_model, 'CPU')
     if image_shape: config = replace(config, boxes=fit_boxes(config.model, replace(config.boxes, image_shape=image_shape)))
@@ -69,9 +69,10 @@ def script_here(monkeypatch, capsys, tmp_path):
 
 def measure(path):
     "What `evaluate` measures of a file on the sample set, with the thresholds of `exported`"
-    from ssd_nb.data import create_dataset, load_ground_truth, load_manifest
+    from ssd_nb.data import create_dataset
     from ssd_nb.eval import EvalConfig, evaluate
     from ssd_nb.export_310 import load_predict
+    from ssd_nb.plumbing.records import load_ground_truth, load_manifest
     predict, config = load_predict(path, batch_size=4)
     dataset = create_dataset(config.data, config.boxes, 'eval', 4, train=False)
     classes = tuple(load_manifest(config.data, 'eval')['classes'])
@@ -219,8 +220,8 @@ def lite(monkeypatch):
 
 
 def test_lite_is_called_as_documented(exported, lite, monkeypatch):
-    from ssd_nb.boxes import UserError
     from ssd_nb.export_310 import exported_predict, lite_reader
+    from ssd_nb.plumbing.options import UserError
     images = np.random.default_rng(0).normal(0, 1, (5, 3, 96, 128)).astype(np.float32)
     path = exported / 'tiny.mindir'
     answers = exported_predict(path, lite_reader((4, 3, 96, 128), device_id=3))[0](images)
@@ -365,7 +366,7 @@ def test_dockerfile_is_sound(run, tmp_path):
 def test_hub_makes_every_network(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
     from mindspore_hub_conf import create_network
-    from ssd_nb.ssd_heads import MODELS, build_model, ModelConfig
+    from ssd_nb.ssd_heads import MODELS, ModelConfig, build_model
     here = name.replace('-', '_')
     want = build_model(ModelConfig(here, 81), MODELS[here].boxes)
     assert {p.name: p.shape for p in create_network(name).get_parameters()} == {p.name: p.shape for p in want.get_parameters()}
@@ -374,7 +375,7 @@ def test_hub_makes_every_network(name, monkeypatch):
 def test_hub_knows_classes_sizes_and_no_others(monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
     from mindspore_hub_conf import create_network
-    from ssd_nb.boxes import UserError
+    from ssd_nb.plumbing.options import UserError
     assert create_network('ssd_tiny', num_classes=3, image_shape=(96, 128)).multi_box.num_classes == 3
     with pytest.raises(UserError, match='ssd_yolo is not one of the networks here: give one of ssd300'): create_network('ssd_yolo')
 
