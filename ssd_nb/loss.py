@@ -127,7 +127,7 @@ def draw_background(losses:dict, # name -> (n,) loss of every background box, in
     rank = np.arange(1, len(next(iter(down.values()))) + 1)
     common = dict(xscale='log', xlabel='rank, hardest first')
     draw_curves(rank, down, axes[0], yscale='log', ylabel='loss', title='background, sorted', **common)
-    draw_curves(rank, shares, axes[1], ylim=(0, 1.05), ylabel='share', title='what the k hardest carry', **common)
+    draw_curves(rank, shares, axes[1], ylim=(0, 1.05), ylabel='share', title='the k hardest carry', **common)
     for ax in axes: ax.axvline(kept, color='black', ls='--', lw=1)
     return axes
 
