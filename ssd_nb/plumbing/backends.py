@@ -120,9 +120,9 @@ def lite_model(path:Path,       # a MindIR file
     "A MindIR file on an Ascend device; raises `UserError` where that is impossible"
     try: import mindspore_lite as lite
     except ImportError:
-        raise UserError('there is no MindSpore Lite here (the Python package mindspore_lite), which runs MindIR '
-                        'on an Ascend 310: install it with the CANN of the device, or set BACKEND=mindspore or '
-                        'BACKEND=onnx to run on this host.') from None
+        raise UserError('there is no MindSpore Lite here (the Python package mindspore_lite), which runs '
+                        'MindIR on an Ascend 310: install it with the CANN of the device, or set '
+                        'BACKEND=mindspore or BACKEND=onnx to run on this host.') from None
     try: return _build_lite(lite, path, device_id)
     except (RuntimeError, ValueError) as error:
         raise UserError(f'MindSpore Lite cannot run {path} on Ascend {device_id} ({first_line(error)}): '
