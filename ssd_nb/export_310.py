@@ -30,11 +30,11 @@ from .plumbing.backends import FORMATS, READERS, first_line, lite_model, require
 import mindspore as ms
 from mindspore import nn
 
-# %% ../nbs/07_export_310.ipynb #c014
+# %% ../nbs/07_export_310.ipynb #c015
 _TOLERANCE = 1e-3 # of the check after an export: far above rounding, far below a wrong operation
 
 def _read_back(path, detector, images): # exported file, its network, images of its shape
-    "Largest difference of any answer, nan for a form that is not read here; raises `UserError` if it is large"
+    "Largest difference of any answer, nan for a form that is not read; raises `UserError` if it is large"
     if path.suffix not in READERS: return float('nan')
     answers = zip(READERS[path.suffix](path)[0](images), on_arrays(detector)(images))
     difference = max(float(np.abs(a - b).max()) for a, b in answers)
@@ -43,7 +43,7 @@ def _read_back(path, detector, images): # exported file, its network, images of 
                         'and is not kept: please report this.')
     return difference
 
-# %% ../nbs/07_export_310.ipynb #c018
+# %% ../nbs/07_export_310.ipynb #c019
 NORMALISATION = dict(mean=[round(float(m), 3) for m in MEAN], std=[round(float(s), 3) for s in STD])
 
 def facts_path(path:Path # an exported file
@@ -54,12 +54,13 @@ def facts_path(path:Path # an exported file
 def _checksum(path): # SHA-256 of a file's content, 64 digits
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
-# %% ../nbs/07_export_310.ipynb #c022
+# %% ../nbs/07_export_310.ipynb #c023
 def _input_facts(config, batch_size):
     "What the file takes"
     return dict(shape=[batch_size, 3, *config.boxes.image_shape], dtype='float32', colours='RGB',
                 pixels='0 to 255, then normalised')
 
+# %% ../nbs/07_export_310.ipynb #c024
 def _collect_facts(config, file_format, batch_size, thresholds, files): # files: 'file', 'checkpoint' -> path
     "All that is to be known of an exported file: plain numbers, texts and lists"
     kept = {name: getattr(thresholds, name) for name in ('min_score', 'nms_threshold', 'max_boxes')}
@@ -67,9 +68,10 @@ def _collect_facts(config, file_format, batch_size, thresholds, files): # files:
                 name=Path(files['file']).name, input=_input_facts(config, batch_size),
                 normalisation=NORMALISATION, thresholds=kept,
                 version=dict(ssd_nb=ssd_nb.__version__, mindspore=ms.__version__),
-                sha256={name: _checksum(path) for name, path in files.items()}, config=json.loads(to_json(config)))
+                sha256={name: _checksum(path) for name, path in files.items()},
+                config=json.loads(to_json(config)))
 
-# %% ../nbs/07_export_310.ipynb #c026
+# %% ../nbs/07_export_310.ipynb #c028
 def _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file):
     "Writes graph and json; the file gets its name when it has been read back: the largest difference"
     part = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
@@ -84,18 +86,19 @@ def _write_checked(detector, config, path, file_format, batch_size, thresholds, 
         part.replace(path)
         return difference
     except OSError as error:
-        raise UserError(f'--file_name: {path} cannot be written ({error.strerror}): give another place.') from None
+        reason = f'cannot be written ({error.strerror})'
+        raise UserError(f'--file_name: {path} {reason}: give another place.') from None
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/07_export_310.ipynb #c028
+# %% ../nbs/07_export_310.ipynb #c030
 def export_model(ckpt_file:Path,           # a checkpoint of ours, or a published one
                  file_name:Path,           # where to write; the ending is added
                  file_format:str='MINDIR', # MINDIR, ONNX or AIR
                  batch_size:int=1,         # images that the file takes at once
                  using_model:str=None,     # for a checkpoint that does not say which model it holds
                  thresholds:EvalConfig=EvalConfig(), # written beside, for whoever runs the file
-                )->tuple:                  # the file; largest difference between its answers and the network's
-    "Writes network and decoder as one graph: images (B, 3, H, W) to boxes (B, N, 4) and scores (B, N, C), float32"
+                )->tuple:                  # the file; largest difference of its answers from the network's
+    "Writes network and decoder as one graph: float32 (B, 3, H, W) to boxes (B, N, 4) and scores (B, N, C)"
     require_format(file_format)
     if batch_size < 1:
         raise UserError(f'--batch_size={batch_size} is not possible: give 1 or more, the images of one run.')
@@ -104,8 +107,8 @@ def export_model(ckpt_file:Path,           # a checkpoint of ours, or a publishe
     path = Path(f'{str(file_name).removesuffix(ending)}{ending}')
     return path, _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file)
 
-# %% ../nbs/07_export_310.ipynb #c032
-def _load_facts(path): # -> the content of the json, its Config; raises `UserError` for one that cannot be read
+# %% ../nbs/07_export_310.ipynb #c034
+def _load_facts(path): # -> content of the json, its Config, checksum, whether it fits the form
     try:
         facts = json.loads(facts_path(path).read_text())
         config = from_json(json.dumps(facts['config']))
@@ -117,7 +120,7 @@ def _load_facts(path): # -> the content of the json, its Config; raises `UserErr
         raise UserError(f'{facts_path(path)}, which says what {path} holds, is missing or unreadable: '
                         'copy it with the file, or export again.') from None
 
-# %% ../nbs/07_export_310.ipynb #c033
+# %% ../nbs/07_export_310.ipynb #c035
 def read_facts(path:Path # an exported file
               )->tuple:  # the content of its json, see `_collect_facts`; the `Config`
     "What lies beside a file; raises `UserError` if one of them is missing, or the json is of another file"
@@ -128,13 +131,14 @@ def read_facts(path:Path # an exported file
         raise UserError(f'{facts_path(path)} does not belong to {path}, but to {facts["name"]}: '
                         'copy the one that does, or export again.')
     if not same:
-        raise UserError(f'{path} is not as it was exported, its checksum differs: copy it again, or export again.')
+        raise UserError(f'{path} is not as it was exported, its checksum differs: '
+                        'copy it again, or export again.')
     if facts['normalisation'] != NORMALISATION:
         raise UserError(f'{path} was exported for another normalisation than this version computes: '
                         f'use ssd_nb {facts["version"]["ssd_nb"]}, or export again.')
     return facts, config
 
-# %% ../nbs/07_export_310.ipynb #c035
+# %% ../nbs/07_export_310.ipynb #c037
 def exported_predict(path:Path,   # an exported file, with its json beside it
                      reader=None, # of a path to a function and its shape; None: the one for the file's ending
                     )->tuple:     # images (n, 3, H, W) float32 to boxes and scores; the `Config`
@@ -147,11 +151,11 @@ def exported_predict(path:Path,   # an exported file, with its json beside it
                         'it was made for another file, so export again.')
     def run_checked(images):
         if images.shape == shape: return run(images)
-        raise UserError(f'{path} takes images of {shape[2]}×{shape[3]}, not {images.shape[2]}×{images.shape[3]}: '
-                        'resize them to that.')
+        wrong = f'{images.shape[2]}×{images.shape[3]}'
+        raise UserError(f'{path} takes images of {shape[2]}×{shape[3]}, not {wrong}: resize them to that.')
     return batches_of(run_checked, shape[0]), config
 
-# %% ../nbs/07_export_310.ipynb #c044
+# %% ../nbs/07_export_310.ipynb #c046
 def load_predict(path:Path,            # a checkpoint, or an exported file
                  using_model:str=None, # for a checkpoint that does not say which model it holds
                  batch_size:int=1,     # images at once; an exported file has its own
@@ -159,11 +163,11 @@ def load_predict(path:Path,            # a checkpoint, or an exported file
     "The prediction function of a trained model; its kind is told by the ending of the file name"
     if Path(path).suffix in READERS: return exported_predict(path)
     if Path(path).suffix == FORMATS['AIR']:
-        raise UserError(f'{path} is an AIR file, which only Ascend tools read: give a .mindir, .onnx or .ckpt.')
+        raise UserError(f'{path} is AIR, which only Ascend tools read: give a .mindir, .onnx or .ckpt.')
     network, config = load_network(path, using_model)
     return network_predict(network, config.boxes, batch_size, config.softmax), config
 
-# %% ../nbs/07_export_310.ipynb #c048
+# %% ../nbs/07_export_310.ipynb #c050
 def compare_predictions(predict,           # a function of images, as `network_predict` makes it
                         other,             # another one
                         images:np.ndarray, # (n, 3, H, W) float32
@@ -172,7 +176,7 @@ def compare_predictions(predict,           # a function of images, as `network_p
     pairs = zip(predict(images), other(images))
     return tuple(np.abs(a - b).reshape(len(images), -1).max(1) for a, b in pairs)
 
-# %% ../nbs/07_export_310.ipynb #c051
+# %% ../nbs/07_export_310.ipynb #c054
 def draw_differences(differences:dict, # name: (n,) numbers, zero or more
                      ax=None,          # matplotlib Axes; a new one if None
                     ):                 # the Axes
@@ -182,12 +186,13 @@ def draw_differences(differences:dict, # name: (n,) numbers, zero or more
     for marker, (name, values) in zip('o^sxv+', differences.items()):
         ax.plot(range(1, len(values) + 1), values, marker, alpha=0.7, label=name)
     ax.axhline(2**-23, color='grey', linewidth=1, label='float32 spacing at 1')
-    ax.set(xlabel='image', ylabel='largest difference', ylim=(-2e-8, 3e-3), title='answers of the file, per image')
+    ax.set(xlabel='image', ylabel='largest difference', ylim=(-2e-8, 3e-3))
+    ax.set_title('how far two answers are apart')
     ax.set_yscale('symlog', linthresh=1e-7)
     ax.legend(loc='center left', bbox_to_anchor=(1, 0.5))
     return ax
 
-# %% ../nbs/07_export_310.ipynb #c062
+# %% ../nbs/07_export_310.ipynb #c065
 _EYE = 0.299, 0.587, 0.114 # how bright red, green and blue look (ITU-R BT.601)
 
 def _yuv2rgb_matrix(): # (3, 3): R, G, B from Y, U - 128, V - 128
@@ -196,7 +201,7 @@ def _yuv2rgb_matrix(): # (3, 3): R, G, B from Y, U - 128, V - 128
     u, v = 2 * (1 - blue), 2 * (1 - red)
     return np.array([[1, 0, v], [1, -u * blue / green, -v * red / green], [1, u, 0]])
 
-# %% ../nbs/07_export_310.ipynb #c066
+# %% ../nbs/07_export_310.ipynb #c069
 def rgb2nv12(pixels:np.ndarray # (h, w, 3) RGB uint8, both sides even
             )->np.ndarray:     # (h * 3 / 2, w) uint8: h rows of Y, then h / 2 rows of U V U V ...
     "What DVPP hands on, computed here"
@@ -205,7 +210,7 @@ def rgb2nv12(pixels:np.ndarray # (h, w, 3) RGB uint8, both sides even
     colours = yuv[..., 1:].reshape(h // 2, 2, w // 2, 2, 2).mean((1, 3)).reshape(h // 2, w)
     return np.clip(np.round(np.concatenate([yuv[..., 0], colours])), 0, 255).astype(np.uint8)
 
-# %% ../nbs/07_export_310.ipynb #c074
+# %% ../nbs/07_export_310.ipynb #c077
 def aipp_text(image_shape:tuple # height, width of the network's input
              )->str:            # content of an AIPP file
     "AIPP's constants for this input, from those of training (CANN: ATC, AIPP configuration)"
@@ -219,7 +224,7 @@ def aipp_text(image_shape:tuple # height, width of the network's input
         rows |= {f'mean_chn_{i}': 0, f'min_chn_{i}': mean, f'var_reci_chn_{i}': round(1 / std, 12)}
     return 'aipp_op {\n' + ''.join(f'    {name} : {value}\n' for name, value in rows.items()) + '}\n'
 
-# %% ../nbs/07_export_310.ipynb #c078
+# %% ../nbs/07_export_310.ipynb #c081
 def apply_aipp(nv12:np.ndarray, # (h * 3 / 2, w) uint8, see `rgb2nv12`
                text:str,        # content of an AIPP file, see `aipp_text`
               )->np.ndarray:    # (3, h, w) float32: what the network gets
@@ -234,15 +239,16 @@ def apply_aipp(nv12:np.ndarray, # (h * 3 / 2, w) uint8, see `rgb2nv12`
     result = (rgb - each('min_chn', float)) * each('var_reci_chn', float)
     return np.moveaxis(result.astype(np.float16), -1, 0).astype(np.float32)
 
-# %% ../nbs/07_export_310.ipynb #c088
+# %% ../nbs/07_export_310.ipynb #c091
 def _require_dvpp_shape(image_shape): # height, width of the network's input
     "Raises `UserError` for an input that DVPP cannot make"
     height, width = image_shape
     if width % 16 == 0 and height % 2 == 0: return
-    raise UserError(f'DVPP cannot make images of {height}×{width}: it wants a width that 16 divides and an even '
-                    'height, so on the Ascend 310 the CPU has to make them (the argument CPU of run_infer_310.sh).')
+    raise UserError(f'DVPP cannot make images of {height}×{width}: it wants a width that 16 divides and an '
+                    'even height, so on the Ascend 310 the CPU has to make them (the argument CPU of '
+                    'run_infer_310.sh).')
 
-# %% ../nbs/07_export_310.ipynb #c091
+# %% ../nbs/07_export_310.ipynb #c094
 def through_nv12(predict,           # images (n, 3, H, W) float32 to boxes and scores, as `network_predict`
                  image_shape:tuple, # H, W
                 ):                  # the same function, of what is left of the images after NV12 and AIPP
@@ -254,7 +260,7 @@ def through_nv12(predict,           # images (n, 3, H, W) float32 to boxes and s
         return predict(np.stack(seen) if seen else images)
     return predict_nv12
 
-# %% ../nbs/07_export_310.ipynb #c094
+# %% ../nbs/07_export_310.ipynb #c097
 def _pair_off(overlap, scores): # (n, m) IoU, (n,) -> (row, column, IoU) of pairs, each row and column once
     "Who belongs together: overlaps by half at least; the best score chooses first"
     free, found = overlap.copy(), []
@@ -265,7 +271,7 @@ def _pair_off(overlap, scores): # (n, m) IoU, (n,) -> (row, column, IoU) of pair
         free[:, j] = -1
     return found
 
-# %% ../nbs/07_export_310.ipynb #c098
+# %% ../nbs/07_export_310.ipynb #c101
 class Drift(NamedTuple):
     "How the detections of two prediction functions differ"
     both: int      # found by both: same class, IoU of at least 0.5
@@ -274,7 +280,7 @@ class Drift(NamedTuple):
     score: float   # largest change of a score
     overlap: float # least IoU of a box that both have
 
-# %% ../nbs/07_export_310.ipynb #c099
+# %% ../nbs/07_export_310.ipynb #c102
 def compare_detections(one:list,   # of `Detections`, one for each image
                        other:list, # the same of the same images
                       )->Drift:
@@ -289,7 +295,7 @@ def compare_detections(one:list,   # of `Detections`, one for each image
     both = len(scores) - 1
     return Drift(both, counts[0] - both, counts[1] - both, max(scores), min(overlaps))
 
-# %% ../nbs/07_export_310.ipynb #c103
+# %% ../nbs/07_export_310.ipynb #c106
 def _round_half(a): return a.astype(np.float16).astype(np.float32)
 
 def float16_predict(ckpt_file:Path,       # a checkpoint
@@ -302,7 +308,7 @@ def float16_predict(ckpt_file:Path,       # a checkpoint
     predict = network_predict(network, config.boxes, softmax=config.softmax)
     return lambda images: tuple(map(_round_half, predict(images)))
 
-# %% ../nbs/07_export_310.ipynb #c107
+# %% ../nbs/07_export_310.ipynb #c110
 def detect_all(predict,           # a function of images, as `network_predict` makes it
                images:np.ndarray, # (n, 3, H, W) float32
                shapes:list,       # height, width of each original image
@@ -311,7 +317,7 @@ def detect_all(predict,           # a function of images, as `network_predict` m
     "What is found in some images"
     return [detect(b, s, shape, config) for b, s, shape in zip(*predict(images), shapes)]
 
-# %% ../nbs/07_export_310.ipynb #c116
+# %% ../nbs/07_export_310.ipynb #c121
 def run_times(predict,           # a function of images, as `network_predict` makes it
               images:np.ndarray, # (n, 3, H, W) float32, as many as are to go together
               runs:int=50,       # to time; two more before them are not counted
@@ -324,7 +330,7 @@ def run_times(predict,           # a function of images, as `network_predict` ma
         times.append((time.perf_counter() - start) * 1e3)
     return np.array(times[2:])
 
-# %% ../nbs/07_export_310.ipynb #c117
+# %% ../nbs/07_export_310.ipynb #c122
 def latency_line(times:np.ndarray, # (n,) milliseconds a run
                  batch:int,        # images in a run
                 )->str:
@@ -333,7 +339,7 @@ def latency_line(times:np.ndarray, # (n,) milliseconds a run
     return (f'batch {batch}: p50 {p50:.1f} ms, p90 {p90:.1f} ms, p99 {p99:.1f} ms, '
             f'{1e3 * batch / p50:.1f} images/s')
 
-# %% ../nbs/07_export_310.ipynb #c123
+# %% ../nbs/07_export_310.ipynb #c128
 def draw_latency(times:dict, # name -> {batch: (n,) milliseconds a run}
                  ax=None,    # matplotlib Axes; a new one if None
                 ):           # the Axes
@@ -345,21 +351,21 @@ def draw_latency(times:dict, # name -> {batch: (n,) milliseconds a run}
         low, mid, high = np.transpose(rows)
         aside = np.array(list(by_batch)) * 1.02**i # bars of several names would hide each other
         ax.errorbar(aside, mid, [mid - low, high - mid], marker='o', capsize=4, label=name)
-    ax.set(xlabel='images in a batch', ylabel='ms an image', xscale='log', ylim=(0, None), title='time of an image')
+    ax.set(xlabel='images in a batch', ylabel='ms an image', xscale='log', ylim=(0, None))
     batches = sorted({batch for by_batch in times.values() for batch in by_batch})
-    ax.set(xticks=batches, xticklabels=batches)
+    ax.set(xticks=batches, xticklabels=batches, title='what an image costs')
     ax.minorticks_off()
     ax.legend()
     return ax
 
-# %% ../nbs/07_export_310.ipynb #c126
+# %% ../nbs/07_export_310.ipynb #c131
 def peak_memory()->float: # MB; nan where the system does not say
     "The most memory that this process has had"
     try: import resource
     except ImportError: return float('nan')
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10)
 
-# %% ../nbs/07_export_310.ipynb #c129
+# %% ../nbs/07_export_310.ipynb #c134
 def _run_lite(model, images, path): # the answers of MindSpore Lite, float32
     try:
         inputs = model.get_inputs()
@@ -368,7 +374,7 @@ def _run_lite(model, images, path): # the answers of MindSpore Lite, float32
     except RuntimeError as error:
         raise UserError(f'MindSpore Lite gave up on {path}: {first_line(error)}.') from None
 
-# %% ../nbs/07_export_310.ipynb #c130
+# %% ../nbs/07_export_310.ipynb #c135
 def lite_reader(shape:tuple,         # (B, 3, H, W) that the network takes
                 device_id:int=0,     # which Ascend
                 converted:Path=None, # what `converter_command` made of the file; it takes NV12
@@ -379,25 +385,26 @@ def lite_reader(shape:tuple,         # (B, 3, H, W) that the network takes
         model = lite_model(file, device_id)
         tensor = model.get_inputs()[0]
         if converted and tensor.data_size != shape[0] * shape[2] * shape[3] * 3 // 2:
-            raise UserError(f'{file} takes {tensor.data_size} bytes, which is no NV12 of {shape[2]}×{shape[3]}: '
-                            'delete it, so that it is converted again.')
+            raise UserError(f'{file} takes {tensor.data_size} bytes, which is no NV12 of '
+                            f'{shape[2]}×{shape[3]}: delete it, so that it is converted again.')
         def to_bytes(images): return np.stack([rgb2nv12(denormalise(image)) for image in images])
         run = lambda images: _run_lite(model, to_bytes(images) if converted else images, file)
         return run, shape if converted else tuple(tensor.shape)
     return open_lite
 
-# %% ../nbs/07_export_310.ipynb #c132
+# %% ../nbs/07_export_310.ipynb #c137
 def converter_command(path:Path,   # a .mindir file of ours
                       folder:Path, # where to write aipp.cfg and converter.cfg
                      )->list:      # the command; it writes the name of its --outputFile, with .mindir behind
-    "Writes what the converter needs to put AIPP before the network; raises `UserError` where DVPP is impossible"
+    "Writes what the converter needs to put AIPP first; raises `UserError` where DVPP is impossible"
     facts, _ = read_facts(path)
     image_shape, folder = tuple(facts['input']['shape'][2:]), Path(folder).absolute()
     _require_dvpp_shape(image_shape)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'aipp.cfg').write_text(aipp_text(image_shape))
-    (folder / 'converter.cfg').write_text('[ascend_context]\ninput_format=NCHW\nprecision_mode=enforce_fp16\n'
-                                          f'output_type=FP32\ninsert_op_config_file_path={folder / "aipp.cfg"}\n')
+    rows = ['[ascend_context]', 'input_format=NCHW', 'precision_mode=enforce_fp16', 'output_type=FP32',
+            f'insert_op_config_file_path={folder / "aipp.cfg"}', '']
+    (folder / 'converter.cfg').write_text('\n'.join(rows))
     return ['converter_lite', '--fmk=MINDIR', '--saveType=MINDIR', '--optimize=ascend_oriented',
             f'--modelFile={Path(path).absolute()}', f'--outputFile={folder / Path(path).stem}_aipp',
             f'--configFile={folder / "converter.cfg"}']
