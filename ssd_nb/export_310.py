@@ -317,7 +317,7 @@ def detect_all(predict,           # a function of images, as `network_predict` m
     "What is found in some images"
     return [detect(b, s, shape, config) for b, s, shape in zip(*predict(images), shapes)]
 
-# %% ../nbs/07_export_310.ipynb #c121
+# %% ../nbs/07_export_310.ipynb #c123
 def run_times(predict,           # a function of images, as `network_predict` makes it
               images:np.ndarray, # (n, 3, H, W) float32, as many as are to go together
               runs:int=50,       # to time; two more before them are not counted
@@ -330,7 +330,7 @@ def run_times(predict,           # a function of images, as `network_predict` ma
         times.append((time.perf_counter() - start) * 1e3)
     return np.array(times[2:])
 
-# %% ../nbs/07_export_310.ipynb #c122
+# %% ../nbs/07_export_310.ipynb #c124
 def latency_line(times:np.ndarray, # (n,) milliseconds a run
                  batch:int,        # images in a run
                 )->str:
@@ -339,7 +339,7 @@ def latency_line(times:np.ndarray, # (n,) milliseconds a run
     return (f'batch {batch}: p50 {p50:.1f} ms, p90 {p90:.1f} ms, p99 {p99:.1f} ms, '
             f'{1e3 * batch / p50:.1f} images/s')
 
-# %% ../nbs/07_export_310.ipynb #c128
+# %% ../nbs/07_export_310.ipynb #c130
 def draw_latency(times:dict, # name -> {batch: (n,) milliseconds a run}
                  ax=None,    # matplotlib Axes; a new one if None
                 ):           # the Axes
@@ -358,14 +358,14 @@ def draw_latency(times:dict, # name -> {batch: (n,) milliseconds a run}
     ax.legend()
     return ax
 
-# %% ../nbs/07_export_310.ipynb #c131
+# %% ../nbs/07_export_310.ipynb #c133
 def peak_memory()->float: # MB; nan where the system does not say
     "The most memory that this process has had"
     try: import resource
     except ImportError: return float('nan')
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10)
 
-# %% ../nbs/07_export_310.ipynb #c134
+# %% ../nbs/07_export_310.ipynb #c136
 def _run_lite(model, images, path): # the answers of MindSpore Lite, float32
     try:
         inputs = model.get_inputs()
@@ -374,7 +374,7 @@ def _run_lite(model, images, path): # the answers of MindSpore Lite, float32
     except RuntimeError as error:
         raise UserError(f'MindSpore Lite gave up on {path}: {first_line(error)}.') from None
 
-# %% ../nbs/07_export_310.ipynb #c135
+# %% ../nbs/07_export_310.ipynb #c137
 def lite_reader(shape:tuple,         # (B, 3, H, W) that the network takes
                 device_id:int=0,     # which Ascend
                 converted:Path=None, # what `converter_command` made of the file; it takes NV12
@@ -392,7 +392,7 @@ def lite_reader(shape:tuple,         # (B, 3, H, W) that the network takes
         return run, shape if converted else tuple(tensor.shape)
     return open_lite
 
-# %% ../nbs/07_export_310.ipynb #c137
+# %% ../nbs/07_export_310.ipynb #c139
 def converter_command(path:Path,   # a .mindir file of ours
                       folder:Path, # where to write aipp.cfg and converter.cfg
                      )->list:      # the command; it writes the name of its --outputFile, with .mindir behind
