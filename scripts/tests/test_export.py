@@ -190,14 +190,15 @@ def test_onnx_without_its_packages_is_answered_in_one_sentence(exported, script_
 def test_air_on_an_ascend_is_written_and_not_read_back(exported, script_here, monkeypatch, tmp_path):
     "There is no Ascend here: this shows what MindSpore would be asked for, not that it does it"
     from types import SimpleNamespace
-    from ssd_nb import export_310
+    import mindspore as ms
+    from ssd_nb.export_310 import export_model
     asked = []
     def export(net, *inputs, file_name, file_format):
         asked.append((file_format, [x.shape for x in inputs]))
         Path(file_name).write_bytes(b'air')
-    monkeypatch.setattr(export_310.ms, 'get_current_device', lambda: SimpleNamespace(device_target='Ascend'))
-    monkeypatch.setattr(export_310.ms, 'export', export)
-    path, difference = export_310.export_model(exported / 'tiny.ckpt', tmp_path / 'tiny', 'AIR', batch_size=2)
+    monkeypatch.setattr(ms, 'get_current_device', lambda: SimpleNamespace(device_target='Ascend'))
+    monkeypatch.setattr(ms, 'export', export)
+    path, difference = export_model(exported / 'tiny.ckpt', tmp_path / 'tiny', 'AIR', batch_size=2)
     assert asked == [('AIR', [(2, 3, 96, 128)])] and path.name == 'tiny.air' and np.isnan(difference)
     assert json.loads((tmp_path / 'tiny.air.json').read_text())['file_format'] == 'AIR'
 

@@ -103,7 +103,7 @@ class Model:
         if not Path(model_path).exists(): raise RuntimeError('build_from_file failed, model_path does not exist!')
         if context.ascend.device_id > 7: raise RuntimeError('build_from_file failed! Error is Common error code.')
         CALLS.append((model_path, model_type, context.target, context.ascend.device_id))
-        from ssd_nb.export_310 import open_mindir
+        from ssd_nb.plumbing.backends import open_mindir
         self._run, self._shape = open_mindir(model_path)
         aipp = Path(f'{model_path}.aipp') # the stand-in of the converter leaves it there
         self._aipp = aipp.read_text() if aipp.exists() else None
