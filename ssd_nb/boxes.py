@@ -92,8 +92,8 @@ class BoxConfig:
     image_shape: tuple[int, int] = (300, 300) # height and width of the network's input in pixels
     steps: tuple[_Step, ...] = (16, 32, 64, 100, 150, 300) # per map: pixels between cells, or (down, across)
     box_kind: Literal['ssd', 'fpn', 'paper'] = 'ssd' # sizes by scale, by step (fpn) or as in the paper's code
-    min_scale: float = 0.2   # size of the boxes of the first map (paper: second) as a part of the image (not fpn)
-    max_scale: float = 0.95  # size of the boxes of the last map as a part of the image (not fpn)
+    min_scale: float = 0.2   # size of the first map's boxes (paper: second) as a part of the image (not fpn)
+    max_scale: float = 0.95  # size of the last map's boxes as a part of the image (not fpn)
     aspect_ratios: tuple[tuple[float, ...], ...] = ((2,),) + ((2, 3),) * 5 # width / height per map (not fpn)
     prior_scaling: tuple[float, float] = (0.1, 0.2) # what centre offsets and log sizes are divided by
     match_threshold: float = 0.5 # a default box takes an object when their IoU is above this
@@ -106,13 +106,19 @@ class BoxConfig:
         _check_config(self)
         if self.box_kind != 'fpn': _check_sizes(self)
 
-# %% ../nbs/00_boxes.ipynb #c035
+# %% ../nbs/00_boxes.ipynb #c036
 def step_pairs(config:BoxConfig # its steps are used
-              )->tuple:         # (vertical, horizontal) pixels from one cell to the next, for each feature map
+              )->tuple:         # (vertical, horizontal) pixels from cell to cell, for each feature map
     "A step is one number for both directions, or two"
     return tuple(step if isinstance(step, tuple) else (step, step) for step in config.steps)
 
-# %% ../nbs/00_boxes.ipynb #c037
+def grids(config:BoxConfig # its image_shape and steps are used
+         )->tuple:         # (rows, columns) of each feature map
+    "Rows and columns of cells per feature map: the input size divided by the step, rounded up"
+    height, width = config.image_shape
+    return tuple((ceil(height / y), ceil(width / x)) for y, x in step_pairs(config))
+
+# %% ../nbs/00_boxes.ipynb #c038
 _MATCHING = ('modelzoo', 'last', 'bipartite')
 
 def _all_positive(values): return len(values) > 0 and all(v > 0 for v in values)
@@ -127,38 +133,31 @@ def _check_config(config):
                 'a number above 0 for each feature map, the pixels from one of its cells to the next')
     check_value(config, 'steps', config.box_kind != 'fpn' or all(y == x for y, x in step_pairs(config)),
                 'one number for each feature map, because with box_kind=fpn the boxes are sized by the step')
-    check_value(config, 'prior_scaling', len(config.prior_scaling) == 2 and _all_positive(config.prior_scaling),
-                'two numbers above 0, because offsets are divided by them')
+    two = len(config.prior_scaling) == 2 and _all_positive(config.prior_scaling)
+    check_value(config, 'prior_scaling', two, 'two numbers above 0, because offsets are divided by them')
     check_value(config, 'match_threshold', 0 <= config.match_threshold < 1,
                 'a number from 0 to below 1, because no IoU is above 1')
 
 # %% ../nbs/00_boxes.ipynb #c039
 def _check_sizes(config):
-    "The same for the fields that `box_kind=fpn` does not use"
-    maps, groups = len(config.steps), config.aspect_ratios
-    check_value(config, 'min_scale', 0 < config.min_scale <= config.max_scale,
-                f'a number above 0 and at most max_scale={config.max_scale}, because boxes grow from map to map')
-    check_value(config, 'max_scale', config.max_scale <= 1, 'a number of at most 1, because 1 is the whole image')
-    check_value(config, 'aspect_ratios', len(groups) == maps and all(v > 0 for group in groups for v in group),
-                f'one group of numbers above 0 for each of the {maps} steps, because each map has its own shapes')
+    "The same for the fields that make sizes from scales and ratios: `box_kind=fpn` does not use them"
+    maps, low, high, groups = len(config.steps), config.min_scale, config.max_scale, config.aspect_ratios
+    check_value(config, 'min_scale', 0 < low <= high,
+                f'a number above 0 and at most max_scale={high}, because boxes grow from map to map')
+    check_value(config, 'max_scale', high <= 1, 'a number of at most 1, because 1 is the whole image')
+    check_value(config, 'aspect_ratios', len(groups) == maps and all(v > 0 for v in sum(groups, ())),
+                f'one group of numbers above 0 for each of the {maps} steps, because each map has its shapes')
     check_value(config, 'steps', config.box_kind == 'ssd' or maps > 1,
                 'at least two numbers, because with box_kind=paper the scales begin at the second map')
 
-# %% ../nbs/00_boxes.ipynb #c042
-def grids(config:BoxConfig # its image_shape and steps are used
-         )->tuple:         # (rows, columns) of each feature map
-    "Rows and columns of cells per feature map: the input size divided by the step, rounded up"
-    height, width = config.image_shape
-    return tuple((ceil(height / y), ceil(width / x)) for y, x in step_pairs(config))
-
-# %% ../nbs/00_boxes.ipynb #c045
+# %% ../nbs/00_boxes.ipynb #c043
 def _ratio_sizes(scale, ratios):
     "Height and width of a box of this area for each aspect ratio, lying and upright"
     pairs = [(scale / sqrt(r), scale * sqrt(r)) for r in ratios]
     return [size for h, w in pairs for size in ((h, w), (w, h))]
 
 def _ssd_sizes(config):
-    "(k, 2) float64 height, width in unit coordinates for each map (SSD equation 4; the first map is ModelZoo's)"
+    "(k, 2) float64 height, width in unit coordinates for each map (SSD equation 4; ModelZoo's first map)"
     n = len(config.steps)
     rate = (config.max_scale - config.min_scale) / max(n - 1, 1)
     scales = [config.min_scale + rate * i for i in range(n)] + [1.0]
@@ -167,23 +166,23 @@ def _ssd_sizes(config):
         result.append([(s, s), *_ratio_sizes(s, ratios), (sqrt(s * following),) * 2])
     return [np.array(sizes) for sizes in result]
 
-# %% ../nbs/00_boxes.ipynb #c048
+# %% ../nbs/00_boxes.ipynb #c046
 def _paper_sizes(config):
-    "(k, 2) float64 height, width in unit coordinates for each map, as the authors' Caffe code (SSD sections 2.2, 3.1)"
-    rate = (config.max_scale - config.min_scale) / max(len(config.steps) - 2, 1) # two maps: max_scale comes after them
-    scales = [config.min_scale / 2] + [config.min_scale + rate * i for i in range(len(config.steps))]
+    "(k, 2) float64 height, width in unit coordinates for each map, as in Caffe (SSD sections 2.2, 3.1)"
+    n, low, high = len(config.steps), config.min_scale, config.max_scale
+    scales = [low / 2] + [low + (high - low) / max(n - 2, 1) * i for i in range(n)] # one more than maps
     return [np.array([(s, s), (sqrt(s * following),) * 2, *_ratio_sizes(s, ratios)])
             for s, following, ratios in zip(scales, scales[1:], config.aspect_ratios)]
 
-# %% ../nbs/00_boxes.ipynb #c049
+# %% ../nbs/00_boxes.ipynb #c047
 def _fpn_sizes(config):
-    "(6, 2) float32 height, width in pixels for each map: 4 steps, times 1 and the square root of 2, in three shapes"
+    "(6, 2) float32 height, width in pixels for each map: 4 steps, times 1 and √2, in three shapes"
     ratio = np.sqrt(np.float32([1, 1, 2, 2, 0.5, 0.5]))
     octave = np.float32([1, sqrt(2)] * 3)
     shapes = np.stack([octave / ratio, octave * ratio], axis=1)
     return [shapes * np.float32(4 * step) for step, _ in step_pairs(config)]
 
-# %% ../nbs/00_boxes.ipynb #c051
+# %% ../nbs/00_boxes.ipynb #c049
 _BOX_SIZES = dict(ssd=_ssd_sizes, fpn=_fpn_sizes, paper=_paper_sizes) # by box_kind
 
 def boxes_per_cell(config:BoxConfig # its box_kind, steps and aspect_ratios are used
@@ -191,31 +190,31 @@ def boxes_per_cell(config:BoxConfig # its box_kind, steps and aspect_ratios are 
     "How many default boxes stand in each cell of each feature map"
     return tuple(map(len, _BOX_SIZES[config.box_kind](config)))
 
-# %% ../nbs/00_boxes.ipynb #c052
+# %% ../nbs/00_boxes.ipynb #c050
 _FPN_BOXES = BoxConfig(image_shape=(640, 640), steps=(8, 16, 32, 64, 128), box_kind='fpn')
 BOX_CONFIGS = dict(ssd300=BoxConfig(), ssd_vgg16=BoxConfig(steps=(8, 16, 32, 64, 100, 300)),
                    ssd_mobilenet_v1_fpn=_FPN_BOXES, ssd_resnet50_fpn=_FPN_BOXES)
 PAPER_BOXES = BoxConfig(steps=(8, 16, 32, 64, 100, 300), box_kind='paper', min_scale=0.2, max_scale=0.88,
                         aspect_ratios=((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)))
 
-# %% ../nbs/00_boxes.ipynb #c063
-def _map_boxes(grid, cells, sizes): # rows and columns; cells in one unit of length, down and across; (k, 2) height, width
-    "(rows * columns * k, 4) centre y, centre x, height, width: row by row, cell by cell, the k boxes of a cell together"
+# %% ../nbs/00_boxes.ipynb #c060
+def _map_boxes(grid, cells, sizes): # rows, columns; cells in a unit of length; (k, 2) height, width
+    "(rows * columns * k, 4) centre y, centre x, height, width: row by row, cell by cell"
     number = sizes.dtype.type # float64 or float32: all is computed in the precision of the sizes
     y, x = ((np.arange(n, dtype=number) + number(0.5)) / number(c) for n, c in zip(grid, cells))
     y, x, k = np.meshgrid(y, x, np.arange(len(sizes)), indexing='ij')
     return np.concatenate([np.stack([y, x], axis=-1), sizes[k]], axis=-1).reshape(-1, 4)
 
-# %% ../nbs/00_boxes.ipynb #c065
+# %% ../nbs/00_boxes.ipynb #c062
 def _unscaled_boxes(config):
-    "(m, 4) centre y, centre x, height, width before they are rounded, and the divisor that gives unit coordinates"
-    height, width = config.image_shape
-    if config.box_kind == 'fpn': cells, scale = [(1 / y, 1 / x) for y, x in step_pairs(config)], [height, width] * 2
-    else: cells, scale = [(height / y, width / x) for y, x in step_pairs(config)], 1
-    sizes = _BOX_SIZES[config.box_kind](config)
-    return np.concatenate([_map_boxes(*args) for args in zip(grids(config), cells, sizes)]), np.float32(scale)
+    "(m, 4) centre y, centre x, height, width not yet rounded, and the divisor that gives unit coordinates"
+    (height, width), pixels = config.image_shape, config.box_kind == 'fpn'
+    unit, scale = ((1, 1), [height, width] * 2) if pixels else ((height, width), 1)
+    cells = [(unit[0] / y, unit[1] / x) for y, x in step_pairs(config)]
+    maps = zip(grids(config), cells, _BOX_SIZES[config.box_kind](config))
+    return np.concatenate([_map_boxes(*args) for args in maps]), np.float32(scale)
 
-# %% ../nbs/00_boxes.ipynb #c066
+# %% ../nbs/00_boxes.ipynb #c063
 def default_boxes(config:BoxConfig # a configuration
                  )->np.ndarray:    # (m, 4) float32 centre y, centre x, height, width in unit coordinates
     "All default boxes of a network, feature map after feature map"
@@ -224,18 +223,18 @@ def default_boxes(config:BoxConfig # a configuration
 
 def default_tlbr(config:BoxConfig # a configuration
                 )->np.ndarray:    # (m, 4) float32 y1 x1 y2 x2 in unit coordinates
-    "Corners of all default boxes, rounded once: equal overlaps are decided by the last bit, so it matters in matching"
+    "Corners of all default boxes, rounded once: the last bit decides between equal overlaps"
     boxes, scale = _unscaled_boxes(config)
     return (yxhw2tlbr(boxes) / scale).astype(np.float32)
 
-# %% ../nbs/00_boxes.ipynb #c069
+# %% ../nbs/00_boxes.ipynb #c066
 def box_levels(config:BoxConfig # a configuration
               )->np.ndarray:    # (m,) int, 0 for the first map
     "The number of the feature map that each default box belongs to"
     counts = [rows * columns * k for (rows, columns), k in zip(grids(config), boxes_per_cell(config))]
     return np.repeat(np.arange(len(counts)), counts)
 
-# %% ../nbs/00_boxes.ipynb #c076
+# %% ../nbs/00_boxes.ipynb #c073
 def cell_boxes(config:BoxConfig, # a configuration
                level:int,        # number of the feature map, from 0
                row:int,          # of the cell, from 0
@@ -244,11 +243,11 @@ def cell_boxes(config:BoxConfig, # a configuration
     "Indices of the default boxes of one cell; raises `UserError` if there is no such cell"
     maps = grids(config)
     if not (0 <= level < len(maps) and 0 <= row < maps[level][0] and 0 <= col < maps[level][1]):
-        raise UserError(f'there is no cell ({row}, {col}) on map {level}: the maps have {maps} rows and columns.')
+        raise UserError(f'there is no cell ({row}, {col}) on map {level}: maps have {maps} rows and columns.')
     first, k = int((box_levels(config) < level).sum()), boxes_per_cell(config)[level]
     return first + (row * maps[level][1] + col) * k + np.arange(k)
 
-# %% ../nbs/00_boxes.ipynb #c079
+# %% ../nbs/00_boxes.ipynb #c076
 def draw_cell(image:np.ndarray, # (h, w, 3) RGB uint8
               config:BoxConfig, # a configuration
               level:int,        # number of the feature map, from 0
@@ -256,7 +255,7 @@ def draw_cell(image:np.ndarray, # (h, w, 3) RGB uint8
               col:int,          # of the cell, from 0
               ax=None,          # matplotlib Axes; a new one if None
               boxes:np.ndarray=None, # (n, 4) y1 x1 y2 x2 of objects: with them, boxes that take none are grey
-              threshold:float=None,  # IoU above which a default box takes an object; None: the configuration's
+              threshold:float=None,  # IoU above which a box takes an object; None: the configuration's
              ):                 # the Axes
     "Draws the default boxes of one cell with their centre, also where they leave the image"
     defaults, here = default_tlbr(config), cell_boxes(config, level, row, col)
@@ -273,7 +272,7 @@ def draw_cell(image:np.ndarray, # (h, w, 3) RGB uint8
     ax.set_title(f'map {level}, cell ({row}, {col}): {len(here)} boxes{note}', fontsize=10)
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c087
+# %% ../nbs/00_boxes.ipynb #c082
 def encode(boxes:np.ndarray,    # (..., 4) y1 x1 y2 x2 in unit coordinates
            defaults:np.ndarray, # (..., 4) centre y, centre x, height, width of the default box of each
            prior_scaling:tuple=(0.1, 0.2), # what centre offsets and log sizes are divided by
@@ -293,9 +292,9 @@ def decode(loc:np.ndarray,      # (..., 4) offsets in y, x, h, w order
     size = np.exp(loc[..., 2:] * prior_scaling[1]) * defaults[..., 2:]
     return np.clip(yxhw2tlbr(np.concatenate([centre, size], axis=-1)), 0, 1)
 
-# %% ../nbs/00_boxes.ipynb #c102
+# %% ../nbs/00_boxes.ipynb #c097
 def _pair_objects(overlap, rule): # (n, m) IoU
-    "Rule 1: pairs (object, default box), however small their IoU; of two with the same box, the later pair counts"
+    "Rule 1: pairs (object, default box), however small their IoU; of two with one box, the later counts"
     if rule == 'bipartite': return _pair_highest_first(overlap)
     if rule not in _MATCHING:
         raise UserError(f'--matching={rule} is not possible: give one of {", ".join(_MATCHING)}.')
@@ -303,7 +302,7 @@ def _pair_objects(overlap, rule): # (n, m) IoU
     return pairs if rule == 'last' else pairs[::-1] # backwards, so that the first object is the last to write
 
 def _assign_objects(overlap, threshold=0.5, rule='modelzoo'): # (n, m) IoU
-    "(m,) int: index of the object that each default box takes, -1 = background (both rules of SSD section 2.2)"
+    "(m,) int: the object that each default box takes, -1 = background (both rules of SSD section 2.2)"
     result, pairs = np.full(overlap.shape[1], -1), _pair_objects(overlap, rule)
     if len(overlap) == 0: return result
     near = np.flatnonzero(overlap.max(axis=0) > threshold)
@@ -311,23 +310,22 @@ def _assign_objects(overlap, threshold=0.5, rule='modelzoo'): # (n, m) IoU
     for i, best in pairs: result[best] = i
     return result
 
-# %% ../nbs/00_boxes.ipynb #c103
 def match(boxes:np.ndarray,    # (n, 4) y1 x1 y2 x2 of the objects; n may be 0
           defaults:np.ndarray, # (m, 4) float32 y1 x1 y2 x2 of the default boxes
           threshold:float=0.5, # a default box takes an object when their IoU is above this
           rule:str='modelzoo', # who gets a best box that two objects share: 'modelzoo', 'last' or 'bipartite'
          )->np.ndarray:        # (m,) int: index of the object that each default box takes, -1 = background
     "Which object each default box takes (SSD section 2.2); raises `UserError` for an unknown rule"
-    boxes, defaults = (np.asarray(b, np.float32).reshape(-1, 4) for b in (boxes, defaults)) # as training has them
-    return _assign_objects(iou(boxes, defaults), threshold, rule)
+    as_trained = (np.asarray(b, np.float32).reshape(-1, 4) for b in (boxes, defaults))
+    return _assign_objects(iou(*as_trained), threshold, rule)
 
-# %% ../nbs/00_boxes.ipynb #c105
+# %% ../nbs/00_boxes.ipynb #c099
 def draw_assignment(overlap:np.ndarray,  # (n, m) IoU of each object with each default box
                     threshold:float=0.5, # a default box takes an object when their IoU is above this
                     ax=None,             # matplotlib Axes; a new one if None
-                    rule:str='modelzoo', # who gets a best box that two objects share: 'modelzoo', 'last' or 'bipartite'
+                    rule:str='modelzoo', # as in `match`
                    ):                    # the Axes
-    "Writes the IoU matrix: blue outline = the default box takes the object, thick green = it is the object's best"
+    "Writes the IoU matrix: blue outline = the box takes the object, thick green = it is the object's best"
     (n, m), taken = overlap.shape, _assign_objects(overlap, threshold, rule)
     ax = ax or new_axes(1 + 0.8 * m, 1 + 0.6 * n)
     ax.imshow(overlap, cmap='Greys', vmin=0, vmax=2, aspect='auto')
@@ -340,9 +338,9 @@ def draw_assignment(overlap:np.ndarray,  # (n, m) IoU of each object with each d
     ax.set_yticklabels([str(i) if i in taken else f'{i}: none' for i in range(n)])
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c112
+# %% ../nbs/00_boxes.ipynb #c106
 def _pair_highest_first(overlap): # (n, m) IoU
-    "Bipartite matching of the authors' Caffe code: the highest IoU of all makes a pair, both leave, and so on above 0"
+    "Bipartite matching, as in Caffe: the highest IoU of all makes a pair, both leave, and so on above 0"
     best = overlap.argmax(axis=1)
     value, pairs = overlap[np.arange(len(best)), best], []
     while len(value) and value.max() > 0:
@@ -356,7 +354,7 @@ def _pair_highest_first(overlap): # (n, m) IoU
             value[other] = left[best[other]]
     return pairs
 
-# %% ../nbs/00_boxes.ipynb #c130
+# %% ../nbs/00_boxes.ipynb #c120
 class BoxEncoder:
     "Turns the objects of an image into training targets, and predicted offsets into boxes"
     def __init__(self,
@@ -383,7 +381,7 @@ class BoxEncoder:
         "Predicted offsets of all default boxes to boxes"
         return decode(loc, self.yxhw, self.config.prior_scaling)
 
-# %% ../nbs/00_boxes.ipynb #c138
+# %% ../nbs/00_boxes.ipynb #c126
 def draw_positives(image:np.ndarray, # (h, w, 3) RGB uint8
                    boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 of the objects in unit coordinates
                    config:BoxConfig, # a configuration
@@ -397,10 +395,11 @@ def draw_positives(image:np.ndarray, # (h, w, 3) RGB uint8
     if level is not None: positive &= box_levels(config) == level
     ax = draw_boxes(defaults[positive], image, kind='positive', ax=ax, linewidth=1)
     draw_boxes(boxes, ax=ax)
-    ax.set_title(f"{positive.sum()} positives, {'all maps' if level is None else f'map {level}'}", fontsize=10)
+    where = 'all maps' if level is None else f'map {level}'
+    ax.set_title(f'{positive.sum()} positives, {where}', fontsize=10)
     return ax
 
-# %% ../nbs/00_boxes.ipynb #c151
+# %% ../nbs/00_boxes.ipynb #c137
 def best_iou(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
              config:BoxConfig, # a configuration
             )->np.ndarray:     # (n,) float32
