@@ -6,7 +6,7 @@ __all__ = ['FastIoU']
 # %% ../../nbs/plumbing/overlap.ipynb #c002
 import numpy as np
 
-# %% ../../nbs/plumbing/overlap.ipynb #c007
+# %% ../../nbs/plumbing/overlap.ipynb #c009
 def _shared_lengths(a, b): # (n, 2) and (m, 2) first and last of each interval
     "(n, m) how much of two intervals is common, for all pairs; 0 where two do not meet"
     low, high = (f(a[:, None, k], b[:, k]) for k, f in enumerate((np.maximum, np.minimum)))
@@ -15,7 +15,7 @@ def _shared_lengths(a, b): # (n, 2) and (m, 2) first and last of each interval
 def _areas(boxes): # (n, 4) y1 x1 y2 x2
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
-# %% ../../nbs/plumbing/overlap.ipynb #c013
+# %% ../../nbs/plumbing/overlap.ipynb #c015
 class FastIoU:
     "`iou` with default boxes that stay the same, to the last bit (Jaccard overlap, SSD section 2.2)"
     def __init__(self,
