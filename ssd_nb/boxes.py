@@ -97,7 +97,7 @@ class BoxConfig:
     aspect_ratios: tuple[tuple[float, ...], ...] = ((2,),) + ((2, 3),) * 5 # width / height per map (not fpn)
     prior_scaling: tuple[float, float] = (0.1, 0.2) # what centre offsets and log sizes are divided by
     match_threshold: float = 0.5 # a default box takes an object when their IoU is above this
-    matching: Literal['modelzoo', 'last', 'bipartite'] = 'modelzoo' # who gets the best box of two objects
+    matching: Literal['modelzoo', 'last', 'bipartite'] = 'modelzoo' # which of two objects gets a shared box
 
     def __post_init__(self):
         for name in 'image_shape steps aspect_ratios prior_scaling'.split():

@@ -11,6 +11,7 @@ import numpy as np
 # %% ../../nbs/plumbing/drawing.ipynb #c005
 COLORS = dict(truth='limegreen', positive='dodgerblue', ignored='darkgrey', prediction='red')
 
+# %% ../../nbs/plumbing/drawing.ipynb #c007
 def new_axes(width:float,  # inches
              height:float, # inches
             ):             # matplotlib Axes
@@ -18,7 +19,7 @@ def new_axes(width:float,  # inches
     import matplotlib.pyplot as plt
     return plt.subplots(figsize=(width, height), layout='tight')[1]
 
-# %% ../../nbs/plumbing/drawing.ipynb #c007
+# %% ../../nbs/plumbing/drawing.ipynb #c009
 def show_image(image:np.ndarray, # (h, w, 3) RGB uint8
                ax=None,          # matplotlib Axes; a new one if None
                title:str=None,   # written above the picture
@@ -30,7 +31,7 @@ def show_image(image:np.ndarray, # (h, w, 3) RGB uint8
     ax.spines[:].set_visible(False)
     return ax
 
-# %% ../../nbs/plumbing/drawing.ipynb #c011
+# %% ../../nbs/plumbing/drawing.ipynb #c013
 def add_rectangle(ax,             # matplotlib Axes, drawn on
                   box:np.ndarray, # (4,) y1 x1 y2 x2 in the coordinates of the Axes
                   **style,        # passed to matplotlib's Rectangle
@@ -40,7 +41,7 @@ def add_rectangle(ax,             # matplotlib Axes, drawn on
     y1, x1, y2, x2 = box
     ax.add_artist(Rectangle((x1, y1), x2 - x1, y2 - y1, **{'fill': False} | style))
 
-# %% ../../nbs/plumbing/drawing.ipynb #c013
+# %% ../../nbs/plumbing/drawing.ipynb #c015
 def _label_box(text, box, color, ax): # box: y1 x1 y2 x2 in unit coordinates
     "Writes at a free corner, the upper left first; at a right one first if there is no room on the left"
     y1, x1, y2, x2 = np.clip(box, 0, 1)
@@ -53,7 +54,7 @@ def _label_box(text, box, color, ax): # box: y1 x1 y2 x2 in unit coordinates
     ax.text(x, y, text, color='black', fontsize=8, clip_on=True, ha=side, va='top' if y < 0.08 else 'bottom',
             bbox=dict(facecolor=color, edgecolor='none', pad=1, alpha=0.8))
 
-# %% ../../nbs/plumbing/drawing.ipynb #c015
+# %% ../../nbs/plumbing/drawing.ipynb #c017
 def draw_boxes(boxes:np.ndarray,      # (n, 4) y1 x1 y2 x2 in unit coordinates
                image:np.ndarray=None, # (h, w, 3) RGB uint8 to draw on; None leaves what `ax` shows
                texts:list=None,       # one text a box, written at one of its corners
@@ -72,7 +73,7 @@ def draw_boxes(boxes:np.ndarray,      # (n, 4) y1 x1 y2 x2 in unit coordinates
         if texts is not None: _label_box(str(texts[i]), box, COLORS[kind], ax)
     return ax
 
-# %% ../../nbs/plumbing/drawing.ipynb #c021
+# %% ../../nbs/plumbing/drawing.ipynb #c023
 def draw_images(images:list,       # of (h, w, 3) RGB uint8
                 boxes:list=None,   # for each image (n, 4) y1 x1 y2 x2 in unit coordinates
                 texts:list=None,   # for each image a list of texts, one for each box

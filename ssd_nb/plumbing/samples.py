@@ -226,7 +226,7 @@ def _find_boxes(owner, n): # (h, w) int, 0 = background; number of objects
     return np.float32([(y[0], x[0], y[-1] + 1, x[-1] + 1) for y, x in spans]).reshape(-1, 4)
 
 # %% ../../nbs/plumbing/samples.ipynb #c059
-def _find_place(owner, totals, mask, rng, visible=0.6, tries=20): # pixels of the objects so far; of the new one
+def _find_place(owner, totals, mask, rng, visible=0.6, tries=20): # pixels of the old objects, of the new one
     "y, x, owner with the new object, so that all objects stay recognisable; None if there is no such place"
     h, w = mask.shape
     for _ in range(tries):
@@ -287,7 +287,8 @@ def to_txt(sample:Sample # one image
           )->str:        # one row
     "The TXT form: path, then xmin,ymin,xmax,ymax,class for each object"
     objects = zip(sample.boxes, sample.labels)
-    return ' '.join([sample.name, *(f'{x1:g},{y1:g},{x2:g},{y2:g},{label}' for (y1, x1, y2, x2), label in objects)])
+    rows = (f'{x1:g},{y1:g},{x2:g},{y2:g},{label}' for (y1, x1, y2, x2), label in objects)
+    return ' '.join([sample.name, *rows])
 
 # %% ../../nbs/plumbing/samples.ipynb #c077
 def _voc_object(box, name): # y1 x1 y2 x2 in pixels
