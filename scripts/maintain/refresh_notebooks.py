@@ -34,15 +34,16 @@ def encode(picture, kind, **options):
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+PHOTOGRAPH = 8192 # colours; a chart with smooth edges has a few thousand at most
+
+
 def shrink_picture(data):
-    "The smaller of a JPEG and of a PNG with 256 dithered colours; few colours stay a PNG, as they are: mime type, base64 text"
+    "A photograph as JPEG, what has few colours as PNG with 256, dithered if there were more: mime type, base64 text"
     picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')
-    colours = picture.getcolors(256)
-    palette = picture.quantize(256, dither=Image.Dither.NONE if colours else Image.Dither.FLOYDSTEINBERG)
-    png = encode(palette, 'PNG', optimize=True)
-    if colours: return 'image/png', png
-    jpeg = encode(picture, 'JPEG', quality=85, optimize=True, subsampling=0)
-    return min(('image/png', png), ('image/jpeg', jpeg), key=lambda pair: len(pair[1]))
+    if picture.getcolors(PHOTOGRAPH) is None:
+        return 'image/jpeg', encode(picture, 'JPEG', quality=85, optimize=True, subsampling=0)
+    dither = Image.Dither.NONE if picture.getcolors(256) else Image.Dither.FLOYDSTEINBERG
+    return 'image/png', encode(picture.quantize(256, dither=dither), 'PNG', optimize=True)
 
 
 def tidy(cell):
