@@ -5,7 +5,8 @@ import time
 import numpy as np
 
 from bench_process import in_new_process, memory, peak_memory
-from ssd_nb.eval import EvalConfig, detect, evaluate, pixel_iou
+from ssd_nb.eval import EvalConfig, detect, evaluate
+from ssd_nb.plumbing.nms import pixel_iou
 
 CLASSES = 81
 SIZE = 480, 640 # height and width of the generated images, in pixels

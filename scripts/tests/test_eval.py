@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from ssd_nb.eval import EVALUATORS, EvalConfig, coco_metrics, evaluate, precisions, run_cocoeval
-from ssd_nb import eval as ssd_eval
+from ssd_nb.eval import EvalConfig, compute_coco_metrics, evaluate
+from ssd_nb.plumbing.cocoeval import (
+    EVALUATORS, complete_ground_truth, read_precisions, run_cocoeval, to_coco_rows, to_result_dicts, write_results)
 from ssd_nb.plumbing.options import UserError
+from ssd_nb.plumbing.report import make_report_page
 
 SAMPLES = ROOT / 'data_samples'
 CLASSES = 'background', 'cup', 'fork', 'jug'
@@ -57,9 +59,9 @@ def test_evaluators_agree(truth, protocol):
 
 def test_evaluators_agree_in_groups(truth):
     pytest.importorskip('hotcoco')
-    rows = ssd_eval.all_rows(evaluate(SOME, batches(7, 1, 2, 3), truth, CLASSES, **QUIET).detections, [0, 5, 2, 9])
+    rows = to_coco_rows(evaluate(SOME, batches(7, 1, 2, 3), truth, CLASSES, **QUIET).detections, [0, 5, 2, 9])
     groups = [0, 1, 2, 0, 1, 2], np.arange(len(rows)) % 3, 3
-    tables = [precisions(run_cocoeval(truth, rows, [7, 1, 2, 3], evaluator=e, groups=groups)) for e in EVALUATORS]
+    tables = [read_precisions(run_cocoeval(truth, rows, [7, 1, 2, 3], evaluator=e, groups=groups)) for e in EVALUATORS]
     assert tables[0].shape[-1] == 4 and np.array_equal(*tables, equal_nan=True)
 
 
@@ -73,7 +75,7 @@ def test_nothing_in_it(truth, evaluator):
         evaluate(SOME, batches(7, 1), truth | dict(annotations=[]), CLASSES, config, **QUIET)
     with pytest.raises(UserError, match='the ground truth has no image 8'):              # an image that the json does not list
         evaluate(SOME, batches(7, 8), truth, CLASSES, config, **QUIET)
-    with pytest.raises(UserError, match='hold no object'): coco_metrics(dict(images=[], categories=[], annotations=[]), [], config)
+    with pytest.raises(UserError, match='hold no object'): compute_coco_metrics(dict(images=[], categories=[], annotations=[]), [], config)
     stray = truth | dict(annotations=truth['annotations'] + [dict(image_id=999, category_id=5, bbox=[0., 0, 5, 5])])
     assert evaluate(SOME, batches(7, 1), stray, CLASSES, config, **QUIET).mAP == evaluate(SOME, batches(7, 1), truth, CLASSES, config, **QUIET).mAP
 
@@ -89,19 +91,19 @@ def test_progress_bar_on_a_terminal(truth, terminal, monkeypatch):
 
 def test_annotation_that_lacks_something_is_named(truth):
     del truth['annotations'][1]['bbox']
-    with pytest.raises(UserError, match='annotation 2 of the ground truth has no bbox'): coco_metrics(truth, [])
+    with pytest.raises(UserError, match='annotation 2 of the ground truth has no bbox'): compute_coco_metrics(truth, [])
 
 
 def test_missing_evaluator_is_one_sentence(truth, monkeypatch):
     monkeypatch.setitem(sys.modules, 'hotcoco', None)
-    with pytest.raises(UserError, match='pip install hotcoco'): coco_metrics(truth, [[7, 0, 0, 5, 5, 0.5, 5]], EvalConfig(evaluator='hotcoco'))
+    with pytest.raises(UserError, match='pip install hotcoco'): compute_coco_metrics(truth, [[7, 0, 0, 5, 5, 0.5, 5]], EvalConfig(evaluator='hotcoco'))
 
 
 def test_results_are_a_file_that_pycocotools_reads(truth, tmp_path):
     from pycocotools.coco import COCO
     result = evaluate(SOME, batches(7, 1, 2), truth, CLASSES, **QUIET)
-    ssd_eval.write_results(ssd_eval.result_dicts(result.results), tmp_path / 'results.json')
-    (tmp_path / 'truth.json').write_text(json.dumps(ssd_eval.countable(truth)))
+    write_results(to_result_dicts(result.results), tmp_path / 'results.json')
+    (tmp_path / 'truth.json').write_text(json.dumps(complete_ground_truth(truth)))
     found = COCO(str(tmp_path / 'truth.json')).loadRes(str(tmp_path / 'results.json'))
     assert len(found.anns) == len(result.results) > 0
 
@@ -110,7 +112,8 @@ def test_report_of_images_without_objects(truth):
     from ssd_nb.ssd_heads import MODELS
     result = evaluate(SOME, batches(3, 7), truth, CLASSES, EvalConfig(eval_protocol='coco'), **QUIET)
     for detections in result.detections.values(): detections.defaults = np.zeros(len(detections), int)
-    page = ssd_eval.report_page(result, truth, MODELS['ssd_tiny'].boxes, lambda ids: {i: np.zeros((100, 200, 3), np.uint8) for i in ids}, 'cups & forks')
+    read = lambda ids: {i: np.zeros((100, 200, 3), np.uint8) for i in ids}
+    page = make_report_page(result, truth, MODELS['ssd_tiny'].boxes, read, 'cups & forks')
     assert 'cups &amp; forks' in page and not re.search(r'https?:|<script|<link', page) and 'nan' not in page
 
 
