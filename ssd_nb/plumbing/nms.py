@@ -6,17 +6,14 @@ __all__ = ['pixel_iou', 'nms']
 # %% ../../nbs/plumbing/nms.ipynb #c002
 import numpy as np
 
+from ..boxes import iou
+
 # %% ../../nbs/plumbing/nms.ipynb #c005
 def pixel_iou(a:np.ndarray, # (..., n, 4) y1 x1 y2 x2 in pixels
               b:np.ndarray, # (..., m, 4) y1 x1 y2 x2 in pixels
              )->np.ndarray: # (..., n, m) in [0, 1]
     "IoU as NMS counts it: both corner pixels belong to the box, so its sides are one pixel longer"
-    a, b = np.moveaxis(np.asarray(a), -1, 0)[..., None], np.moveaxis(np.asarray(b), -1, 0)[..., None, :]
-    height = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0]) + 1
-    width = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1]) + 1
-    inter = np.maximum(height, 0) * np.maximum(width, 0)
-    area_a, area_b = ((t[2] - t[0] + 1) * (t[3] - t[1] + 1) for t in (a, b))
-    return inter / (area_a + area_b - inter)
+    return iou(np.asarray(a) + [0, 0, 1, 1], np.asarray(b) + [0, 0, 1, 1])
 
 # %% ../../nbs/plumbing/nms.ipynb #c014
 def _rank_by_class(scores, labels): # (n,), (n,) int from 0
