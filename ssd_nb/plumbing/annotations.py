@@ -17,7 +17,7 @@ import numpy as np
 from ..boxes import tlbr2xywh
 from .options import UserError
 
-# %% ../../nbs/plumbing/annotations.ipynb #c005
+# %% ../../nbs/plumbing/annotations.ipynb #c006
 @dataclass(frozen=True, eq=False)
 class Record:
     "One image and its objects, whatever form they were read from"
@@ -32,7 +32,7 @@ class Record:
     areas: np.ndarray = None # (n,) float32 pixels that each object covers, for COCO's small, medium and large
     lines: np.ndarray = None # (n,) int: the line of each object
 
-# %% ../../nbs/plumbing/annotations.ipynb #c007
+# %% ../../nbs/plumbing/annotations.ipynb #c008
 class Item(NamedTuple):
     "One object as a reader finds it"
     box: tuple           # y1 x1 y2 x2 in pixels
@@ -41,7 +41,7 @@ class Item(NamedTuple):
     area: float = None   # pixels; None: that of the box
     line: int = 0        # where it stands in the annotation file; 0 if that has no lines to speak of
 
-# %% ../../nbs/plumbing/annotations.ipynb #c009
+# %% ../../nbs/plumbing/annotations.ipynb #c010
 def item_row(item:Item, # one object
             )->tuple:   # y1 x1 y2 x2 label crowd area
     "An object as seven numbers"
@@ -49,7 +49,7 @@ def item_row(item:Item, # one object
     area = (y2 - y1) * (x2 - x1) if item.area is None else item.area
     return y1, x1, y2, x2, item.label, item.crowd, area
 
-# %% ../../nbs/plumbing/annotations.ipynb #c013
+# %% ../../nbs/plumbing/annotations.ipynb #c014
 def record_of_rows(image,    # path of the image file
                    image_id, # number of the image
                    rows,     # (n, 7) numbers of its objects, see `item_row`
@@ -62,7 +62,7 @@ def record_of_rows(image,    # path of the image file
                   rows[:, 5] != 0, str(source), areas=np.float32(rows[:, 6]),
                   lines=np.zeros(len(rows), np.int64) + lines, **kwargs)
 
-# %% ../../nbs/plumbing/annotations.ipynb #c015
+# %% ../../nbs/plumbing/annotations.ipynb #c016
 def make_record(image,    # path of the image file
                 image_id, # number of the image
                 items,    # list of `Item`
@@ -74,7 +74,7 @@ def make_record(image,    # path of the image file
     lines = np.array([item.line for item in items], np.int64)
     return record_of_rows(image, image_id, rows, source, lines, **kwargs)
 
-# %% ../../nbs/plumbing/annotations.ipynb #c019
+# %% ../../nbs/plumbing/annotations.ipynb #c020
 class Records:
     "Many `Record`s in little memory: a tuple for each image, and one array of numbers for all objects"
     def __init__(self):
@@ -101,7 +101,7 @@ class Records:
         lines = np.array(self.lines[first:last], np.int64)
         return record_of_rows(image, image_id, rows, source, lines, line=line, size=size)
 
-# %% ../../nbs/plumbing/annotations.ipynb #c025
+# %% ../../nbs/plumbing/annotations.ipynb #c028
 class Problem(NamedTuple):
     "Something in the data that cannot be used"
     file: str        # annotation file
@@ -114,7 +114,7 @@ class Problem(NamedTuple):
         place = f'{self.file}:{self.line}' if self.line else self.file
         return f'{place}: {self.what}'
 
-# %% ../../nbs/plumbing/annotations.ipynb #c028
+# %% ../../nbs/plumbing/annotations.ipynb #c031
 def parse_numbers(texts, # strings
                  )->list: # floats
     "Finite numbers; raises `ValueError` for a text that is none"
@@ -122,7 +122,7 @@ def parse_numbers(texts, # strings
     if not all(map(isfinite, values)): raise ValueError(f'{",".join(texts)} is not finite')
     return values
 
-# %% ../../nbs/plumbing/annotations.ipynb #c032
+# %% ../../nbs/plumbing/annotations.ipynb #c035
 def join_inside(folder,  # that the data may be in
                 name:str, # a path from an annotation file
                )->Path:   # the path to open
@@ -132,7 +132,7 @@ def join_inside(folder,  # that the data may be in
         raise ValueError(f'the path {name} leaves the folder {folder}')
     return Path(folder) / path
 
-# %% ../../nbs/plumbing/annotations.ipynb #c035
+# %% ../../nbs/plumbing/annotations.ipynb #c038
 class Annotations(NamedTuple):
     "What was read of one split"
     records: Records    # one for each image; may be a list of `Record`
@@ -140,7 +140,7 @@ class Annotations(NamedTuple):
     problems: list      # of `Problem`
     category_ids: tuple # number of each class in COCO results, 0 for background
 
-# %% ../../nbs/plumbing/annotations.ipynb #c037
+# %% ../../nbs/plumbing/annotations.ipynb #c040
 def require_path(config,        # `DataConfig`, or anything that has its fields
                  option:str,    # field that leads to the path
                  path,          # what it leads to
@@ -154,7 +154,7 @@ def require_path(config,        # `DataConfig`, or anything that has its fields
         raise UserError(f'--{option}={getattr(config, option)}: there is no {kind} {path}, so give another.')
     return Path(path)
 
-# %% ../../nbs/plumbing/annotations.ipynb #c041
+# %% ../../nbs/plumbing/annotations.ipynb #c044
 def choose_classes(config,      # `DataConfig`, or anything that has `classes`: those asked for
                    names,       # list of all that the annotations have, in their order
                    path,        # file that they come from, for the message
@@ -167,7 +167,7 @@ def choose_classes(config,      # `DataConfig`, or anything that has `classes`: 
         raise UserError(f'--classes: {name} is not a {kind} of {path}, which has {", ".join(names)}.')
     return classes
 
-# %% ../../nbs/plumbing/annotations.ipynb #c044
+# %% ../../nbs/plumbing/annotations.ipynb #c047
 class Source:
     "The annotations of a data set; each form is a class of its own that answers `list_files` and `read`"
     def __init__(self, config # `DataConfig`, or anything that has its fields: what to read
@@ -190,7 +190,7 @@ class Source:
         "`require_path` for this configuration"
         return require_path(self.config, option, path or getattr(self.config, option), kind)
 
-# %% ../../nbs/plumbing/annotations.ipynb #c051
+# %% ../../nbs/plumbing/annotations.ipynb #c054
 def _coco_annotation(record, # `Sample` or `Record`
                      i,      # number of the object in it
                      box,    # (4,) x y w h of the object
@@ -200,7 +200,7 @@ def _coco_annotation(record, # `Sample` or `Record`
     return dict(**ids, bbox=[round(float(v), 3) for v in box], iscrowd=0 if crowd is None else int(crowd[i]),
                 area=round(float(box[2] * box[3] if areas is None else areas[i]), 3))
 
-# %% ../../nbs/plumbing/annotations.ipynb #c053
+# %% ../../nbs/plumbing/annotations.ipynb #c056
 def coco_ground_truth(records,           # `Sample`s or `Record`s: all have size, image_id, boxes and labels
                       classes,           # names, background first
                       category_ids=None, # number of each class in the file; None: its place in classes

@@ -32,7 +32,7 @@ def _stream_entries(file, # COCO JSON, open for reading bytes
             elements = iter(events.__next__, (part, 'end_array', None)) # up to the end of this list
             for entry in ijson.items(elements, f'{part}.item'): yield part, entry
 
-# %% ../../nbs/plumbing/coco.ipynb #c011
+# %% ../../nbs/plumbing/coco.ipynb #c012
 def _read_entries(path, # of a COCO file
                  ):     # yields the name of a list and one of its elements; raises `UserError`
     count = 0
@@ -52,7 +52,7 @@ def _load_entries(path # of a COCO file
     for part, entries in content.items() if isinstance(content, dict) else ():
         if part in _COCO_PARTS and isinstance(entries, list): yield from ((part, entry) for entry in entries)
 
-# %% ../../nbs/plumbing/coco.ipynb #c016
+# %% ../../nbs/plumbing/coco.ipynb #c018
 def _require_parts(path,  # of the file, for the message
                    found, # the lists that have elements
                   )->None: # raises `UserError` if images, annotations or categories are missing
@@ -68,7 +68,7 @@ def load_json(path # of a COCO file
     _require_parts(path, content)
     return content
 
-# %% ../../nbs/plumbing/coco.ipynb #c021
+# %% ../../nbs/plumbing/coco.ipynb #c024
 _ENTRY_ERRORS = KeyError, ValueError, TypeError, OverflowError
 
 def _parse_coco_object(entry # one of "annotations"
@@ -79,7 +79,7 @@ def _parse_coco_object(entry # one of "annotations"
     area = None if area is None else float(area)
     return item_row(Item((y, x, y + h, x + w), 0, bool(entry.get('iscrowd', 0)), area))
 
-# %% ../../nbs/plumbing/coco.ipynb #c025
+# %% ../../nbs/plumbing/coco.ipynb #c028
 def _parse_coco_image(entry # one of "images"
                      )->tuple: # id, file name, (height, width); raises one of `_ENTRY_ERRORS`
     number, name = entry['id'], entry['file_name']
@@ -89,7 +89,7 @@ def _parse_coco_image(entry # one of "images"
     if all(isinstance(n, (int, float)) for n in size): return number, name, tuple(size)
     raise ValueError(f'its height and width {size} are not numbers')
 
-# %% ../../nbs/plumbing/coco.ipynb #c028
+# %% ../../nbs/plumbing/coco.ipynb #c031
 @dataclass
 class _CocoContent:
     path: Path                                       # of a COCO file
@@ -108,7 +108,7 @@ class _CocoContent:
         what = f'{part[:-1]} {number} cannot be used: {reason}'
         self.faults.append((kind, Problem(str(self.path), 0, what)))
 
-# %% ../../nbs/plumbing/coco.ipynb #c030
+# %% ../../nbs/plumbing/coco.ipynb #c033
 def _add_object(content, # `_CocoContent`
                 entry,   # one of "annotations"
                )->None:  # raises one of `_ENTRY_ERRORS`
@@ -121,7 +121,7 @@ def _add_object(content, # `_CocoContent`
         content.owners.append(owner), content.kinds.append(kind), content.rows.extend(row)
     except _ENTRY_ERRORS as error: content.add_fault('annotations', entry, error, kind)
 
-# %% ../../nbs/plumbing/coco.ipynb #c031
+# %% ../../nbs/plumbing/coco.ipynb #c035
 def _add_entry(content, # `_CocoContent`
                part,    # list of the file
                entry,   # one of its elements
@@ -133,7 +133,7 @@ def _add_entry(content, # `_CocoContent`
         else: _add_object(content, entry)
     except _ENTRY_ERRORS as error: content.add_fault(part, entry, error)
 
-# %% ../../nbs/plumbing/coco.ipynb #c033
+# %% ../../nbs/plumbing/coco.ipynb #c037
 def _load_coco(path # of a COCO file
               )->_CocoContent: # raises `UserError` if it is none
     content, found = _CocoContent(path), set()
@@ -143,14 +143,14 @@ def _load_coco(path # of a COCO file
     _require_parts(path, found)
     return content
 
-# %% ../../nbs/plumbing/coco.ipynb #c037
+# %% ../../nbs/plumbing/coco.ipynb #c041
 def _sort_categories(content # `_CocoContent`
                     )->dict: # name to id, in the order of the ids; raises `UserError`
     try: return {c['name']: c['id'] for c in sorted(content.categories, key=lambda c: c['id'])}
     except (KeyError, TypeError): what = 'each of its categories needs a name and a number as id'
     raise UserError(f'{content.path}: {what}.')
 
-# %% ../../nbs/plumbing/coco.ipynb #c040
+# %% ../../nbs/plumbing/coco.ipynb #c044
 def _list_coco_problems(content, # `_CocoContent`
                         ids,     # name to category id
                         labels,  # (n,) label of each number of a category, 0 for one that is left out
@@ -164,7 +164,7 @@ def _list_coco_problems(content, # `_CocoContent`
         problems.append(Problem(str(content.path), 0, what, number not in names, n))
     return problems
 
-# %% ../../nbs/plumbing/coco.ipynb #c045
+# %% ../../nbs/plumbing/coco.ipynb #c049
 def _sort_objects(content, # `_CocoContent`
                   labels,  # (n,) label of each number of a category, 0 for one that is left out
                  )->tuple: # sorted image ids of objects; their order in the rows; rows (m, 7) with labels
@@ -174,7 +174,7 @@ def _sort_objects(content, # `_CocoContent`
     order = order[label[order] > 0]
     return np.array(content.owners, np.int64)[order], order, rows
 
-# %% ../../nbs/plumbing/coco.ipynb #c047
+# %% ../../nbs/plumbing/coco.ipynb #c051
 def _match_images(content,  # `_CocoContent`
                   labels,   # (n,) label of each number of a category, 0 for one that is left out
                   folder,   # of the images
@@ -195,7 +195,7 @@ def _match_images(content,  # `_CocoContent`
         if number not in seen: problems.append(Problem(str(content.path), 0, what, count=int(n)))
     return records
 
-# %% ../../nbs/plumbing/coco.ipynb #c052
+# %% ../../nbs/plumbing/coco.ipynb #c057
 COCO_SPLITS = dict(train=('train2017', 'train'), eval=('val2017', 'val', 'eval'))
 
 def _find_coco_file(source, # `CocoSource`
@@ -205,10 +205,11 @@ def _find_coco_file(source, # `CocoSource`
     folder = source.require('coco_root', Path(root) / 'annotations')
     files = [folder / f'{kind}_{name}.json' for name in COCO_SPLITS[split] for kind in kinds]
     found = [file for file in files if file.is_file()]
-    if not found: raise UserError(f'--coco_root={root}: there is none of {", ".join(map(str, files))}.')
-    return found[0]
+    if found: return found[0]
+    names = ', '.join(map(str, files))
+    raise UserError(f'--coco_root={root}: there is none of {names}, so rename its annotation file.')
 
-# %% ../../nbs/plumbing/coco.ipynb #c054
+# %% ../../nbs/plumbing/coco.ipynb #c059
 class CocoSource(Source):
     "A COCO set; image and category ids are those of its files"
     def list_files(self, split:str # 'train' or 'eval'
@@ -229,7 +230,7 @@ class CocoSource(Source):
         records = _match_images(content, labels, folder, problems)
         return Annotations(records, classes, problems, (0, *(ids[name] for name in classes[1:])))
 
-# %% ../../nbs/plumbing/coco.ipynb #c058
+# %% ../../nbs/plumbing/coco.ipynb #c064
 COCO_CLASSES = ('background', *"""person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,
 fire hydrant,stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,
 umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,

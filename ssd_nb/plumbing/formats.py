@@ -22,10 +22,10 @@ from .coco import COCO_CLASSES, COCO_SPLITS, CocoSource, load_json
 from .files import read_text
 from .options import UserError
 
-# %% ../../nbs/plumbing/formats.ipynb #c013
+# %% ../../nbs/plumbing/formats.ipynb #c016
 _TXT_ROW = re.compile(r'("[^"]+"|\'[^\']+\'|.+?\.(?:jpe?g|png|bmp))(?:\s+(.*))?$', re.IGNORECASE)
 
-# %% ../../nbs/plumbing/formats.ipynb #c016
+# %% ../../nbs/plumbing/formats.ipynb #c019
 def _parse_txt_object(text,  # xmin,ymin,xmax,ymax,class
                       count, # number of classes without background; None: any
                      )->Item: # raises ValueError that says what is wrong
@@ -37,7 +37,7 @@ def _parse_txt_object(text,  # xmin,ymin,xmax,ymax,class
     if label == int(label) and 1 <= label <= (count or label): return Item((y1, x1, y2, x2), int(label))
     raise ValueError(f'the class of "{text}" is not a number from 1 to {count or "the number of classes"}')
 
-# %% ../../nbs/plumbing/formats.ipynb #c019
+# %% ../../nbs/plumbing/formats.ipynb #c022
 def _collect_items(rows,     # of (line, text), one for each object
                    parse,    # function of a text: an `Item`, or None for a class that was not asked for
                    file,     # annotation file, for messages
@@ -50,7 +50,7 @@ def _collect_items(rows,     # of (line, text), one for each object
         else: items += [item._replace(line=line)] if item else []
     return items
 
-# %% ../../nbs/plumbing/formats.ipynb #c022
+# %% ../../nbs/plumbing/formats.ipynb #c025
 def _parse_txt_row(row,      # of the file
                    line,     # its number, from 1
                    path,     # of the file
@@ -65,12 +65,13 @@ def _parse_txt_row(row,      # of the file
                            path, problems)
     return make_record(image, line, items, path, line=line)
 
+# %% ../../nbs/plumbing/formats.ipynb #c026
 def _name_classes(records # list of `Record`
                  )->tuple: # names, background first
     highest = max((int(record.labels.max(initial=0)) for record in records), default=0)
     return ('background', *(f'class {i + 1}' for i in range(highest)))
 
-# %% ../../nbs/plumbing/formats.ipynb #c025
+# %% ../../nbs/plumbing/formats.ipynb #c030
 class TxtSource(Source):
     "A TXT file for each split; image ids count its rows from 1, and class 1 is the first after background"
     def list_files(self, split:str # 'train' or 'eval'
@@ -92,7 +93,7 @@ class TxtSource(Source):
         classes = classes or _name_classes(records)
         return Annotations(records, classes, problems, tuple(range(len(classes))))
 
-# %% ../../nbs/plumbing/formats.ipynb #c029
+# %% ../../nbs/plumbing/formats.ipynb #c037
 def _label_file(image:Path # in a tree images/
                )->Path:    # in a tree labels/
     parts = list(image.parts)
@@ -100,7 +101,7 @@ def _label_file(image:Path # in a tree images/
     if place is not None: parts[place] = 'labels'
     return Path(*parts).with_suffix('.txt')
 
-# %% ../../nbs/plumbing/formats.ipynb #c032
+# %% ../../nbs/plumbing/formats.ipynb #c040
 def _parse_yolo_object(row,    # class cx cy w h
                        size,   # height, width of the image in pixels
                        labels, # number in the file to label; one that is not in it was not asked for
@@ -115,11 +116,11 @@ def _parse_yolo_object(row,    # class cx cy w h
     box = np.array([y - h / 2, x - w / 2, y + h / 2, x + w / 2]) * [*size, *size]
     return Item(tuple(box.tolist()), labels[int(number)]) if int(number) in labels else None
 
-# %% ../../nbs/plumbing/formats.ipynb #c036
+# %% ../../nbs/plumbing/formats.ipynb #c044
 def _load_yolo_yaml(path # the yaml file
                    )->tuple: # its names in their order; the whole content
     try: content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError: raise UserError(f'{path} is not valid YAML: write it anew.') from None
+    except yaml.YAMLError: raise UserError(f'{path} is not valid YAML: write it again.') from None
     names = content['names']
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[i] for i in sorted(names)]
@@ -127,7 +128,7 @@ def _load_yolo_yaml(path # the yaml file
         raise UserError(f'{path}: names must be a list, or numbers from 0 with names.')
     return [str(name) for name in names], content
 
-# %% ../../nbs/plumbing/formats.ipynb #c038
+# %% ../../nbs/plumbing/formats.ipynb #c047
 def _find_yolo_yaml(source # `YoloSource`
                    )->Path: # raises `UserError` if there is none, or more than one
     root = source.require('yolo_root')
@@ -137,7 +138,7 @@ def _find_yolo_yaml(source # `YoloSource`
     raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, '
                     f'and there are {len(files)}.')
 
-# %% ../../nbs/plumbing/formats.ipynb #c040
+# %% ../../nbs/plumbing/formats.ipynb #c049
 IMAGE_ENDINGS = '.jpg', '.jpeg', '.png', '.bmp', '.JPG', '.JPEG', '.PNG'
 
 def _list_yolo_images(path,   # of the yaml file
@@ -151,7 +152,7 @@ def _list_yolo_images(path,   # of the yaml file
     if not files: raise UserError(f'{path}: there is no image in {folder}, which is its {key}.')
     return files
 
-# %% ../../nbs/plumbing/formats.ipynb #c043
+# %% ../../nbs/plumbing/formats.ipynb #c053
 def _read_yolo_image(image,    # path of the image file
                      number,   # of the image
                      labels,   # number in the file to label; one that is not in it was not asked for
@@ -165,7 +166,7 @@ def _read_yolo_image(image,    # path of the image file
                            lambda row: _parse_yolo_object(row, size, labels, count), file, problems)
     return make_record(image, number, items, file, size=size)
 
-# %% ../../nbs/plumbing/formats.ipynb #c045
+# %% ../../nbs/plumbing/formats.ipynb #c055
 class YoloSource(Source):
     "A YOLO set; image ids count the images of a split from 1, in the order of their names"
     def list_files(self, split:str # 'train' or 'eval'
@@ -187,7 +188,7 @@ class YoloSource(Source):
                 problems.append(Problem(str(image), 0, f'it cannot be read ({error})'))
         return Annotations(records, classes, problems, tuple(range(len(classes))))
 
-# %% ../../nbs/plumbing/formats.ipynb #c049
+# %% ../../nbs/plumbing/formats.ipynb #c061
 def _parse_voc_object(element # <object> of a VOC file
                      )->tuple: # name, box y1 x1 y2 x2 (NaN if it is not four numbers), difficult
     texts = [element.findtext(f'bndbox/{side}', '') for side in ('ymin', 'xmin', 'ymax', 'xmax')]
@@ -197,7 +198,7 @@ def _parse_voc_object(element # <object> of a VOC file
     difficult = (element.findtext('difficult') or '0').strip() == '1'
     return (element.findtext('name') or '').strip(), (y1 - first, x1 - first, y2, x2), difficult
 
-# %% ../../nbs/plumbing/formats.ipynb #c050
+# %% ../../nbs/plumbing/formats.ipynb #c063
 def parse_voc(path # XML file
              )->tuple: # height, width; then a list of (name, box y1 x1 y2 x2, difficult, line)
     """Reads a VOC file; raises `ValueError` for a size that is no number.
@@ -209,7 +210,7 @@ def parse_voc(path # XML file
     objects = map(_parse_voc_object, root.iter('object'))
     return size, [(*parsed, lines[i] if i < len(lines) else 0) for i, parsed in enumerate(objects)]
 
-# %% ../../nbs/plumbing/formats.ipynb #c054
+# %% ../../nbs/plumbing/formats.ipynb #c069
 def _find_image(path # of an annotation file
                )->Path: # the image of the same name; one that does not exist if there is none
     folders = [path.parent]
@@ -218,7 +219,7 @@ def _find_image(path # of an annotation file
     found = (folder / f'{path.stem}{e}' for folder in folders for e in IMAGE_ENDINGS)
     return next((p for p in found if p.is_file()), folders[0] / f'{path.stem}.jpg')
 
-# %% ../../nbs/plumbing/formats.ipynb #c057
+# %% ../../nbs/plumbing/formats.ipynb #c072
 def _listed_files(folder, # a year of a VOCdevkit: with Annotations, and ImageSets/Main
                   split,  # 'train' or 'eval'
                  )->list: # XML files in the order of the list
@@ -229,7 +230,7 @@ def _listed_files(folder, # a year of a VOCdevkit: with Annotations, and ImageSe
     rows = [row.split() for row in read_text(path).splitlines() if row.strip()]
     return [Path(folder) / f'Annotations/{name}.xml' for name, *_ in rows]
 
-# %% ../../nbs/plumbing/formats.ipynb #c059
+# %% ../../nbs/plumbing/formats.ipynb #c074
 def _parse_voc_files(files,    # XML files
                      problems, # list that problems are added to
                     )->list:   # of (file, size, objects), see `parse_voc`
@@ -245,7 +246,7 @@ def _parse_voc_files(files,    # XML files
         problems.append(Problem(str(path), line, what))
     return parsed
 
-# %% ../../nbs/plumbing/formats.ipynb #c062
+# %% ../../nbs/plumbing/formats.ipynb #c080
 def _select_objects(objects,  # as `parse_voc` gives them
                     classes,  # names, background first
                     path,     # of the XML file, for messages
@@ -259,7 +260,7 @@ def _select_objects(objects,  # as `parse_voc` gives them
         else: problems.append(Problem(str(path), line, what, bad=not name or not isfinite(sum(box))))
     return items
 
-# %% ../../nbs/plumbing/formats.ipynb #c065
+# %% ../../nbs/plumbing/formats.ipynb #c084
 def _list_voc_files(source, # `VocSource`
                     split,  # 'train' or 'eval'
                    )->list: # XML files in the order of their names, or of a list; these may be missing
@@ -268,10 +269,10 @@ def _list_voc_files(source, # `VocSource`
     if years: return [file for year in years for file in _listed_files(year, split)]
     folder = source.require('voc_root', root / split)
     files = sorted(folder.glob('*.xml')) or sorted(folder.glob('Annotations/*.xml'))
-    if not files: raise UserError(f'--voc_root={root}: there is no XML file in {folder}.')
+    if not files: raise UserError(f'--voc_root={root}: there is no XML file in {folder}, so give another.')
     return files
 
-# %% ../../nbs/plumbing/formats.ipynb #c067
+# %% ../../nbs/plumbing/formats.ipynb #c086
 def _find_voc_classes(source, # `VocSource`
                       split,  # 'train' or 'eval'
                      )->tuple: # names, background first
@@ -281,7 +282,7 @@ def _find_voc_classes(source, # `VocSource`
     names = {name for _, _, objects in _parse_voc_files(files, []) for name, *_ in objects}
     return ('background', *sorted(names - {''}))
 
-# %% ../../nbs/plumbing/formats.ipynb #c069
+# %% ../../nbs/plumbing/formats.ipynb #c088
 def _read_voc_ids(source,  # `VocSource`
                   split,   # 'train' or 'eval'
                   classes, # names, background first
@@ -295,7 +296,17 @@ def _read_voc_ids(source,  # `VocSource`
     images = {Path(image['file_name']).name: image['id'] for image in content['images']}
     return images, (0, *(ids[name] for name in classes[1:]))
 
-# %% ../../nbs/plumbing/formats.ipynb #c071
+# %% ../../nbs/plumbing/formats.ipynb #c090
+def _require_objects(source,  # `VocSource`
+                     split,   # 'train' or 'eval'
+                     classes, # names, background first
+                     records, # what was read; raises `UserError` if it has no object
+                    )->None:
+    if any(len(record.boxes) for record in records): return
+    raise UserError(f'--voc_root={source.config.voc_root}: {split} has no object of the classes '
+                    f'{", ".join(classes[1:])}: look at the names in its files, or leave out --classes.')
+
+# %% ../../nbs/plumbing/formats.ipynb #c092
 class VocSource(Source):
     "A VOC set; image ids count the files from 1, or are those of voc_json"
     def list_files(self, split:str # 'train' or 'eval'
@@ -319,17 +330,7 @@ class VocSource(Source):
         _require_objects(self, split, classes, records)
         return Annotations(records, classes, problems, numbers)
 
-# %% ../../nbs/plumbing/formats.ipynb #c072
-def _require_objects(source,  # `VocSource`
-                     split,   # 'train' or 'eval'
-                     classes, # names, background first
-                     records, # what was read; raises `UserError` if it has no object
-                    )->None:
-    if any(len(record.boxes) for record in records): return
-    raise UserError(f'--voc_root={source.config.voc_root}: {split} has no object of the classes '
-                    f'{", ".join(classes[1:])}: look at the names in its files, or leave out --classes.')
-
-# %% ../../nbs/plumbing/formats.ipynb #c075
+# %% ../../nbs/plumbing/formats.ipynb #c098
 SOURCES = dict(coco=CocoSource, voc=VocSource, yolo=YoloSource, other=TxtSource)
 
 def open_source(config, # `DataConfig`: what to read
@@ -337,12 +338,14 @@ def open_source(config, # `DataConfig`: what to read
     "The annotations that a configuration names, in whichever form they are"
     return SOURCES[config.dataset](config)
 
-def source_files(config,   # `DataConfig`: what is read
+# %% ../../nbs/plumbing/formats.ipynb #c101
+def source_files(config,    # `DataConfig`: what is read
                  split:str, # 'train' or 'eval'
-                )->list:   # paths of annotation files
+                )->list:    # paths of annotation files
     "The annotation files of a split; raises `UserError` where one is missing"
     return open_source(config).list_files(split)
 
+# %% ../../nbs/plumbing/formats.ipynb #c102
 def read_annotations(config,    # `DataConfig`: what to read
                      split:str, # 'train' or 'eval'
                     )->Annotations: # images are not decoded
