@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['Record', 'Item', 'item_row', 'record_of_rows', 'make_record', 'Records', 'Problem', 'parse_numbers', 'join_inside',
-           'Annotations', 'require_path', 'choose_classes', 'Source', 'coco_ground_truth']
+           'Annotations', 'choose_classes', 'Source', 'coco_ground_truth']
 
 # %% ../../nbs/plumbing/annotations.ipynb #c002
 import os
@@ -141,11 +141,11 @@ class Annotations(NamedTuple):
     category_ids: tuple # number of each class in COCO results, 0 for background
 
 # %% ../../nbs/plumbing/annotations.ipynb #c040
-def require_path(config,        # `DataConfig`, or anything that has its fields
-                 option:str,    # field that leads to the path
-                 path,          # what it leads to
-                 kind='folder', # what has to be there: 'folder' or 'file'
-                )->Path:        # the path
+def _require_path(config,        # `DataConfig`, or anything that has its fields
+                  option:str,    # field that leads to the path
+                  path,          # what it leads to
+                  kind='folder', # what has to be there: 'folder' or 'file'
+                 )->Path:        # the path
     "Raises `UserError` that names the option if there is nothing at `path`"
     if not getattr(config, option):
         raise UserError(f'--{option} is not given: dataset={config.dataset} needs it, '
@@ -187,8 +187,8 @@ class Source:
                       path=None,     # what it leads to; None: its value itself
                       kind='folder', # what has to be there: 'folder' or 'file'
                )->Path:              # the path
-        "`require_path` for this configuration"
-        return require_path(self.config, option, path or getattr(self.config, option), kind)
+        "Raises `UserError` that names the option if there is nothing at `path`"
+        return _require_path(self.config, option, path or getattr(self.config, option), kind)
 
 # %% ../../nbs/plumbing/annotations.ipynb #c054
 def _coco_annotation(record, # `Sample` or `Record`

@@ -198,6 +198,7 @@ def _match_images(content,  # `_CocoContent`
 # %% ../../nbs/plumbing/coco.ipynb #c057
 COCO_SPLITS = dict(train=('train2017', 'train'), eval=('val2017', 'val', 'eval'))
 
+# %% ../../nbs/plumbing/coco.ipynb #c058
 def _find_coco_file(source, # `CocoSource`
                     split,  # 'train' or 'eval'
                    )->Path: # the first that exists; raises `UserError` if there is none
@@ -209,7 +210,7 @@ def _find_coco_file(source, # `CocoSource`
     names = ', '.join(map(str, files))
     raise UserError(f'--coco_root={root}: there is none of {names}, so rename its annotation file.')
 
-# %% ../../nbs/plumbing/coco.ipynb #c059
+# %% ../../nbs/plumbing/coco.ipynb #c060
 class CocoSource(Source):
     "A COCO set; image and category ids are those of its files"
     def list_files(self, split:str # 'train' or 'eval'
@@ -230,7 +231,7 @@ class CocoSource(Source):
         records = _match_images(content, labels, folder, problems)
         return Annotations(records, classes, problems, (0, *(ids[name] for name in classes[1:])))
 
-# %% ../../nbs/plumbing/coco.ipynb #c064
+# %% ../../nbs/plumbing/coco.ipynb #c065
 COCO_CLASSES = ('background', *"""person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,
 fire hydrant,stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,
 umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,
