@@ -115,11 +115,11 @@ class Problem(NamedTuple):
         return f'{place}: {self.what}'
 
 # %% ../../nbs/plumbing/annotations.ipynb #c031
-def parse_numbers(texts, # strings
+def parse_numbers(texts, # list of strings, or of numbers
                  )->list: # floats
     "Finite numbers; raises `ValueError` for a text that is none"
     values = [float(text) for text in texts]
-    if not all(map(isfinite, values)): raise ValueError(f'{",".join(texts)} is not finite')
+    if not all(map(isfinite, values)): raise ValueError(f'{",".join(map(str, texts))} is not finite')
     return values
 
 # %% ../../nbs/plumbing/annotations.ipynb #c035

@@ -73,8 +73,9 @@ _ENTRY_ERRORS = KeyError, ValueError, TypeError, OverflowError
 
 def _parse_coco_object(entry # one of "annotations"
                       )->tuple: # as `item_row` gives it, with label 0; raises one of `_ENTRY_ERRORS`
-    try: x, y, w, h = parse_numbers(list(map(str, entry['bbox'])))
-    except ValueError: raise ValueError(f'its bbox {entry["bbox"]} is not four numbers') from None
+    try: x, y, w, h = parse_numbers(entry['bbox'])
+    except (ValueError, TypeError):
+        raise ValueError(f'its bbox {entry["bbox"]} is not four numbers') from None
     area = entry.get('area')
     area = None if area is None else float(area)
     return item_row(Item((y, x, y + h, x + w), 0, bool(entry.get('iscrowd', 0)), area))
