@@ -19,7 +19,7 @@ from PIL import Image
 
 from ssd_nb.boxes import BoxConfig
 from ssd_nb.data import DataConfig, create_dataset
-from ssd_nb.plumbing.formats import read_records
+from ssd_nb.plumbing.formats import read_annotations
 from ssd_nb.plumbing.media import decode_image
 from ssd_nb.plumbing.options import UserError
 from ssd_nb.plumbing.records import load_manifest, make_mindrecord, record_folder
@@ -299,10 +299,11 @@ BAD_JSON = {
     'without annotations': (lambda t: t.pop('annotations') and None, 'has no "annotations", or an empty one'),
     'without categories': (lambda t: t.update(categories=[]), 'has no "categories", or an empty one'),
     'category without id': (lambda t: t['categories'][0].pop('id') and None, 'each of its categories needs a name and a number as id'),
-    'a list': (lambda t: '[1, 2]', "is not valid JSON ('{' is missing before '[1, 2]')"),
-    'cut short': (lambda t: json.dumps(t)[:-40], 'is not valid JSON'),
-    'no JSON': (lambda t: 'hello', 'is not valid JSON'),
-    'empty': (lambda t: ' ', 'is not valid JSON'),
+    'a list': (lambda t: '[1, 2]', 'has no "images", or an empty one: a COCO instances file is wanted.'),
+    'cut short': (lambda t: json.dumps(t)[:-40], 'is not valid JSON (it ends too early)'),
+    'no JSON': (lambda t: 'hello', 'is not valid JSON (Expecting value: line 1 column 1'),
+    'a page after it': (lambda t: json.dumps(t) + '<html>', 'is not valid JSON (Extra data: line 1 column'),
+    'empty': (lambda t: ' ', 'is not valid JSON (it ends too early)'),
     'binary': (lambda t: b'\xff\xfe\xfa', 'is not a text file in UTF-8'),
 }
 
@@ -311,6 +312,21 @@ BAD_JSON = {
 def test_bad_json(name, tmp_path):
     change, says = BAD_JSON[name]
     assert f'{tmp_path}/set/annotations/instances_train.json' in (error := refused(coco_set(tmp_path, change))) and says in error
+
+
+GOOD_JSON = { # what is unusual about it: the text
+    'byte order mark': lambda t: b'\xef\xbb\xbf' + json.dumps(t).encode(),
+    'categories last': lambda t: json.dumps({key: t[key] for key in ('images', 'annotations', 'categories')}),
+    'annotations first': lambda t: json.dumps({key: t[key] for key in ('annotations', 'categories', 'images')}),
+    'NaN that nobody reads': lambda t: json.dumps({'info': float('nan'), **t}),
+    'numbers as 1e2': lambda t: json.dumps(t).replace('240', '2.4e2'),
+}
+
+
+@pytest.mark.parametrize('name', GOOD_JSON)
+def test_unusual_json_is_read(name, tmp_path):
+    manifest, problems = built(replace(coco_set(tmp_path, GOOD_JSON[name]), on_bad='error'))
+    assert (manifest['images'], manifest['objects'], problems) == (2, 2, '')
 
 
 def test_folder_that_cannot_be_made(tmp_path):
@@ -356,7 +372,8 @@ def test_disk_that_fills_up_while_writing(trouble, tmp_path, monkeypatch):
 def test_killed_at_any_moment(tmp_path):
     "After `kill -9` the next run builds a whole MindRecord, and nothing of the killed one stays"
     config = txt_set(tmp_path, *(f'good.jpg {i},20,80,90,1' for i in range(400)))
-    code = (f'from ssd_nb.data import *\nimport mindspore.mindrecord\nprint("begin", flush=True)\n'
+    code = (f'from ssd_nb.data import DataConfig\nfrom ssd_nb.plumbing.records import make_mindrecord\n'
+            f'import mindspore.mindrecord\nprint("begin", flush=True)\n'
             f'make_mindrecord(DataConfig("other", classes="ball,cube", anno_path={config.anno_path!r}, mindrecord_dir={config.mindrecord_dir!r}), "train")')
     halves = 0
     for wait in (0.01, 0.1, 0.2, 0.3, 0.4):
@@ -381,7 +398,8 @@ def test_real_faults_are_named(tmp_path):
 
 def test_records_are_read_back_as_they_were(tmp_path):
     "The compact list gives what the reader put in, in any order"
-    records, _, _ = read_records(DataConfig('voc', classes='ball,cube,ring,star,cone', voc_root=str(SAMPLES)), 'train')
+    config = DataConfig('voc', classes='ball,cube,ring,star,cone', voc_root=str(SAMPLES))
+    records = read_annotations(config, 'train').records
     assert len(records) == 48 and len(records[-3:]) == 3 and records[-1].image_id == 48
     assert [r.image_id for r in records] == list(range(1, 49))
     with pytest.raises(IndexError): records[48]
