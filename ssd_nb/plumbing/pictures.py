@@ -4,32 +4,146 @@
 __all__ = ['STYLE', 'ROOMS', 'set_style', 'draw_map']
 
 # %% ../../nbs/plumbing/pictures.ipynb #c002
+import numpy as np
+
+from ..boxes import COLORS, BoxConfig, cell_boxes, decode, default_tlbr, grids, yxhw2tlbr
+
+# %% ../../nbs/plumbing/pictures.ipynb #c005
 STYLE = {'figure.dpi': 110, 'savefig.dpi': 110, 'font.size': 9, 'axes.titlesize': 10, 'axes.labelsize': 9,
-         'xtick.labelsize': 8, 'ytick.labelsize': 8, 'legend.fontsize': 8, 'axes.spines.top': False,
-         'axes.spines.right': False}
+         'xtick.labelsize': 8, 'ytick.labelsize': 8, 'legend.fontsize': 8, 'legend.frameon': False,
+         'axes.spines.top': False, 'axes.spines.right': False}
 
 def set_style()->None:
-    "Gives all pictures of a notebook the same resolution and fonts"
+    "Gives all pictures of a notebook the same resolution, fonts and frames"
     import matplotlib.pyplot as plt
     plt.rcParams.update(STYLE)
 
-# %% ../../nbs/plumbing/pictures.ipynb #c005
-ROOMS = {'00_boxes': 'which boxes\nare there?', '01_data': 'how do files\nbecome batches?',
-         '02_backbones': 'how does an image\nbecome maps?', '03_ssd_heads': 'how do maps\nbecome boxes?',
-         '04_loss': 'how wrong\nis that?', '05_train': 'how does it\nget better?',
-         '06_eval': 'how good\nis it?', '07_export_310': 'how does it\nrun elsewhere?'}
+# %% ../../nbs/plumbing/pictures.ipynb #c008
+_OBJECTS = np.float32([[67, 163, 230, 296], [82, 29, 185, 168], [132, 112, 200, 171], [6, 119, 59, 186],
+                       [82, 258, 128, 303]]) # of the running image: y1 x1 y2 x2 in pixels
+_IMAGE = 240, 320 # its height and width in pixels
 
-def draw_map(here:str='', # name of a notebook, a key of `ROOMS`; '': none is lit
-             ax=None,     # matplotlib Axes; a new one if None
-            ):            # the Axes
-    "Draws the path of an image through the eight notebooks, with one of them lit"
-    import matplotlib.pyplot as plt
+# %% ../../nbs/plumbing/pictures.ipynb #c011
+def _add_box(ax, box, color, **style): # y1 x1 y2 x2
     from matplotlib.patches import Rectangle
-    ax = ax or plt.subplots(figsize=(8.5, 1), layout='tight')[1]
-    for i, (name, question) in enumerate(ROOMS.items()):
-        ax.add_patch(Rectangle((i, 0), 0.9, 1, facecolor='gold' if name == here else '0.93', edgecolor='0.5'))
-        ax.text(i + 0.45, 0.8, name, ha='center', va='center', fontsize=7, weight='bold')
-        ax.text(i + 0.45, 0.4, question, ha='center', va='center', fontsize=6.5)
-    ax.set(xlim=(-0.05, 8), ylim=(-0.05, 1.05))
+    y1, x1, y2, x2 = box
+    style = dict(fill=False, edgecolor=color, lw=1.1) | style
+    return ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+
+def _add_grid(ax, corner, size, cells, color, lw): # left, top; side; cells on a side
+    (x, y), lines = corner, np.linspace(0, size, cells + 1)
+    ax.hlines(y + lines, x, x + size, color=color, lw=lw)
+    ax.vlines(x + lines, y, y + size, color=color, lw=lw)
+
+def _frame(ax, height, width, margin=0.04): # as much as a picture needs, and a margin as a part of its height
+    m = margin * height
+    ax.set(xlim=(-m, width + m), ylim=(height + m, -m))
+    ax.set_aspect('equal', adjustable='datalim')
+
+# %% ../../nbs/plumbing/pictures.ipynb #c013
+def _draw_default_boxes(ax, config=BoxConfig(), level=2):
+    n = grids(config)[level][0]
+    _add_grid(ax, (0, 0), 1, n, '0.75', 0.5)
+    here = cell_boxes(config, level, n // 2, n // 2)
+    for box in default_tlbr(config)[here]: _add_box(ax, box, COLORS['positive'])
+    _frame(ax, 1, 1)
+
+# %% ../../nbs/plumbing/pictures.ipynb #c015
+def _draw_crop(ax, window=(14, 118, 234, 312)): # y1 x1 y2 x2 in pixels
+    for box in _OBJECTS:
+        centre = (box[:2] + box[2:]) / 2
+        kept = (window[:2] <= centre).all() and (centre <= window[2:]).all()
+        _add_box(ax, box, COLORS['truth' if kept else 'ignored'])
+    _add_box(ax, (0, 0, *_IMAGE), '0.7', lw=0.8)
+    _add_box(ax, window, 'black', linestyle=(0, (3, 2)))
+    _frame(ax, *_IMAGE)
+
+# %% ../../nbs/plumbing/pictures.ipynb #c019
+def _draw_grids(ax, config=BoxConfig()):
+    x, sides = 0, [rows for rows, _ in grids(config) if rows > 1]
+    for n in sides:
+        _add_grid(ax, (x, sides[0] - n), n, n, '0.45', 0.35)
+        x += n + 2
+    _frame(ax, sides[0], x - 2)
+
+# %% ../../nbs/plumbing/pictures.ipynb #c021
+def _draw_offsets(ax, default=(0.5, 0.5, 0.2, 0.4), loc=(1, -1, 2.0273, -1.4384)): # centre and size; offsets
+    start, end = yxhw2tlbr(default) - 0.3, decode(np.array(loc), np.array(default)) - 0.3
+    _add_box(ax, start, COLORS['positive'], linestyle=(0, (3, 2)), lw=1.3)
+    _add_box(ax, end, COLORS['prediction'], lw=1.5)
+    ax.annotate('', end[:1:-1], start[:1:-1], annotation_clip=False,
+                arrowprops=dict(arrowstyle='->', shrinkA=0, shrinkB=2, mutation_scale=7))
+    _frame(ax, 0.4, 0.4)
+
+# %% ../../nbs/plumbing/pictures.ipynb #c025
+def _draw_loss(ax):
+    p = np.linspace(0.03, 1, 60)
+    ax.plot(p, -np.log(p), color='0.6', lw=1)
+    ax.plot(p, -(1 - p) ** 2 * np.log(p), color=COLORS['prediction'], lw=1.6)
+    ax.set(xlim=(-0.05, 1.05), ylim=(-0.25, 3.2))
+
+# %% ../../nbs/plumbing/pictures.ipynb #c027
+def _draw_rate(ax, warmup=12, steps=100):
+    i = np.arange(steps)
+    fall = (1 + np.cos(np.pi * (i - warmup) / (steps - warmup))) / 2
+    ax.plot(i, np.where(i < warmup, i / warmup, fall), lw=1.6)
+    ax.set(xlim=(-5, 105), ylim=(-0.1, 1.15))
+
+# %% ../../nbs/plumbing/pictures.ipynb #c029
+def _draw_precision(ax, hits=(1, 0, 1, 1, 0), objects=4):
+    found = np.cumsum(hits)
+    ax.plot(found / objects, found / np.arange(1, len(hits) + 1), 'o-', color='C4', lw=1.4, ms=2.5)
+    ax.set(xlim=(0, 1), ylim=(0, 1.15))
+
+# %% ../../nbs/plumbing/pictures.ipynb #c033
+def _draw_chip(ax, pins=5):
+    for at in np.linspace(0.2, 0.8, pins):
+        for low, high in ((0, 0.1), (0.9, 1)):
+            ax.plot([at, at], [low, high], color='0.55', lw=1.2)
+            ax.plot([low, high], [at, at], color='0.55', lw=1.2)
+    _add_box(ax, (0.1, 0.1, 0.9, 0.9), '0.3', fill=True, facecolor='0.85')
+    ax.text(0.5, 0.5, '310', ha='center', va='center', fontsize=8, weight='bold')
+    _frame(ax, 1, 1)
+
+# %% ../../nbs/plumbing/pictures.ipynb #c035
+ROOMS = {'00_boxes': ('which boxes\nare there?', _draw_default_boxes),
+         '01_data': ('what is in\na batch?', _draw_crop),
+         '02_backbones': ('how do images\nbecome maps?', _draw_grids),
+         '03_ssd_heads': ('how do maps\nbecome boxes?', _draw_offsets),
+         '04_loss': ('how wrong\nis that?', _draw_loss),
+         '05_train': ('how does it\nget better?', _draw_rate),
+         '06_eval': ('how good\nis it?', _draw_precision),
+         '07_export_310': ('how does it\nrun elsewhere?', _draw_chip)} # notebook -> its question, its picture
+
+# %% ../../nbs/plumbing/pictures.ipynb #c036
+def _draw_room(ax, x, name, question, icon, lit): # x: left edge; one unit of the Axes is an inch
+    from matplotlib.patches import FancyBboxPatch
+    ink = 'black' if lit else '0.4'
+    face, edge, width = ('gold', 'darkgoldenrod', 1.5) if lit else ('0.95', '0.8', 1)
+    ax.add_patch(FancyBboxPatch((x, 0.02), 0.97, 1.26, boxstyle='round,pad=0,rounding_size=0.06',
+                                facecolor=face, edgecolor=edge, lw=width))
+    ax.text(x + 0.485, 1.165, name, ha='center', va='center', fontsize=8, weight='bold', color=ink)
+    ax.text(x + 0.485, 0.23, question, ha='center', va='center', fontsize=8, color=ink, linespacing=1.15)
+    window = ax.inset_axes((x + 0.06, 0.46, 0.85, 0.58), transform=ax.transData)
+    window.set(xticks=[], yticks=[])
+    window.spines[:].set(visible=True, color='0.85')
+    icon(window)
+    drawn = [*window.patches, *window.lines, *window.collections, *window.texts]
+    arrows = [text.arrow_patch for text in window.texts if hasattr(text, 'arrow_patch')]
+    for artist in [] if lit else drawn + arrows: artist.set_alpha(0.4)
+
+# %% ../../nbs/plumbing/pictures.ipynb #c038
+def draw_map(here:str='', # name of a notebook, a key of `ROOMS`; '': none is lit
+             ax=None,     # matplotlib Axes; a new one of 8.5 x 1.3 inches if None
+            ):            # the Axes
+    "Draws the path of an image through the eight notebooks, with the reader's room lit"
+    import matplotlib.pyplot as plt
+    if here and here not in ROOMS: raise KeyError(f'there is no room {here}: give one of {", ".join(ROOMS)}.')
+    ax = ax or plt.figure(figsize=(8.5, 1.3)).add_axes((0, 0, 1, 1))
+    for i, (name, (question, icon)) in enumerate(ROOMS.items()):
+        x = 0.015 + i * 8.5 / len(ROOMS)
+        _draw_room(ax, x, name, question, icon, name == here)
+        if i: ax.fill([x - 0.075, x - 0.02, x - 0.075], [0.68, 0.75, 0.82], color='0.5', lw=0)
+    ax.set(xlim=(0, 8.5), ylim=(0, 1.3))
     ax.axis('off')
     return ax
