@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'flatten_boxes', 'join_maps', 'find_lit_box', 'draw_impulse', 'count_parameters', 'MultiBox', 'SSD',
-           'SSDMobileNetV2', 'L2Norm', 'VGGMaps', 'SSDVGG16', 'FPN', 'BottomUp', 'Pyramid', 'SharedConv',
-           'SharedMultiBox', 'SSDFPN', 'Architecture', 'get_backbone', 'ModelConfig', 'fit_boxes', 'check_fit',
+           'get_backbone', 'SSDMobileNetV2', 'L2Norm', 'VGGMaps', 'SSDVGG16', 'FPN', 'BottomUp', 'Pyramid',
+           'SharedConv', 'SharedMultiBox', 'SSDFPN', 'Architecture', 'ModelConfig', 'fit_boxes', 'check_fit',
            'build_model', 'Detector', 'run_in_batches', 'as_array_function', 'make_predict', 'draw_ssd']
 
 # %% ../nbs/03_ssd_heads.ipynb #c002
@@ -27,14 +27,14 @@ from .plumbing.samples import running_image
 import mindspore as ms # after ssd_nb.backbones, which silences its harmless messages
 from mindspore import nn, ops
 
-# %% ../nbs/03_ssd_heads.ipynb #c014
+# %% ../nbs/03_ssd_heads.ipynb #c013
 def flatten_boxes(x:ms.Tensor, # (B, k*n, H, W): a head's answer, n numbers for each of the k boxes of a cell
                   n:int,       # numbers per box
                  )->ms.Tensor: # (B, H*W*k, n) in the order of the default boxes
     "From channels to boxes: row by row, cell by cell, the boxes of a cell together"
     return x.transpose(0, 2, 3, 1).reshape(x.shape[0], -1, n)
 
-# %% ../nbs/03_ssd_heads.ipynb #c021
+# %% ../nbs/03_ssd_heads.ipynb #c019
 def join_maps(answers,      # one Tensor (B, k*n, H, W) for each feature map; k, H, W may differ
               n:int,        # numbers per box
              )->ms.Tensor:  # (B, boxes, n) in the order of `default_boxes`
@@ -43,14 +43,14 @@ def join_maps(answers,      # one Tensor (B, k*n, H, W) for each feature map; k,
     for x in answers: rows += (flatten_boxes(x, n),)
     return ops.concat(rows, 1)
 
-# %% ../nbs/03_ssd_heads.ipynb #c024
+# %% ../nbs/03_ssd_heads.ipynb #c022
 def find_lit_box(config:BoxConfig, # a configuration
                  level:int,        # number of the feature map, from 0
                  row:int,          # of the cell, from 0
                  col:int,          # of the cell, from 0
                  channel:int,      # of the head's answer on this map, from 0
                  n:int=4,          # numbers per box: 4 for offsets, the number of classes for scores
-                )->tuple:          # index of the default box, number inside it (for offsets 0 to 3: y, x, h, w)
+                )->tuple:          # index of the default box, number inside it (offsets 0 to 3: yxhw)
     "Sends an impulse through `join_maps`; raises `UserError` if there is no such cell or channel"
     cell_boxes(config, level, row, col) # raises if there is no such cell
     maps = zip(boxes_per_cell(config), grids(config))
@@ -62,7 +62,7 @@ def find_lit_box(config:BoxConfig, # a configuration
     (place,) = np.argwhere(join_maps([ms.Tensor(a) for a in answers], n).asnumpy()[0])
     return tuple(map(int, place))
 
-# %% ../nbs/03_ssd_heads.ipynb #c030
+# %% ../nbs/03_ssd_heads.ipynb #c026
 def draw_impulse(image:np.ndarray, # (h, w, 3) RGB uint8
                  config:BoxConfig, # a configuration
                  level:int,        # number of the feature map, from 0
@@ -81,13 +81,14 @@ def draw_impulse(image:np.ndarray, # (h, w, 3) RGB uint8
     draw_boxes([corners], kind='positive', ax=ax)
     low, high = np.minimum(corners[:2], 0) - 0.02, np.maximum(corners[2:], 1) + 0.02
     ax.set(xlim=(low[1], high[1]), ylim=(high[0], low[0]))
-    ax.set_title(f'map {level}, cell ({row}, {col}), channel {channel}:\n{"yxhw"[number]} of default box {box}')
+    where = f'map {level}, cell ({row}, {col}), channel {channel}'
+    ax.set_title(f'{where}:\n{"yxhw"[number]} of default box {box}')
     return ax
 
-# %% ../nbs/03_ssd_heads.ipynb #c035
+# %% ../nbs/03_ssd_heads.ipynb #c031
 def _make_head(cin,    # channels of the feature map
                cout,   # numbers wanted per cell: boxes of a cell times numbers per box
-               kind):  # 'light': depthwise 3x3, then 1x1; 'dense': its 3x3 mixes all channels; 'plain': one 3x3
+               kind):  # 'light': depthwise 3x3, then 1x1; 'dense': its 3x3 mixes channels; 'plain': one 3x3
     "A head on one feature map: as SSDLite has it (Sandler et al., section 6.2), or plain (SSD, section 2.1)"
     if kind == 'plain': return nn.SequentialCell([conv2d(cin, cout, 3, bias=True)])
     neighbours = conv2d(cin, cin, 3, groups=cin if kind == 'light' else 1)
@@ -98,7 +99,7 @@ def count_parameters(network:nn.Cell # any cell
     "The size of a network; batch norm's running statistics are not counted, since no gradient reaches them"
     return sum(parameter.size for parameter in network.trainable_params())
 
-# %% ../nbs/03_ssd_heads.ipynb #c041
+# %% ../nbs/03_ssd_heads.ipynb #c035
 class MultiBox(nn.Cell):
     "Two heads on every feature map: offsets of its default boxes, and their class scores (SSD, section 2.1)"
     def __init__(self,
@@ -124,15 +125,20 @@ class MultiBox(nn.Cell):
             cls += (self.multi_cls_layers[i](x),)
         return join_maps(loc, 4), join_maps(cls, self.num_classes)
 
-# %% ../nbs/03_ssd_heads.ipynb #c045
+# %% ../nbs/03_ssd_heads.ipynb #c039
 class SSD(nn.Cell):
     "What all detectors have in common: `feature_maps`, and heads that look at them"
     def construct(self, x # images (B, 3, H, W) float32, normalised
                  ):       # offsets (B, boxes, 4) in y, x, h, w and class logits (B, boxes, classes)
         return self.multi_box(self.feature_maps(x))
 
-# %% ../nbs/03_ssd_heads.ipynb #c047
-_EXTRA_MAPS = (0.2, 512), (0.25, 256), (0.5, 256), (0.25, 128) # (expand, channels) of each extra map of ssd300
+def get_backbone(network:SSD # a detector
+                )->nn.Cell:  # the part that looks at the image first
+    "The backbone inside of a detector, whose name in checkpoints it knows"
+    return dict(network.cells_and_names())[network.backbone_at]
+
+# %% ../nbs/03_ssd_heads.ipynb #c041
+_EXTRA_MAPS = (0.2, 512), (0.25, 256), (0.5, 256), (0.25, 128) # (expand, channels) of each
 
 class SSDMobileNetV2(SSD):
     "MobileNetV2, extra feature maps and heads: images to raw offsets and class logits (SSD, figure 2)"
@@ -148,8 +154,7 @@ class SSDMobileNetV2(SSD):
         self.backbone, self.backbone_at = MobileNetV2(**backbone, pad=pad), 'backbone'
         channels, blocks, depthwise = list(self.backbone.out_channels), [], backbone.get('depthwise', True)
         for expand, cout in extras:
-            block = InvertedResidual(channels[-1], cout, 2, expand, last_relu=True, depthwise=depthwise)
-            blocks.append(block)
+            blocks.append(InvertedResidual(channels[-1], cout, 2, expand, True, depthwise))
             channels.append(cout)
         self.multi_residual = nn.CellList(blocks)
         kind = heads if depthwise or heads == 'plain' else 'dense'
@@ -161,15 +166,16 @@ class SSDMobileNetV2(SSD):
         for block in self.multi_residual: maps += (block(maps[-1]),)
         return maps
 
-# %% ../nbs/03_ssd_heads.ipynb #c049
-def _measure_mobilenet(n, pad='same', backbone=MOBILENET_V2, extras=_EXTRA_MAPS): # n: rows (or columns) of the image
-    "Rows (or columns) of each map: the image divided by the strides of all layers before it, rounded up"
-    steps = [stride if i == 0 else 1 for _, _, repeats, stride in backbone['settings'] for i in range(repeats)]
+# %% ../nbs/03_ssd_heads.ipynb #c043
+def _measure_mobilenet(n, pad='same', backbone=MOBILENET_V2, extras=_EXTRA_MAPS): # n: rows of the image
+    "Rows of each map: those of the image divided by the strides of all layers before it, rounded up"
+    settings = backbone['settings']
+    steps = [stride if i == 0 else 1 for _, _, repeats, stride in settings for i in range(repeats)]
     strides = [2 * prod(steps[:backbone['split']]), 2 * prod(steps)] # the stem has stride 2
     for _ in extras: strides.append(strides[-1] * 2)
     return tuple(ceil(n / stride) for stride in strides)
 
-# %% ../nbs/03_ssd_heads.ipynb #c054
+# %% ../nbs/03_ssd_heads.ipynb #c046
 class L2Norm(nn.Cell):
     "Divides the channels of each cell by their length, times a learned scale (SSD, section 3.1; ParseNet)"
     def __init__(self,
@@ -184,7 +190,7 @@ class L2Norm(nn.Cell):
         length = ops.sqrt((x * x).sum(1, keepdims=True) + 1e-10)
         return x / length * self.scale.reshape(1, -1, 1, 1)
 
-# %% ../nbs/03_ssd_heads.ipynb #c058
+# %% ../nbs/03_ssd_heads.ipynb #c048
 class VGGMaps(SSD):
     "The layers of VGG16 and those that follow it (SSD, section 3 and figure 2)"
     def __init__(self,
@@ -204,7 +210,7 @@ class VGGMaps(SSD):
         self.l2_norm, self.act = (L2Norm(512), nn.ReLU()) if paper else (nn.Identity(), nn.Identity())
         self.drop = nn.Identity() if paper else dropout(0.5)
 
-# %% ../nbs/03_ssd_heads.ipynb #c060
+# %% ../nbs/03_ssd_heads.ipynb #c050
 class SSDVGG16(VGGMaps):
     "VGG16, the layers that follow it, and heads: images to raw offsets and class logits (SSD, section 3)"
     def __init__(self,
@@ -227,7 +233,7 @@ class SSDVGG16(VGGMaps):
         b11 = self.act(self.b11_2(self.act(self.b11_1(b10))))
         return self.l2_norm(fine), b7, b8, b9, b10, b11
 
-# %% ../nbs/03_ssd_heads.ipynb #c062
+# %% ../nbs/03_ssd_heads.ipynb #c052
 def _measure_vgg16(n, pad='same', paper=False): # n: rows (or columns) of the image
     "Rows (or columns) of each map: four halvings, two steps of 2 with zeros around, two windows of 3 without"
     half = lambda n: n // 2 if pad == 'symmetric' else ceil(n / 2)
@@ -236,20 +242,20 @@ def _measure_vgg16(n, pad='same', paper=False): # n: rows (or columns) of the im
     for _ in range(2): sides.append((sides[-1] - 1) // 2 + 1)
     return *sides, sides[-1] - 2, sides[-1] - 4 # not positive where the image is too small
 
-# %% ../nbs/03_ssd_heads.ipynb #c071
+# %% ../nbs/03_ssd_heads.ipynb #c061
 def _shift_axis(x, axis): # the neighbour behind each row (axis 2) or column (3); the last is its own
     if x.shape[axis] == 1: return x
     if axis == 2: return ops.concat((x[:, :, 1:], x[:, :, -1:]), 2)
     return ops.concat((x[:, :, :, 1:], x[:, :, :, -1:]), 3)
 
 def _double_axis(x, axis): # (B, C, H, W) with twice as many rows (axis 2) or columns (3)
-    "Bilinear resizing by 2 (corners not aligned, pixels not at half), of operations that every format can export"
+    "Bilinear resizing by 2 (corners not aligned, pixels not at half), of operations that export well"
     batch, channels, height, width = x.shape
     pairs = ops.stack((x, (x + _shift_axis(x, axis)) / 2), axis + 1)
     if axis == 2: return pairs.reshape((batch, channels, 2 * height, width))
     return pairs.reshape((batch, channels, height, 2 * width))
 
-# %% ../nbs/03_ssd_heads.ipynb #c074
+# %% ../nbs/03_ssd_heads.ipynb #c064
 class FPN(nn.Cell):
     "The way down: three maps become three maps that know of the coarser ones (Lin et al. 2017, figure 3)"
     def __init__(self, channels): # of the three maps, finest first
@@ -268,7 +274,7 @@ class FPN(nn.Cell):
             out = (self.fpn_convs_list[i](x),) + out
         return out
 
-# %% ../nbs/03_ssd_heads.ipynb #c076
+# %% ../nbs/03_ssd_heads.ipynb #c065
 class BottomUp(nn.Cell):
     "Two coarser maps, one from the other"
     def __init__(self):
@@ -280,7 +286,7 @@ class BottomUp(nn.Cell):
         x = self.blocks[0](x)
         return x, self.blocks[1](x)
 
-# %% ../nbs/03_ssd_heads.ipynb #c078
+# %% ../nbs/03_ssd_heads.ipynb #c066
 class Pyramid(nn.Cell):
     "A backbone with three maps, the way down, and two more maps: five of 256 channels"
     def __init__(self,
@@ -297,7 +303,7 @@ class Pyramid(nn.Cell):
         maps = self.fpn(getattr(self, self.extractor)(x))
         return maps + self.bottom_up(maps[-1])
 
-# %% ../nbs/03_ssd_heads.ipynb #c080
+# %% ../nbs/03_ssd_heads.ipynb #c068
 class SharedConv(nn.Cell):
     "A 3x3 convolution that other maps use too, with a batch norm of its own"
     def __init__(self, conv:nn.Conv2d): # the convolution that is shared
@@ -308,11 +314,11 @@ class SharedConv(nn.Cell):
                  ):       # the same shape
         return self.features(x)
 
-def _make_tower(maps): # the layers before the answer, for each map; shared weights are the first map's in checkpoints
+def _make_tower(maps): # the layers before the answer, for each map; checkpoints name them after the first
     shared = [conv2d(256, 256, 3, bias=True) for _ in range(4)]
     return nn.CellList([nn.SequentialCell([SharedConv(conv) for conv in shared]) for _ in range(maps)])
 
-# %% ../nbs/03_ssd_heads.ipynb #c082
+# %% ../nbs/03_ssd_heads.ipynb #c069
 class SharedMultiBox(nn.Cell):
     "One head for offsets and one for classes, shared by all maps (RetinaNet, section 4)"
     def __init__(self,
@@ -338,7 +344,7 @@ class SharedMultiBox(nn.Cell):
             cls += (self.cls_layers[0](self.addition_layer_cls[i](x)),)
         return join_maps(loc, 4), join_maps(cls, self.num_classes)
 
-# %% ../nbs/03_ssd_heads.ipynb #c084
+# %% ../nbs/03_ssd_heads.ipynb #c071
 class SSDFPN(SSD):
     "A feature pyramid and shared heads: images to raw offsets and class logits"
     def __init__(self,
@@ -359,10 +365,10 @@ class SSDFPN(SSD):
 def _measure_pyramid(n, pad='same', backbone='mobilenet_v1'): # n: rows (or columns) of the image
     return tuple(ceil(n / stride) for stride in (8, 16, 32, 64, 128))
 
-# %% ../nbs/03_ssd_heads.ipynb #c091
+# %% ../nbs/03_ssd_heads.ipynb #c078
 @dataclass(frozen=True)
 class Architecture:
-    "One of the models: its network, the default boxes that it is made for, and what in it belongs to its classes"
+    "One of the models: its network, the default boxes made for it, and what in it belongs to its classes"
     network: type    # `SSDMobileNetV2`, `SSDVGG16` or `SSDFPN`
     sides: Callable  # rows of the image to rows of each of its maps
     boxes: BoxConfig # default boxes that fit its feature maps
@@ -385,13 +391,7 @@ MODELS = dict(
     ssd_resnet50_fpn=_pyramid_model('ssd_resnet50_fpn', 'resnet'),
     ssd_tiny=Architecture(SSDMobileNetV2, _measure_mobilenet, _TINY_BOXES, _TINY_NETWORK, _EACH_MAP))
 
-# %% ../nbs/03_ssd_heads.ipynb #c093
-def get_backbone(network:nn.Cell # one of the networks of `MODELS`
-                )->nn.Cell:      # the part that looks at the image first
-    "The backbone inside of a detector"
-    return dict(network.cells_and_names())[network.backbone_at]
-
-# %% ../nbs/03_ssd_heads.ipynb #c118
+# %% ../nbs/03_ssd_heads.ipynb #c098
 _Model = Literal['ssd300', 'ssd_vgg16', 'ssd_mobilenet_v1_fpn', 'ssd_resnet50_fpn', 'ssd_tiny']
 _Heads, _Pad = Literal['light', 'plain'], Literal['same', 'symmetric', 'mindcv']
 
@@ -403,7 +403,7 @@ class ModelConfig:
     class_prior: float = 0.5 # score that every object class starts with; 0.5: biases of zero, as published
     heads: _Heads = 'light' # light: depthwise 3x3 and 1x1; plain: one 3x3, as in the paper
     pad: _Pad = 'same' # zeros around the maps of the backbone: same as ModelZoo, symmetric as PyTorch
-    paper_vgg: bool = False # ssd_vgg16 with the paper's biases, ReLU after every layer, L2 norm and no dropout
+    paper_vgg: bool = False # ssd_vgg16 with the paper's biases, ReLU after each layer, L2 norm, no dropout
 
     def __post_init__(self):
         for name, kind in (('using_model', _Model), ('heads', _Heads), ('pad', _Pad)):
@@ -416,8 +416,8 @@ class ModelConfig:
         check_value(self, 'paper_vgg', not self.paper_vgg or self.using_model == 'ssd_vgg16',
                     f'using_model=ssd_vgg16 with it, because {self.using_model} is not in the paper')
 
-# %% ../nbs/03_ssd_heads.ipynb #c120
-def _network_options(config): # of a `ModelConfig`: what the network class is called with, besides boxes and classes
+# %% ../nbs/03_ssd_heads.ipynb #c100
+def _network_options(config): # what the network class is called with, besides boxes and classes
     options = dict(MODELS[config.using_model].options, pad=config.pad)
     return options | dict(paper=True) if config.paper_vgg else options
 
@@ -426,14 +426,14 @@ def _map_grids(config, image_shape): # (rows, columns) of every feature map of a
     sides = lambda n: MODELS[config.using_model].sides(n, **options)
     least = next(n for n in range(1, 10_000) if min(sides(n)) > 0)
     if min(image_shape) < least:
-        raise UserError(f'image_shape={tuple(image_shape)} is too small for {config.using_model}: give at least '
-                        f'{least} pixels on each side.')
+        raise UserError(f'image_shape={tuple(image_shape)} is too small for {config.using_model}: '
+                        f'give at least {least} pixels on each side.')
     return tuple(zip(*map(sides, image_shape)))
 
-# %% ../nbs/03_ssd_heads.ipynb #c125
-def _fit_step(pixels, cells): # so that ceil(pixels / step) == cells; a quotient may be a hair above a whole number
+# %% ../nbs/03_ssd_heads.ipynb #c104
+def _fit_step(pixels, cells): # so that ceil(pixels / step) == cells
     step = ceil(pixels / cells * 1000) / 1000
-    return step if ceil(pixels / step) == cells else step + 0.001
+    return step if ceil(pixels / step) == cells else step + 0.001 # a quotient may be a hair too large
 
 def _fit_steps(config, image_shape): # steps for `BoxConfig` that fit the maps of a `ModelConfig`
     "Pixels per feature map, rounded up to thousandths; (vertical, horizontal) where they must differ"
@@ -452,16 +452,16 @@ def fit_boxes(config:ModelConfig,   # which network
     if _map_grids(config, box_config.image_shape) == grids(box_config): return box_config
     return replace(box_config, steps=_fit_steps(config, box_config.image_shape))
 
-# %% ../nbs/03_ssd_heads.ipynb #c128
+# %% ../nbs/03_ssd_heads.ipynb #c107
 def _make_prior_bias(class_prior, # score of each object class, in (0, 1)
                      per_cell,    # default boxes in a cell
                      classes):    # with background
-    "Biases whose sigmoid is `class_prior` for objects and the rest for background (Lin et al. 2017, section 4.1)"
+    "Biases whose sigmoid is `class_prior` for objects, the rest for background (Lin et al., section 4.1)"
     bias = np.full((per_cell, classes), np.log(class_prior / (1 - class_prior)), np.float32)
     bias[:, 0] *= -1
     return bias.reshape(-1)
 
-# %% ../nbs/03_ssd_heads.ipynb #c131
+# %% ../nbs/03_ssd_heads.ipynb #c110
 def check_fit(config:ModelConfig,   # which network
               box_config:BoxConfig, # its default boxes
              )->None:
@@ -473,13 +473,14 @@ def check_fit(config:ModelConfig,   # which network
     if have != want:
         cells = lambda maps: ' '.join(f'{rows}x{columns}' for rows, columns in maps)
         steps = str(list(_fit_steps(config, shape))).replace(' ', '')
-        raise UserError(f'image_shape={shape} does not fit the steps: the feature maps of {name} have {cells(have)} '
-                        f'cells, steps={box_config.steps} makes {cells(want)}; give steps={steps}.')
+        raise UserError(f'image_shape={shape} does not fit the steps: the feature maps of {name} have '
+                        f'{cells(have)} cells, steps={box_config.steps} makes {cells(want)}; '
+                        f'give steps={steps}.')
     if MODELS[name].network is SSDFPN:
         check_value(box_config, 'box_kind', len(set(boxes_per_cell(box_config))) == 1,
                     f'fpn, because the maps of {name} share one head and need equally many boxes in a cell')
 
-# %% ../nbs/03_ssd_heads.ipynb #c133
+# %% ../nbs/03_ssd_heads.ipynb #c112
 def build_model(config:ModelConfig,   # which network, and for how many classes
                 box_config:BoxConfig, # its default boxes
                )->nn.Cell:            # with new weights; `ms.set_seed` decides which
@@ -492,7 +493,7 @@ def build_model(config:ModelConfig,   # which network, and for how many classes
         layer.bias.set_data(ms.Tensor(bias))
     return network
 
-# %% ../nbs/03_ssd_heads.ipynb #c141
+# %% ../nbs/03_ssd_heads.ipynb #c118
 class Detector(nn.Cell):
     "A network with its answers decoded: what is evaluated and exported (the reverse of SSD, eq. 2)"
     def __init__(self,
@@ -516,10 +517,10 @@ class Detector(nn.Cell):
         scores = ops.softmax(cls, -1) if self.softmax else ops.sigmoid(cls)
         return ops.clamp(tlbr, 0.0, 1.0), scores
 
-# %% ../nbs/03_ssd_heads.ipynb #c154
+# %% ../nbs/03_ssd_heads.ipynb #c128
 def run_in_batches(run,      # images (size, 3, H, W) float32 to a tuple of arrays (size, ...)
                    size:int, # images that `run` takes at once
-                  ):         # a function of images (n, 3, H, W) float32 that answers arrays (n, ...); n may be 0
+                  ):         # a function of images (n, 3, H, W) float32, n may be 0, to arrays (n, ...)
     "Lets a graph compiled for `size` images serve any number of them: the last batch is filled with zeros"
     def predict(images):
         parts = []
@@ -536,17 +537,17 @@ def as_array_function(cell:nn.Cell # of one Tensor, answering a tuple of Tensors
     "What `run_in_batches` wants, of a network"
     return lambda images: tuple(answer.asnumpy() for answer in cell(ms.Tensor(images)))
 
-# %% ../nbs/03_ssd_heads.ipynb #c158
+# %% ../nbs/03_ssd_heads.ipynb #c132
 def make_predict(network,              # what `build_model` made
                  box_config:BoxConfig, # the default boxes that it was built for
                  batch_size:int=1,     # images in one run of the graph
                  softmax:bool=False,   # see `Detector`
-                ): # images (n, 3, H, W) float32 to boxes (n, boxes, 4) tlbr in [0, 1], scores (n, boxes, classes)
+                ): # (n, 3, H, W) float32 to boxes (n, boxes, 4) tlbr in [0, 1], scores (n, boxes, classes)
     "The prediction function of a network, which is left in evaluation mode: call `set_train()` to train on"
     detector = Detector(network, box_config, softmax).set_train(False)
     return run_in_batches(as_array_function(detector), batch_size)
 
-# %% ../nbs/03_ssd_heads.ipynb #c165
+# %% ../nbs/03_ssd_heads.ipynb #c138
 def draw_ssd(name:str,             # a key of `MODELS`
              network:nn.Cell=None, # the network; None: a new one for 81 classes
             ):                     # the Axes, in inches

@@ -14,11 +14,10 @@ from ..boxes import (
 
 # %% ../../nbs/plumbing/pictures.ipynb #c005
 STYLE = {'figure.dpi': 110, 'savefig.dpi': 110, 'font.size': 9, 'axes.titlesize': 10, 'axes.labelsize': 9,
-         'xtick.labelsize': 8, 'ytick.labelsize': 8, 'legend.fontsize': 8, 'legend.frameon': False,
-         'axes.spines.top': False, 'axes.spines.right': False}
+         'xtick.labelsize': 8, 'ytick.labelsize': 8, 'legend.fontsize': 8, 'legend.frameon': False}
 
 def set_style()->None:
-    "Gives all pictures of a notebook the same resolution, fonts and frames"
+    "Gives all pictures of a notebook the same resolution and fonts"
     import matplotlib.pyplot as plt
     plt.rcParams.update(STYLE)
 
