@@ -253,7 +253,8 @@ def _draw_stages(sheet): # the image and the stages; where the last of them ends
     (rows, columns), top = a.boxes.image_shape, 2.87
     high, wide = rows * sheet.scale[0], columns * sheet.scale[0]
     sheet.show(0.1, _MIDDLE - high / 2, (wide, high))
-    _write(ax, 0.1, 2.2, 'blocks: height and depth are rows and\ncolumns, width is channels', ha='left', color='0.45')
+    note = 'blocks: height and depth are rows and\ncolumns, width is channels'
+    _write(ax, 0.1, 2.2, note, ha='left', color='0.45')
     _write(ax, 0.1 + wide / 2, top, f'image\n3 × {rows} × {columns}', va='top')
     early, end = [shape for shape in a.stages if shape[1] > a.maps[0][1]], wide + 0.14
     xs = np.linspace(wide + 0.32, sheet.xs[0] - 0.35, len(early) + 1)
@@ -329,11 +330,11 @@ def _draw_heads(sheet):
     from matplotlib.patches import FancyBboxPatch
     a, ax, shared = sheet.anatomy, sheet.ax, ', shared' if sheet.anatomy.pyramid else ''
     heads = (1.02, 'offset head', 4, 'aliceblue'), (0.8, 'class head', a.classes, 'lemonchiffon')
+    round_corners = dict(boxstyle='round,pad=0,rounding_size=0.05', edgecolor='0.5', lw=0.7)
     for y, name, n, face in heads:
         _write(ax, _FIRST - 0.08, y, f'{name}{shared}: {n} × boxes in a cell', ha='right')
         for x, k in zip(sheet.xs, boxes_per_cell(a.boxes)):
-            round_corners = dict(boxstyle='round,pad=0,rounding_size=0.05', edgecolor='0.5', lw=0.7)
-            ax.add_patch(FancyBboxPatch((x - _SIDE / 2, y - 0.085), _SIDE, 0.17, facecolor=face, **round_corners))
+            ax.add_patch(FancyBboxPatch((x - _SIDE / 2, y - 0.085), _SIDE, 0.17, fc=face, **round_corners))
             _write(ax, x, y, n * k)
 
 # %% ../../nbs/plumbing/pictures.ipynb #c071
