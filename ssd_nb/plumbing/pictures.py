@@ -192,11 +192,12 @@ class Anatomy(NamedTuple):
     classes: int     # with background
     pyramid: bool    # whether coarse maps are handed down to finer ones, and the maps share one head
 
+# %% ../../nbs/plumbing/pictures.ipynb #c054
 def _count_boxes(anatomy): # default boxes of each map
     per_cell = boxes_per_cell(anatomy.boxes)
     return [rows * columns * k for (_, rows, columns), k in zip(anatomy.maps, per_cell)]
 
-# %% ../../nbs/plumbing/pictures.ipynb #c055
+# %% ../../nbs/plumbing/pictures.ipynb #c056
 _SIDE, _FIRST, _LAST = 0.82, 2.72, 7.95 # inches: side of a small picture; where the columns begin and end
 _MIDDLE, _VIEWS, _GREY = 3.5, 1.9, (0.6, 0.6, 0.6) # inches: height of the blocks, foot of the small pictures
 
@@ -219,7 +220,7 @@ class _Sheet:
         ax.spines[:].set(visible=True, color=color, lw=1.6)
         return ax
 
-# %% ../../nbs/plumbing/pictures.ipynb #c057
+# %% ../../nbs/plumbing/pictures.ipynb #c058
 def _add_shape(ax, corners, color, **style):
     from matplotlib.patches import Polygon
     ax.add_patch(Polygon(corners, facecolor=color, **style))
@@ -231,7 +232,7 @@ def _add_arrow(ax, start, end, color='0.4'):
 def _write(ax, x, y, text, **style):
     ax.text(x, y, text, **dict(ha='center', va='center', fontsize=8) | style)
 
-# %% ../../nbs/plumbing/pictures.ipynb #c059
+# %% ../../nbs/plumbing/pictures.ipynb #c060
 def _add_block(sheet, x, y, shape, color): # x: left; y: middle; where arrows begin and end
     width, half = shape[0] * sheet.scale[1], shape[1] * sheet.scale[0] / 2
     back, x2, low, top = shape[2] * sheet.scale[0] * 0.2, x + width, y - half, y + half
@@ -243,11 +244,12 @@ def _add_block(sheet, x, y, shape, color): # x: left; y: middle; where arrows be
         _add_shape(sheet.ax, corners, face, edgecolor='0.25', lw=0.5, joinstyle='round')
     return x - 0.04, x2 + back + 0.04
 
+# %% ../../nbs/plumbing/pictures.ipynb #c061
 def _add_blocks(sheet, y, shapes, colors): # in the columns, from the first on
     lefts = [x - shape[0] * sheet.scale[1] / 2 for x, shape in zip(sheet.xs, shapes)]
     return [_add_block(sheet, x, y, shape, color) for x, shape, color in zip(lefts, shapes, colors)]
 
-# %% ../../nbs/plumbing/pictures.ipynb #c061
+# %% ../../nbs/plumbing/pictures.ipynb #c063
 def _draw_stages(sheet): # the image and the stages; where the last of them ends
     ax, a = sheet.ax, sheet.anatomy
     (rows, columns), top = a.boxes.image_shape, 2.87
@@ -264,13 +266,14 @@ def _draw_stages(sheet): # the image and the stages; where the last of them ends
     _write(ax, (xs[0] + end) / 2, top, f'backbone\n{", ".join(str(c) for c, *_ in early)} channels', va='top')
     return end
 
-# %% ../../nbs/plumbing/pictures.ipynb #c063
+# %% ../../nbs/plumbing/pictures.ipynb #c065
 def _name_columns(sheet, first, last, text, y=_MIDDLE + 0.3): # last: not included
     if first == last: return
     left, right = sheet.xs[first] - _SIDE / 2, sheet.xs[last - 1] + _SIDE / 2
     sheet.ax.plot([left, left, right, right], [y - 0.06, y, y, y - 0.06], color='0.6', lw=0.8)
     _write(sheet.ax, (left + right) / 2, y + 0.1, text)
 
+# %% ../../nbs/plumbing/pictures.ipynb #c066
 def _draw_chain(sheet, start): # start: where the backbone's early part ends; the height of the maps
     a = sheet.anatomy
     ends = _add_blocks(sheet, _MIDDLE, a.maps, sheet.colors)
@@ -281,7 +284,7 @@ def _draw_chain(sheet, start): # start: where the backbone's early part ends; th
     _name_columns(sheet, taken, len(a.maps), 'extra maps')
     return _MIDDLE
 
-# %% ../../nbs/plumbing/pictures.ipynb #c065
+# %% ../../nbs/plumbing/pictures.ipynb #c068
 def _draw_pyramid(sheet, start): # as `_draw_chain`
     ax, a, up, down = sheet.ax, sheet.anatomy, _MIDDLE + 0.27, _MIDDLE - 0.27
     late = [shape for shape in a.stages if shape[1] <= a.maps[0][1]]
@@ -300,7 +303,7 @@ def _draw_pyramid(sheet, start): # as `_draw_chain`
         _write(ax, (left[1] + right[0]) / 2, down + 0.09, '×2, added', color='firebrick')
     return down
 
-# %% ../../nbs/plumbing/pictures.ipynb #c067
+# %% ../../nbs/plumbing/pictures.ipynb #c070
 def _draw_views(sheet, y): # y: height of the maps
     a = sheet.anatomy
     for level, (x, (channels, rows, columns), color) in enumerate(zip(sheet.xs, a.maps, sheet.colors)):
@@ -314,7 +317,7 @@ def _draw_views(sheet, y): # y: height of the maps
         draw_boxes(default_tlbr(a.boxes)[here], kind='positive', ax=view, linewidth=1.2)
         view.set(xlim=(0, 1), ylim=(1, 0))
 
-# %% ../../nbs/plumbing/pictures.ipynb #c069
+# %% ../../nbs/plumbing/pictures.ipynb #c072
 def _draw_counts(sheet):
     a, ax = sheet.anatomy, sheet.ax
     counts = _count_boxes(a)
@@ -326,6 +329,7 @@ def _draw_counts(sheet):
         for x, value in zip(sheet.xs, values): _write(ax, x, 1.78 - 0.16 * i, value)
     _write(ax, _LAST + 0.03, 1.3, f'= {sum(counts):,}', ha='left', weight='bold')
 
+# %% ../../nbs/plumbing/pictures.ipynb #c073
 def _draw_heads(sheet):
     from matplotlib.patches import FancyBboxPatch
     a, ax, shared = sheet.anatomy, sheet.ax, ', shared' if sheet.anatomy.pyramid else ''
@@ -337,7 +341,7 @@ def _draw_heads(sheet):
             ax.add_patch(FancyBboxPatch((x - _SIDE / 2, y - 0.085), _SIDE, 0.17, fc=face, **round_corners))
             _write(ax, x, y, n * k)
 
-# %% ../../nbs/plumbing/pictures.ipynb #c071
+# %% ../../nbs/plumbing/pictures.ipynb #c075
 def _draw_rows(sheet):
     a, ax, counts = sheet.anatomy, sheet.ax, _count_boxes(sheet.anatomy)
     total, left, width = sum(counts), _FIRST + 0.06, _LAST - _FIRST - 0.12
@@ -351,6 +355,7 @@ def _draw_rows(sheet):
     _write(ax, _FIRST - 0.08, 0.33, 'one row for each default box', ha='right')
     _write(ax, (_FIRST + _LAST) / 2, 0.12, f'{total:,} × 4 offsets, {total:,} × {a.classes} class scores')
 
+# %% ../../nbs/plumbing/pictures.ipynb #c077
 def _draw_answer(sheet, truth, labels):
     ax, x, encoder = sheet.ax, _LAST + 0.14, BoxEncoder(sheet.anatomy.boxes)
     loc, label, _ = encoder.encode(truth, labels)
@@ -362,7 +367,7 @@ def _draw_answer(sheet, truth, labels):
     _add_arrow(ax, (x + 0.7, 0.89), (x + 0.7, _VIEWS - 0.03))
     _write(ax, x + 0.62, 0.78, 'decode', rotation=90)
 
-# %% ../../nbs/plumbing/pictures.ipynb #c073
+# %% ../../nbs/plumbing/pictures.ipynb #c079
 def draw_anatomy(anatomy:Anatomy,   # the sizes of a detector
                  image:np.ndarray,  # (h, w, 3) RGB uint8; it is squeezed into the shape of the input
                  truth:np.ndarray,  # (n, 4) its objects, y1 x1 y2 x2 in unit coordinates
