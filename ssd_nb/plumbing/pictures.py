@@ -40,7 +40,8 @@ def _add_grid(ax, corner, size, cells, color, lw): # left, top; side; cells on a
 
 def _frame(ax, height, width, margin=0.04): # as much as a picture needs, and a margin as a part of its height
     m = margin * height
-    ax.set(xlim=(-m, width + m), ylim=(height + m, -m))
+    ax.set_xlim(-m, width + m, auto=True) # auto: the limits may grow to keep the aspect
+    ax.set_ylim(height + m, -m, auto=True)
     ax.set_aspect('equal', adjustable='datalim')
 
 # %% ../../nbs/plumbing/pictures.ipynb #c013
