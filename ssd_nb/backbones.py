@@ -19,7 +19,7 @@ import mindspore as ms
 from mindspore import nn
 from mindspore.common.initializer import TruncatedNormal
 
-# %% ../nbs/02_backbones.ipynb #c013
+# %% ../nbs/02_backbones.ipynb #c012
 def find_same_padding(size:int,   # pixels of the input along one axis
                       kernel:int, # side of the window, with the gaps of a dilated one
                       stride:int, # step of the window
@@ -28,7 +28,7 @@ def find_same_padding(size:int,   # pixels of the input along one axis
     missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return missing // 2, missing - missing // 2
 
-# %% ../nbs/02_backbones.ipynb #c016
+# %% ../nbs/02_backbones.ipynb #c015
 def _make_axes(width:float, height:float): # in inches
     import matplotlib.pyplot as plt
     return plt.subplots(figsize=(width, height), layout='tight')[1]
@@ -37,13 +37,12 @@ def _add_box(ax, x, y, width, height, **style): # corner and size in the units o
     from matplotlib.patches import Rectangle
     ax.add_patch(Rectangle((x, y), width, height, **style))
 
-# %% ../nbs/02_backbones.ipynb #c017
+# %% ../nbs/02_backbones.ipynb #c016
 def _draw_pixels(padded, before:int, n:int, ax)->None: # n numbers behind `before` zeros are the input's
     for i, value in enumerate(padded):
         real = before <= i < before + n
         _add_box(ax, i - before, 0, 1, 1, facecolor='white' if real else '0.8', edgecolor='0.3')
-        color = 'black' if real else '0.4'
-        ax.text(i - before + 0.5, 0.5, f'{value:g}', ha='center', va='center', color=color)
+        ax.text(i - before + 0.5, 0.5, f'{value:g}', ha='center', va='center', color='0' if real else '0.4')
 
 def _draw_windows(padded, before:int, kernel:int, stride:int, ax)->None: # bars that end in their sums
     for n, start in enumerate(range(0, len(padded) - kernel + 1, stride)):
@@ -51,7 +50,7 @@ def _draw_windows(padded, before:int, kernel:int, stride:int, ax)->None: # bars 
         ax.plot([x + 0.08, x + kernel - 0.08], [y, y], color=f'C{n}', lw=3, solid_capstyle='butt')
         ax.text(x + kernel / 2, y - 0.14, f'{total:g}', ha='center', va='top', color=f'C{n}')
 
-# %% ../nbs/02_backbones.ipynb #c018
+# %% ../nbs/02_backbones.ipynb #c017
 def draw_padding(row,                # numbers of the input
                  kernel:int,         # side of the window
                  stride:int,         # step of the window
@@ -67,7 +66,7 @@ def draw_padding(row,                # numbers of the input
     ax.axis('off')
     return ax
 
-# %% ../nbs/02_backbones.ipynb #c022
+# %% ../nbs/02_backbones.ipynb #c021
 def conv2d(cin:int,         # channels in
            cout:int,        # channels out
            kernel:int,      # side of the window
@@ -86,13 +85,13 @@ def conv2d(cin:int,         # channels in
     return kind(cin, cout, kernel, stride, dilation=dilation, group=groups, has_bias=bias,
                 weight_init=TruncatedNormal(0.02), bias_init='zeros', **sides)
 
-# %% ../nbs/02_backbones.ipynb #c026
+# %% ../nbs/02_backbones.ipynb #c025
 def _max_pool(kernel:int, stride:int, pad:str='same')->nn.MaxPool2d: # see `conv2d`; 'mindcv': as 'same'
     "The largest number of each window; an even window has no zeros around it if `pad` is 'symmetric'"
     if pad != 'symmetric': return nn.MaxPool2d(kernel, stride, pad_mode='same')
     return nn.MaxPool2d(kernel, stride, pad_mode='pad', padding=(kernel - 1) // 2)
 
-# %% ../nbs/02_backbones.ipynb #c041
+# %% ../nbs/02_backbones.ipynb #c038
 def batch_norm(channels:int,        # of the maps
                eps:float=1e-3,      # added to the variance
                momentum:float=0.97, # share of the old running statistics that each step keeps
@@ -101,7 +100,7 @@ def batch_norm(channels:int,        # of the maps
     "Batch norm; the constants are those of the MobileNetV2 detector unless given"
     return nn.BatchNorm2d(channels, eps=eps, momentum=momentum, gamma_init=gamma)
 
-# %% ../nbs/02_backbones.ipynb #c045
+# %% ../nbs/02_backbones.ipynb #c042
 def draw_momentum(momenta=(0.9, 0.97, 0.99, 0.997), # share of the old statistics that each step keeps
                   steps:int=300,                    # of training
                   ax=None,                          # matplotlib Axes; a new one if None
@@ -115,7 +114,7 @@ def draw_momentum(momenta=(0.9, 0.97, 0.99, 0.997), # share of the old statistic
     ax.legend(loc='lower right')
     return ax
 
-# %% ../nbs/02_backbones.ipynb #c049
+# %% ../nbs/02_backbones.ipynb #c046
 class ConvBNReLU(nn.Cell):
     "Convolution, batch norm, ReLU6: the brick of MobileNetV2 (Sandler et al. 2018, section 3.1)"
     def __init__(self,
@@ -136,7 +135,7 @@ class ConvBNReLU(nn.Cell):
         "The three after each other"
         return self.features(x)
 
-# %% ../nbs/02_backbones.ipynb #c056
+# %% ../nbs/02_backbones.ipynb #c053
 def draw_points(panels:dict, # title -> (m, 2) points; their order gives their colour
                ):            # array of Axes
     "Draws point sets side by side, coloured in their order"
@@ -145,10 +144,10 @@ def draw_points(panels:dict, # title -> (m, 2) points; their order gives their c
     axes = plt.subplots(1, len(panels), figsize=size, layout='tight', squeeze=False)[1][0]
     for ax, (title, points) in zip(axes, panels.items()):
         ax.scatter(*np.asarray(points).T, c=np.arange(len(points)), s=4, cmap='viridis')
-        ax.set(xticks=[], yticks=[], title=title)
+        ax.set(xticks=[], yticks=[], title=title, frame_on=False)
     return axes
 
-# %% ../nbs/02_backbones.ipynb #c059
+# %% ../nbs/02_backbones.ipynb #c056
 class InvertedResidual(nn.Cell):
     "Widen by `expand`, filter depthwise, project; add the input where shapes allow (Sandler et al., table 1)"
     def __init__(self,
@@ -176,12 +175,13 @@ class InvertedResidual(nn.Cell):
         y = self.conv(x)
         return self.last(x + y if self.shortcut else y)
 
-# %% ../nbs/02_backbones.ipynb #c063
+# %% ../nbs/02_backbones.ipynb #c060
 def _list_tensors(cin, cout, stride, expand, size)->list: # of (channels, rows, what made it)
     hidden, out = round(cin * expand), -(-size // stride)
     widened = [(hidden, size, '1×1, ReLU6')] * (expand != 1)
     return [(cin, size, ''), *widened, (hidden, out, 'depthwise 3×3,\nReLU6'), (cout, out, '1×1, linear')]
 
+# %% ../nbs/02_backbones.ipynb #c061
 def _draw_tensors(tensors:list, gap:float, ax)->float: # -> where the next one would stand
     x, size, widest = 0, tensors[0][1], max(channels for channels, *_ in tensors)
     for i, (channels, rows, made) in enumerate(tensors):
@@ -192,7 +192,7 @@ def _draw_tensors(tensors:list, gap:float, ax)->float: # -> where the next one w
         x += channels + gap
     return x
 
-# %% ../nbs/02_backbones.ipynb #c064
+# %% ../nbs/02_backbones.ipynb #c062
 def draw_block(cin:int,      # channels in
                cout:int,     # channels out
                stride:int,   # step of the window
@@ -210,13 +210,14 @@ def draw_block(cin:int,      # channels in
     ax.axis('off')
     return ax
 
-# %% ../nbs/02_backbones.ipynb #c070
+# %% ../nbs/02_backbones.ipynb #c068
 MOBILENET_V2 = dict(stem=32, split=13, last=1280,
                     settings=((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
                               (6, 160, 3, 2), (6, 320, 1, 1)))
 MOBILENET_TINY = dict(stem=16, split=4, last=96, depthwise=False,
                       settings=((1, 32, 2, 2), (1, 64, 2, 2), (1, 96, 2, 2)))
 
+# %% ../nbs/02_backbones.ipynb #c069
 def _make_blocks(cin:int, settings:tuple, depthwise:bool, pad)->list: # of `InvertedResidual`, from such rows
     blocks = []
     for expand, cout, repeats, stride in settings:
@@ -225,7 +226,7 @@ def _make_blocks(cin:int, settings:tuple, depthwise:bool, pad)->list: # of `Inve
             cin = cout
     return blocks
 
-# %% ../nbs/02_backbones.ipynb #c074
+# %% ../nbs/02_backbones.ipynb #c073
 TAP = 'expand_layer_conv_13' # the stage that makes the first feature map of MobileNetV2
 
 class MobileNetV2(nn.Cell):
@@ -253,14 +254,14 @@ class MobileNetV2(nn.Cell):
         x = self.features_1(x)
         return self.expand_layer_conv_13(x), self.features_2(x)
 
-# %% ../nbs/02_backbones.ipynb #c082
+# %% ../nbs/02_backbones.ipynb #c081
 def _make_vgg_group(cin:int, cout:int, repeats:int, bias:bool, pad:str)->nn.SequentialCell: # as in `VGG16`
     layers = []
     for channels in [cin] + [cout] * (repeats - 1):
         layers += [conv2d(channels, cout, 3, bias=bias, pad=pad), nn.ReLU()]
     return nn.SequentialCell(layers)
 
-# %% ../nbs/02_backbones.ipynb #c083
+# %% ../nbs/02_backbones.ipynb #c082
 class VGG16(nn.Cell):
     "Two feature maps, at strides 8 and 16: conv4_3 and pool5 (Simonyan & Zisserman 2015, table 1, column D)"
     def __init__(self,
@@ -282,7 +283,7 @@ class VGG16(nn.Cell):
         fine = self.b4(self.pool3(self.b3(x)))
         return fine, self.pool5(self.b5(self.pool4(fine)))
 
-# %% ../nbs/02_backbones.ipynb #c087
+# %% ../nbs/02_backbones.ipynb #c086
 def brick(cin:int,      # channels in
           cout:int,     # channels out
           kernel:int=1, # side of the window
@@ -294,7 +295,7 @@ def brick(cin:int,      # channels in
     conv = conv2d(cin, cout, kernel, stride, groups, pad=pad)
     return nn.SequentialCell(conv, batch_norm(cout, 1e-5, 0.9), relu6())
 
-# %% ../nbs/02_backbones.ipynb #c089
+# %% ../nbs/02_backbones.ipynb #c088
 _MOBILENET_V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5,
                  (1024, 2), (1024, 1)) # channels, stride
 
@@ -320,7 +321,7 @@ class MobileNetV1(nn.Cell):
             if i in (10, 22, 26): maps += (x,)
         return maps
 
-# %% ../nbs/02_backbones.ipynb #c091
+# %% ../nbs/02_backbones.ipynb #c090
 class _Bottleneck(nn.Cell):
     "Narrow, filter, widen to 4 · width channels, add the input (He et al. 2016, figure 5)"
     def __init__(self, cin:int, width:int, stride:int, pad): # stride and pad are those of the 3 × 3
@@ -339,13 +340,13 @@ class _Bottleneck(nn.Cell):
         y = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(y)))))
         return self.relu(y + self.down_sample_layer(x))
 
-# %% ../nbs/02_backbones.ipynb #c095
+# %% ../nbs/02_backbones.ipynb #c094
 def _make_bottlenecks(cin:int, width:int, repeats:int, stride:int, pad)->nn.SequentialCell:
     "One group of blocks of ResNet-50, of which the first makes the step (He et al. 2016, table 1)"
     rest = [(4 * width, 1)] * (repeats - 1)
     return nn.SequentialCell([_Bottleneck(c, width, step, pad) for c, step in ((cin, stride), *rest)])
 
-# %% ../nbs/02_backbones.ipynb #c096
+# %% ../nbs/02_backbones.ipynb #c095
 class ResNet50(nn.Cell):
     "Three feature maps of an image, at strides 8, 16 and 32: C3, C4, C5 (He et al. 2016, table 1)"
     def __init__(self,
@@ -369,31 +370,31 @@ class ResNet50(nn.Cell):
         c4 = self.layer3(c3)
         return c3, c4, self.layer4(c4)
 
-# %% ../nbs/02_backbones.ipynb #c104
+# %% ../nbs/02_backbones.ipynb #c099
 def _draw_shares(names:list, values, color:str, ax)->None: # bars in millions, each with its share
     ax.barh(names, values / 1e6, color=color)
     for y, v in enumerate(values):
         ax.text(v / 1e6 + max(values) / 6e7, y, f'{v / values.sum():.0%}', va='center', fontsize=8)
     ax.set(xlim=(0, max(values) * 1.15e-6), xlabel='millions')
 
-# %% ../nbs/02_backbones.ipynb #c105
+# %% ../nbs/02_backbones.ipynb #c100
 def draw_costs(costs:dict,   # stage -> (weights, multiply-adds)
-               title:str='', # in front of both titles
+               title:str='', # above both titles
                axes=None,    # two Axes; new ones if None
               ):             # two Axes with one bar a stage, in millions: weights, multiply-adds
     "Draws where a network has its weights and where it does its work"
     import matplotlib.pyplot as plt
-    size = 8, 1.1 + 0.21 * len(costs)
+    size = 8, 1.3 + 0.21 * len(costs)
     if axes is None: axes = plt.subplots(1, 2, figsize=size, layout='tight', sharey=True)[1]
     both = np.transpose(list(costs.values()))
     for ax, values, name, color in zip(axes, both, ('weights', 'multiply-adds'), ('C0', 'C1')):
         _draw_shares(list(costs), values, color, ax)
         total = values.sum() / 1e6
-        ax.set_title(f'{title}: ' + (f'{total:,.0f}' if total > 999 else f'{total:.3g}') + f' million {name}')
+        ax.set_title(f'{title}\n' + (f'{total:,.0f}' if total > 999 else f'{total:.3g}') + f' million {name}')
     axes[0].invert_yaxis()
     return axes
 
-# %% ../nbs/02_backbones.ipynb #c113
+# %% ../nbs/02_backbones.ipynb #c108
 def run_stages(network:MobileNetV2, # with any table
                x,                   # images (B, 3, H, W) float32, normalised
               )->dict:              # stage -> (B, channels, rows, columns), in the order of computation
@@ -404,7 +405,7 @@ def run_stages(network:MobileNetV2, # with any table
     for i, cell in enumerate(network.features_2): x = maps[f'features_2.{i}'] = cell(x)
     return maps
 
-# %% ../nbs/02_backbones.ipynb #c117
+# %% ../nbs/02_backbones.ipynb #c112
 def _pick_sizes(maps:dict)->dict: # stage -> (channels, rows, columns); the last stage of every size
     last = {m.shape[1:]: stage for stage, m in maps.items()}
     return {stage: maps[stage] for stage in last.values()}
@@ -415,7 +416,7 @@ def _draw_map(picture, label:str, x:float, shape:tuple, ax)->None: # with its le
     _add_box(ax, x, 0, columns, rows, fill=False, edgecolor='0.3')
     ax.text(x + columns / 2, -5, f'{label} ×\n{rows}×{columns}', ha='center', va='bottom', fontsize=8)
 
-# %% ../nbs/02_backbones.ipynb #c118
+# %% ../nbs/02_backbones.ipynb #c113
 def draw_pyramid(image,             # (h, w, 3) RGB uint8
                  image_shape:tuple, # height, width of the network's input
                  maps:dict,         # stage -> (channels, rows, columns); one of each size is drawn
@@ -435,7 +436,7 @@ def draw_pyramid(image,             # (h, w, 3) RGB uint8
     ax.axis('off')
     return ax
 
-# %% ../nbs/02_backbones.ipynb #c122
+# %% ../nbs/02_backbones.ipynb #c117
 def _tile_channels(maps, columns:int=8): # (channels, rows, columns) -> 2-d array in [0, 1]; gaps are nan
     "Puts the channels of a map side by side, each scaled by itself"
     low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
@@ -445,7 +446,7 @@ def _tile_channels(maps, columns:int=8): # (channels, rows, columns) -> 2-d arra
     tiles = scaled.reshape(n // columns, columns, h, w)
     return tiles.transpose(0, 2, 1, 3).reshape(n // columns * h, columns * w)
 
-# %% ../nbs/02_backbones.ipynb #c125
+# %% ../nbs/02_backbones.ipynb #c120
 def draw_channels(maps,          # (channels, rows, columns)
                   title:str='',  # above the picture
                   columns:int=8, # pictures in a row
@@ -454,11 +455,10 @@ def draw_channels(maps,          # (channels, rows, columns)
     "Draws the channels of a map side by side"
     ax = ax or _make_axes(8, 8 * -(-len(maps) // columns) / columns + 0.4)
     ax.imshow(_tile_channels(maps, columns), cmap='magma', interpolation='nearest')
-    ax.set_title(title)
-    ax.axis('off')
+    ax.set(title=title, xticks=[], yticks=[], frame_on=False)
     return ax
 
-# %% ../nbs/02_backbones.ipynb #c140
+# %% ../nbs/02_backbones.ipynb #c132
 def draw_field(image,        # (h, w, 3) RGB uint8
                box,          # y1 x1 y2 x2 of the receptive field, unit coordinates
                weight=None,  # (rows, columns) how much each pixel matters; drawn over the image

@@ -77,7 +77,7 @@ def trace_layers(network:nn.Cell,   # any network of images
         ms.set_context(mode=mode)
     return layers
 
-# %% ../../nbs/plumbing/trace.ipynb #c026
+# %% ../../nbs/plumbing/trace.ipynb #c028
 def sum_costs(layers:list, # of `Layer`
              )->dict:      # stage -> (weights, multiply-adds)
     "Adds up the convolutions of each stage"
@@ -87,7 +87,7 @@ def sum_costs(layers:list, # of `Layer`
         if l.groups: costs[l.stage] = weights + l.weights, adds + l.multiply_adds
     return costs
 
-# %% ../../nbs/plumbing/trace.ipynb #c029
+# %% ../../nbs/plumbing/trace.ipynb #c031
 def measure_field(path:list, # of `Layer`, from the image to a map
                  )->tuple:   # pixels that a cell looks at along one axis, pixels between neighbouring cells
     "Size of the receptive field, where the image's edges are far away"
@@ -97,7 +97,7 @@ def measure_field(path:list, # of `Layer`, from the image to a map
         jump *= layer.stride
     return field, jump
 
-# %% ../../nbs/plumbing/trace.ipynb #c032
+# %% ../../nbs/plumbing/trace.ipynb #c034
 _SIDE_STREETS = TAP, 'down_sample_layer' # layers beside the way to what follows them
 
 def find_path(layers:list, # of `Layer`, see `trace_layers`
@@ -108,7 +108,7 @@ def find_path(layers:list, # of `Layer`, see `trace_layers`
     beside = lambda l: any(name in l.name for name in _SIDE_STREETS) and not l.stage == stage == TAP
     return [l for l in layers[:end] if not beside(l)]
 
-# %% ../../nbs/plumbing/trace.ipynb #c036
+# %% ../../nbs/plumbing/trace.ipynb #c040
 def find_receptive_field(path:list,  # of `Layer`, from the image to a map, see `find_path`
                          row:int,    # of a cell of the map
                          column:int, # of the cell
