@@ -6,16 +6,12 @@ __all__ = ['MOBILENET_V2', 'MOBILENET_TINY', 'TAP', 'find_same_padding', 'draw_p
            'MobileNetV1', 'ResNet50', 'draw_costs', 'run_stages', 'draw_pyramid', 'draw_channels', 'draw_field']
 
 # %% ../nbs/02_backbones.ipynb #c002
-import re
-from typing import NamedTuple
-
 import numpy as np
 
 from .boxes import draw_boxes, show_image
 from .plumbing.depthwise import DepthwiseConv2d # before MindSpore is imported
 from .plumbing.same_bits import relu6
 
-import mindspore as ms
 from mindspore import nn
 from mindspore.common.initializer import TruncatedNormal
 
