@@ -42,8 +42,9 @@ def shrink_picture(data):
     picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')
     if picture.getcolors(PHOTOGRAPH) is None:
         return 'image/jpeg', encode(picture, 'JPEG', quality=85, optimize=True, subsampling=0)
-    dither = Image.Dither.NONE if picture.getcolors(256) else Image.Dither.FLOYDSTEINBERG
-    return 'image/png', encode(picture.quantize(256, dither=dither), 'PNG', optimize=True)
+    few = picture.quantize(256)  # exact where there are no more colours; dithering needs a palette that exists
+    if not picture.getcolors(256): few = picture.quantize(palette=few, dither=Image.Dither.FLOYDSTEINBERG)
+    return 'image/png', encode(few, 'PNG', optimize=True)
 
 
 def tidy(cell):
