@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ssd_nb.boxes import BoxEncoder, encode
-from ssd_nb.data import colour_jitter, create_dataset, horizontal_flip, normalise, random_crop, resize
+from ssd_nb.data import choose_window, create_dataset, crop, flip_horizontally, jitter_colours, normalise, resize
 from ssd_nb.ssd_heads import MODELS
 from ssd_nb.plumbing.formats import read_records
 from ssd_nb.plumbing.media import decode_image
@@ -30,11 +30,13 @@ def stages(records, box_config):
         data = record.image.read_bytes()
         image = decode_image(data, str(record.image))
         boxes = record.boxes / np.float32([*image.shape[:2]] * 2)
-        small, out = resize(image, shape), np.empty((3, *shape), np.float32)
-        work = dict(decode=lambda: decode_image(data), crop=lambda: random_crop(image, boxes, record.labels, rng),
-                    resize=lambda: resize(image, shape), flip=lambda: horizontal_flip(small, boxes, record.labels),
-                    colours=lambda: colour_jitter(small, rng), normalise=lambda: normalise(small, out),
-                    encode=lambda: encoder.encode(boxes, record.labels))
+        small, out, labels = resize(image, shape), np.empty((3, *shape), np.float32), record.labels
+        aspect = image.shape[0] / image.shape[1]
+        work = dict(decode=lambda: decode_image(data),
+                    crop=lambda: crop(image, boxes, labels, choose_window(boxes, aspect, rng)),
+                    resize=lambda: resize(image, shape), flip=lambda: flip_horizontally(small, boxes, labels),
+                    colours=lambda: jitter_colours(small, rng), normalise=lambda: normalise(small, out),
+                    encode=lambda: encoder.encode(boxes, labels))
         for name, function in work.items(): spent.setdefault(name, []).append(milliseconds(function, 5))
     return {name: statistics.mean(times) for name, times in spent.items()}
 

@@ -5,15 +5,17 @@ __all__ = ['BatchLoader']
 
 # %% ../../nbs/plumbing/loader.ipynb #c002
 import atexit
+import ctypes
 import mmap
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from math import ceil, prod
@@ -48,7 +50,8 @@ def _divide_memory(memory,  # buffer, at least as large as the batch
 class _BatchMemory(SharedMemory):
     "Shared memory whose arrays may outlive it"
     def __del__(self):
-        with suppress(BufferError, OSError): self.close()
+        try: self.close()
+        except (BufferError, OSError): pass
 
 @lru_cache(32)
 def _attach(name # of a `_BatchMemory`
@@ -95,7 +98,7 @@ def _make_batch(columns, # name to (shape, dtype) of one sample
                )->tuple: # name of the memory, None if it is not shared; the array of each column
     "An empty batch; its memory is free again when the last of its arrays is gone"
     size, free = sum(_column_bytes(*column, samples) for column in columns.values()), _FREE[shared]
-    memory = next((m for m in free if m.size >= size), None)
+    memory = next((m for m in reversed(free) if m.size >= size), None) # the last is warmest
     if memory: free.remove(memory)
     else: memory = _new_memory(size, shared)
     whole, arrays = _divide_memory(memory.buf, columns, samples)
@@ -135,6 +138,7 @@ def _start_worker()->None:
     if hasattr(os, 'setsid'): os.setsid() # signals to the owner's terminal or group are not for it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
+    if sys.platform == 'linux': ctypes.CDLL(None).mallopt(-2, 2 ** 26) # M_TOP_PAD
     threading.Thread(target=_end_with_owner, daemon=True).start()
 
 @contextmanager
@@ -160,7 +164,7 @@ def _get_pool(workers # number of processes; 0: a thread of this one
                 for _ in range(workers): _POOLS[workers].submit(os.getpid) # each starts a process
     return _POOLS[workers]
 
-# %% ../../nbs/plumbing/loader.ipynb #c032
+# %% ../../nbs/plumbing/loader.ipynb #c033
 @contextmanager
 def _name_dead_worker(workers # number of processes
                      ):
@@ -171,7 +175,7 @@ def _name_dead_worker(workers # number of processes
         raise UserError('a process that prepares images died: if memory is short, '
                         'give a smaller --num_parallel_workers.') from None
 
-# %% ../../nbs/plumbing/loader.ipynb #c033
+# %% ../../nbs/plumbing/loader.ipynb #c034
 class BatchLoader:
     "The batches of one epoch; the next one is begun before one is handed on"
     def __init__(self,
