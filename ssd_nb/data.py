@@ -42,22 +42,22 @@ def _read_classes(classes # names, or a text that has them, or a file that has t
 class DataConfig:
     "Where the images and their annotations are, and how they are read"
     dataset: str = 'coco' # form of the annotations: coco, voc, yolo, or other (a TXT file)
-    classes: str | tuple[str, ...] = () # names with commas, or a text file with one a row; empty: those of the annotations
+    classes: str | tuple[str, ...] = () # names with commas, or a file of names; empty: all that are annotated
     coco_root: str = ''   # folder with annotations/ and one folder of images for each of its files (coco)
     voc_root: str = ''    # folder with train/ and eval/ of images and XML files, or a VOCdevkit (voc)
     voc_json: str = ''    # COCO json to evaluate against; empty: it is built from the XML files (voc)
     yolo_root: str = ''   # folder with images/, labels/ and a yaml file that has the names (yolo)
-    image_dir: str = ''   # folder that the paths in anno_path start from; empty: the folder of anno_path (other)
+    image_dir: str = ''   # folder that the paths in anno_path start from; empty: that of anno_path (other)
     anno_path: str = ''   # TXT file with a row for each image: path xmin,ymin,xmax,ymax,class ... (other)
     eval_anno_path: str = '' # the same for evaluation; empty: anno_path (other)
     mindrecord_dir: str = '' # folder for the MindRecord files; empty: runs/mindrecord_ and the dataset's form
     on_bad: str = 'skip'  # what to do with bad images and objects: skip, or error
-    num_parallel_workers: int = 2 # processes that decode, augment and encode images; 0: none beside this one
+    num_parallel_workers: int = 2 # processes that decode, augment and encode; 0: none but this one
     shards: int = 0       # number of files that a MindRecord is divided into; 0: one for every 4096 images
     augment: bool = True  # crop, flip and colour the training images at random
-    jitter: float = 0.4   # how far brightness, contrast and saturation change at random in training; 0: not at all
+    jitter: float = 0.4   # how far brightness, contrast and saturation change at random; 0: not at all
     crop_rule: str = 'modelzoo' # when a random crop is accepted: modelzoo, paper, or none for no crop at all
-    expansion: float = 1  # one in two training images is put on a canvas of up to so many times its side; 1: none
+    expansion: float = 1  # one in two training images goes on a canvas up to so many times as wide; 1: none
 
     def __post_init__(self):
         object.__setattr__(self, 'classes', _read_classes(self.classes))
@@ -67,32 +67,36 @@ class DataConfig:
 def _check_data_config(config # DataConfig
                       )->None:
     "Raises `UserError` for the first value of a `DataConfig` that nothing can be read with"
-    for name, choices in dict(dataset=FORMS, on_bad=('skip', 'error'), crop_rule=('modelzoo', 'paper', 'none')).items():
-        check_choice(config, name, choices)
-    def check(name, ok, want): check_value(config, name, ok, want)
-    check('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1, since colours are multiplied by 1 - jitter')
-    check('num_parallel_workers', config.num_parallel_workers >= 0, 'a number of processes, at least 0')
-    check('expansion', config.expansion >= 1, 'a number of at least 1, such as 4, since a canvas is never smaller than its image')
-    check('shards', 0 <= config.shards <= 1000, 'a number of files from 0 to 1000, which is what a MindRecord can have')
-    check('classes', len(set(config.classes)) == len(config.classes), 'each name once, since objects find their class by it')
-    check('classes', len(config.classes) != 1, 'at least one name besides background')
+    check_choice(config, 'dataset', FORMS)
+    check_choice(config, 'on_bad', ('skip', 'error'))
+    check_choice(config, 'crop_rule', ('modelzoo', 'paper', 'none'))
+    unique = len(set(config.classes)) == len(config.classes)
+    for name, ok, want in (
+            ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1, since 1 - jitter multiplies colours'),
+            ('num_parallel_workers', config.num_parallel_workers >= 0, 'a number of processes, at least 0'),
+            ('expansion', config.expansion >= 1, 'at least 1, such as 4, since no canvas is smaller than its image'),
+            ('shards', 0 <= config.shards <= 1000, 'a number from 0 to 1000, since a MindRecord has no more files'),
+            ('classes', unique, 'each name once, since an object finds its class by it'),
+            ('classes', len(config.classes) != 1, 'at least one name besides background')):
+        check_value(config, name, ok, want)
 
-# %% ../nbs/01_data.ipynb #c020
+# %% ../nbs/01_data.ipynb #c022
 def draw_sizes(boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 of objects in unit coordinates
                config:BoxConfig,  # whose default boxes are drawn
                ax=None,           # matplotlib Axes; a new one if None
               ):                  # the Axes: width to the right, height up, both logarithmic
-    "The sizes of objects beside the sizes of the default boxes: an object far from every blue cross is hard to match"
+    "Sizes of objects beside those of the default boxes: an object far from every blue cross is hard to match"
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(4.4, 4.2), layout='tight')[1]
-    sizes, defaults = tlbr2yxhw(boxes)[:, 2:], np.unique(BoxEncoder(config).yxhw[:, 2:], axis=0)
+    sizes = tlbr2yxhw(boxes)[:, 2:]
+    defaults = np.unique(BoxEncoder(config).yxhw[:, 2:], axis=0)
     ax.loglog(*sizes.T[::-1], '.', color=COLORS['truth'], markersize=4, label=f'{len(sizes)} objects')
-    ax.loglog(*defaults.T[::-1], 'x', color=COLORS['positive'], label=f'{len(defaults)} sizes of default boxes')
+    ax.loglog(*defaults.T[::-1], 'x', color=COLORS['positive'], label=f'{len(defaults)} default sizes')
     ax.set(xlabel='width / image width', ylabel='height / image height', aspect='equal')
     ax.legend(fontsize=8, loc='lower right')
     return ax
 
-# %% ../nbs/01_data.ipynb #c022
+# %% ../nbs/01_data.ipynb #c024
 class SetReport(NamedTuple):
     "What a split holds"
     counts: dict          # name of a class -> objects
@@ -116,25 +120,27 @@ def describe_set(truth:dict,           # in COCO's form, from `load_ground_truth
     return SetReport({name: labels[i] for i, name in names.items()}, unit, aspects,
                      np.array([per_image[i] for i in sizes]), reach)
 
-# %% ../nbs/01_data.ipynb #c026
+# %% ../nbs/01_data.ipynb #c028
 def _describe_spread(values # numbers; may be empty
                     )->str:
     "Least, median and most"
     if not len(values): return 'none'
-    return ', '.join(f'{name} {v:.3g}' for name, v in zip(('least', 'median', 'most'), np.quantile(values, (0, 0.5, 1))))
+    low, middle, high = np.quantile(values, (0, 0.5, 1))
+    return f'least {low:.3g}, median {middle:.3g}, most {high:.3g}'
 
+# %% ../nbs/01_data.ipynb #c029
 def format_report(report:SetReport # of a split
                  )->list:          # of lines
     "A report as text"
-    sides = np.sqrt(area(report.boxes)) if len(report.boxes) else report.reach
+    sides, empty = np.sqrt(area(report.boxes)), (report.per_image == 0).sum()
     reached = (report.reach > 0.5).mean() if len(report.reach) else 0
     return [*(f'{name:20} {count:8,} objects' for name, count in report.counts.items()),
             f'size (part of the image side): {_describe_spread(sides)}',
             f'width / height: {_describe_spread(report.aspects)}',
-            f'objects in an image: {_describe_spread(report.per_image)}; without any: {(report.per_image == 0).sum()}',
+            f'objects in an image: {_describe_spread(report.per_image)}; without any: {empty}',
             f'reached by a default box with an IoU above 0.5: {reached:.1%} of the objects']
 
-# %% ../nbs/01_data.ipynb #c029
+# %% ../nbs/01_data.ipynb #c032
 def draw_report(report:SetReport,     # of a split
                 box_config:BoxConfig, # as in `describe_set`
                 title:str='',         # above all
@@ -145,17 +151,18 @@ def draw_report(report:SetReport,     # of a split
     most = dict(sorted(report.counts.items(), key=lambda c: -c[1])[:20])
     axes[0, 0].barh(list(most)[::-1], list(most.values())[::-1], color=COLORS['truth'])
     draw_sizes(report.boxes, box_config, axes[0, 1])
-    axes[1, 0].hist(report.per_image, np.arange(report.per_image.max(initial=0) + 2) - 0.5, color=COLORS['truth'])
+    edges = np.arange(report.per_image.max(initial=0) + 2) - 0.5
+    axes[1, 0].hist(report.per_image, edges, color=COLORS['truth'])
     axes[1, 1].hist(report.reach, np.linspace(0, 1, 41), color=COLORS['truth'])
     axes[1, 1].axvline(0.5, color='black', ls='--', lw=1)
     axes[0, 0].set(xlabel='objects', title='classes')
     axes[0, 1].set(title='sizes')
     axes[1, 0].set(xlabel='objects in an image', ylabel='images', title='how full are the images?')
-    axes[1, 1].set(xlabel='best IoU with a default box', ylabel='objects', title='how well do default boxes fit?')
+    axes[1, 1].set(xlabel='best IoU with a default box', ylabel='objects', title='how well do they fit?')
     if title: axes[0, 0].figure.suptitle(title, fontsize=10)
     return axes
 
-# %% ../nbs/01_data.ipynb #c039
+# %% ../nbs/01_data.ipynb #c044
 def _sample_windows(rng,      # numpy Generator
                     n:int=50, # number of tries
                    )->np.ndarray: # (n, 4) y1 x1 y2 x2 in unit coordinates
@@ -163,17 +170,18 @@ def _sample_windows(rng,      # numpy Generator
     size, place = rng.uniform(0.3, 1, (n, 2)), rng.random((n, 2))
     return np.concatenate([place * (1 - size), place * (1 - size) + size], axis=1)
 
+# %% ../nbs/01_data.ipynb #c048
 def _accept_windows(overlaps, # (n, m) IoU of each window with each object
                     min_iou,  # between 0 and 1
                     rule,     # 'modelzoo' or 'paper'
                    )->np.ndarray: # (n,) bool
-    "Windows that the rule accepts. paper (section 2.2): some object has min_iou; modelzoo: the IoUs are not too far apart"
+    "paper (section 2.2): some object has min_iou; modelzoo: the IoUs are not too far apart"
     if rule == 'paper': return (overlaps >= min_iou).any(axis=1)
     touched = overlaps > 0
     low = np.where(touched, overlaps, np.inf).min(axis=1, initial=np.inf)
     return touched.any(axis=1) & ~((low < min_iou) & (overlaps.max(axis=1, initial=0) > min_iou + 0.2))
 
-# %% ../nbs/01_data.ipynb #c042
+# %% ../nbs/01_data.ipynb #c051
 def _locate_centres(boxes,   # (m, 4) y1 x1 y2 x2
                     windows, # (n, 4) y1 x1 y2 x2, same unit
                    )->np.ndarray: # (n, m) bool
@@ -182,7 +190,7 @@ def _locate_centres(boxes,   # (m, 4) y1 x1 y2 x2
     y1, x1, y2, x2 = (v[:, None] for v in windows.T)
     return (y1 < y) & (y < y2) & (x1 < x) & (x < x2)
 
-# %% ../nbs/01_data.ipynb #c045
+# %% ../nbs/01_data.ipynb #c054
 _MIN_IOUS = None, 0.1, 0.3, 0.5, 0.7, 0.9 # SSD section 2.2; None: the whole image
 
 def _iou(a, # (n, 4) y1 x1 y2 x2
@@ -195,25 +203,25 @@ def _iou(a, # (n, 4) y1 x1 y2 x2
     shared = np.maximum(height, 0) * np.maximum(width, 0)
     return shared / (area(a) + area(b) - shared)
 
-# %% ../nbs/01_data.ipynb #c046
+# %% ../nbs/01_data.ipynb #c055
 def choose_window(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
                   aspect:float,     # height / width of the image in pixels
                   rng,              # numpy Generator
                   min_iou='any',    # None: the whole image; 'any': one of the paper's, drawn at random
                   rule:str='modelzoo', # which windows are accepted: modelzoo or paper
                  )->np.ndarray:     # (4,) y1 x1 y2 x2 in unit coordinates
-    "The first of 50 windows that the rule accepts, is not too long, and holds an object's centre; else the whole image"
+    "The first of 50 windows that is accepted, not too long and holds a centre; else the whole image"
     if min_iou == 'any': min_iou = _MIN_IOUS[rng.integers(len(_MIN_IOUS))]
     whole = np.array([0., 0, 1, 1])
     if min_iou is None or len(boxes) == 0: return whole
     tries = _sample_windows(rng)
     h, w = (tries[:, 2:] - tries[:, :2]).T
     overlaps = _iou(tries, boxes)
-    good = (h * aspect <= 2 * w) & (w <= 2 * h * aspect) & _accept_windows(overlaps, min_iou, rule)
-    good &= (_locate_centres(boxes, tries) & (overlaps > 0)).any(axis=1)
+    good = (h * aspect <= 2 * w) & (w <= 2 * h * aspect)
+    good &= _accept_windows(overlaps, min_iou, rule) & (_locate_centres(boxes, tries) & (overlaps > 0)).any(axis=1)
     return tries[good.argmax()] if good.any() else whole
 
-# %% ../nbs/01_data.ipynb #c054
+# %% ../nbs/01_data.ipynb #c063
 def _snap_window(window, # (4,) y1 x1 y2 x2 in unit coordinates
                  shape,  # height, width (…) of the image
                 )->np.ndarray: # (4,) the same, its edges on whole pixels
@@ -234,13 +242,14 @@ def crop(image:np.ndarray,  # (h, w, 3) uint8
     boxes = (np.clip(boxes[keep], low, high) - low) / (high - low)
     return image[y1:y2, x1:x2], boxes.astype(np.float32), labels[keep]
 
-# %% ../nbs/01_data.ipynb #c060
+# %% ../nbs/01_data.ipynb #c071
 def resize(image:np.ndarray, # (h, w, 3) uint8
            image_shape,      # height, width
           )->np.ndarray:     # (height, width, 3) uint8
     "Bilinear, without keeping the aspect ratio; boxes in unit coordinates stay as they are"
     return cv2.resize(image, tuple(image_shape)[::-1], interpolation=cv2.INTER_LINEAR)
 
+# %% ../nbs/01_data.ipynb #c072
 def flip_horizontally(image:np.ndarray,  # (h, w, 3) uint8
                       boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
                       labels:np.ndarray, # (n,)
@@ -249,7 +258,7 @@ def flip_horizontally(image:np.ndarray,  # (h, w, 3) uint8
     y1, x1, y2, x2 = boxes.T
     return cv2.flip(image, 1), np.stack([y1, 1 - x2, y2, 1 - x1], axis=1), labels
 
-# %% ../nbs/01_data.ipynb #c064
+# %% ../nbs/01_data.ipynb #c076
 _GREY = np.array([0.299, 0.587, 0.114]) # how bright red, green and blue look
 
 def _make_colour_matrix(mean_grey, # mean brightness of the image
@@ -261,6 +270,7 @@ def _make_colour_matrix(mean_grey, # mean brightness of the image
     offset = (1 - contrast) * brightness * mean_grey
     return np.column_stack([brightness * contrast * colours, np.full(3, offset)])
 
+# %% ../nbs/01_data.ipynb #c077
 def jitter_colours(image:np.ndarray, # (h, w, 3) RGB uint8
                    rng,              # numpy Generator
                    strength:float=0.4, # factors are drawn from 1 - strength to 1 + strength
@@ -269,7 +279,7 @@ def jitter_colours(image:np.ndarray, # (h, w, 3) RGB uint8
     factors = rng.uniform(1 - strength, 1 + strength, 3)
     return cv2.transform(image, _make_colour_matrix(_GREY @ cv2.mean(image)[:3], factors))
 
-# %% ../nbs/01_data.ipynb #c070
+# %% ../nbs/01_data.ipynb #c083
 MEAN = np.float32([0.485, 0.456, 0.406]) * 255 # of red, green and blue in ImageNet's photographs
 STD = np.float32([0.229, 0.224, 0.225]) * 255  # their deviation
 
@@ -287,20 +297,20 @@ def zoom_out(image:np.ndarray,  # (h, w, 3) RGB uint8
     y, x = int(rng.integers(tall - h + 1)), int(rng.integers(wide - w + 1))
     sides, colour = (y, tall - h - y, x, wide - w - x), MEAN.round().tolist()
     canvas = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=colour)
-    boxes = (boxes * np.float32([h, w, h, w]) + np.float32([y, x, y, x])) / np.float32([tall, wide, tall, wide])
-    return canvas, boxes, labels
+    boxes = boxes * np.float32([h, w, h, w]) + np.float32([y, x, y, x])
+    return canvas, boxes / np.float32([tall, wide, tall, wide]), labels
 
-# %% ../nbs/01_data.ipynb #c074
+# %% ../nbs/01_data.ipynb #c089
 class Step(NamedTuple):
     "A training image after one change"
     title: str          # which change
     image: np.ndarray   # (h, w, 3) RGB uint8
     boxes: np.ndarray   # (n, 4) y1 x1 y2 x2 in unit coordinates: objects that are trained
     labels: np.ndarray  # (n,) their classes
-    dropped: np.ndarray = np.zeros((0, 4)) # (m, 4) y1 x1 y2 x2 in unit coordinates: objects that are not trained
+    dropped: np.ndarray = np.zeros((0, 4)) # (m, 4) the same: objects that are not trained
     window: np.ndarray = np.zeros((0, 4))  # (1, 4) or (0, 4) the same: what will be cut out
 
-# %% ../nbs/01_data.ipynb #c075
+# %% ../nbs/01_data.ipynb #c090
 def augment_stepwise(image:np.ndarray,  # (h, w, 3) RGB uint8
                      boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
                      labels:np.ndarray, # (n,)
@@ -316,18 +326,18 @@ def augment_stepwise(image:np.ndarray,  # (h, w, 3) RGB uint8
         image, boxes, labels = zoom_out(image, boxes, labels, rng, expansion)
         yield Step('zoom out', image, boxes, labels)
     if rule != 'none':
-        window = _snap_window(choose_window(boxes, image.shape[0] / image.shape[1], rng, min_iou, rule), image.shape)
+        window = choose_window(boxes, image.shape[0] / image.shape[1], rng, min_iou, rule)
+        window = _snap_window(window, image.shape)
         keep = _locate_centres(boxes, window[None])[0]
         yield Step('window', image, boxes[keep], labels[keep], boxes[~keep], window[None])
         image, boxes, labels = crop(image, boxes, labels, window)
         yield Step('crop', image, boxes, labels)
-    image = resize(image, image_shape)
-    yield Step('resize', image, boxes, labels)
+    yield Step('resize', image := resize(image, image_shape), boxes, labels)
     if rng.random() < 0.5: image, boxes, labels = flip_horizontally(image, boxes, labels)
     yield Step('flip or not', image, boxes, labels)
     if jitter: yield Step('colours', jitter_colours(image, rng, jitter), boxes, labels)
 
-# %% ../nbs/01_data.ipynb #c076
+# %% ../nbs/01_data.ipynb #c092
 def augment_image(image:np.ndarray,  # (h, w, 3) RGB uint8
                   boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
                   labels:np.ndarray, # (n,)
@@ -339,7 +349,7 @@ def augment_image(image:np.ndarray,  # (h, w, 3) RGB uint8
     *_, last = augment_stepwise(image, boxes, labels, image_shape, rng, **options)
     return last.image, last.boxes, last.labels
 
-# %% ../nbs/01_data.ipynb #c077
+# %% ../nbs/01_data.ipynb #c093
 def draw_steps(steps # `Step`s of one image
               )->list: # of Axes, one for each step
     "A film strip: objects green, dropped ones grey, the window dashed"
@@ -354,7 +364,7 @@ def draw_steps(steps # `Step`s of one image
         ax.set_title(f'{step.title}\n{w}×{h}, objects: {len(step.boxes)}', fontsize=8)
     return list(axes)
 
-# %% ../nbs/01_data.ipynb #c093
+# %% ../nbs/01_data.ipynb #c111
 def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
               out:np.ndarray=None, # (3, h, w) float32 to write to; a new array if None
              )->np.ndarray:     # (3, h, w) float32
@@ -365,12 +375,13 @@ def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
         channel -= mean / std
     return result
 
+# %% ../nbs/01_data.ipynb #c112
 def denormalise(image:np.ndarray # (3, h, w) float32
                )->np.ndarray:    # (h, w, 3) RGB uint8
     "The reverse of `normalise`"
     return np.clip(np.round(np.moveaxis(image, 0, -1) * STD + MEAN), 0, 255).astype(np.uint8)
 
-# %% ../nbs/01_data.ipynb #c097
+# %% ../nbs/01_data.ipynb #c116
 def prepare_input(image:np.ndarray, # (h, w, 3) RGB uint8, any size
                   image_shape,      # height, width of the network's input
                   out:np.ndarray=None, # (3, height, width) float32 to write to; a new array if None
@@ -378,15 +389,15 @@ def prepare_input(image:np.ndarray, # (h, w, 3) RGB uint8, any size
     "What the network sees in evaluation, prediction and export: resized and normalised"
     return normalise(resize(image, image_shape), out)
 
-# %% ../nbs/01_data.ipynb #c099
-def unpack_objects(objects:np.ndarray # (1 + n, 6) float32: height width 0 ..., then y1 x1 y2 x2 label crowd of each object
+# %% ../nbs/01_data.ipynb #c118
+def unpack_objects(objects:np.ndarray # (1 + n, 6): height width 0 ..., then y1 x1 y2 x2 label crowd each
                   )->tuple:           # boxes (n, 4) in unit coordinates and labels (n,) int32, without crowds
     "The objects to train on"
     h, w = objects[0, :2]
     rows = objects[1:][objects[1:, 5] == 0]
     return rows[:, :4] / np.float32([h, w, h, w]), rows[:, 4].astype(np.int32)
 
-# %% ../nbs/01_data.ipynb #c102
+# %% ../nbs/01_data.ipynb #c121
 TRAIN_COLUMNS = ['image', 'loc', 'label', 'num_matched']
 EVAL_COLUMNS = ['image', 'image_id', 'shape']
 _get_encoder = lru_cache(4)(BoxEncoder) # its tables are made once in each process
@@ -399,7 +410,7 @@ def batch_columns(box_config:BoxConfig, # input size and default boxes of the ne
     if not train: return dict(zip(EVAL_COLUMNS, [image, ((), np.int64), ((2,), np.int32)]))
     return dict(zip(TRAIN_COLUMNS, [image, ((boxes, 4), np.float32), ((boxes,), np.int32), ((), np.int32)]))
 
-# %% ../nbs/01_data.ipynb #c103
+# %% ../nbs/01_data.ipynb #c122
 def encode_example(row:tuple,            # bytes of an image file, image id, objects as for `unpack_objects`
                    out:list,             # its place in each of TRAIN_COLUMNS
                    box_config:BoxConfig, # of the network
@@ -408,11 +419,11 @@ def encode_example(row:tuple,            # bytes of an image file, image id, obj
                    augmentation:dict,    # options of `augment_image`; None: the image is resized only
                   )->None:
     "Writes image, loc, label and number of matched default boxes of a training image"
-    image, (boxes, labels) = decode_image(row[0]), unpack_objects(row[2])
-    if augmentation is None: image = resize(image, box_config.image_shape)
+    image, (boxes, labels), shape = decode_image(row[0]), unpack_objects(row[2]), box_config.image_shape
+    if augmentation is None: image = resize(image, shape)
     else:
         rng = np.random.default_rng([seed, epoch, int(row[1])])
-        image, boxes, labels = augment_image(image, boxes, labels, box_config.image_shape, rng, **augmentation)
+        image, boxes, labels = augment_image(image, boxes, labels, shape, rng, **augmentation)
     normalise(image, out[0])
     out[1][:], out[2][:], out[3][...] = _get_encoder(box_config).encode(boxes, labels)
 
@@ -424,7 +435,7 @@ def encode_eval_example(row:tuple,            # as in `encode_example`
     prepare_input(decode_image(row[0]), box_config.image_shape, out[0])
     out[1][...], out[2][:] = row[1], row[2][0, :2]
 
-# %% ../nbs/01_data.ipynb #c107
+# %% ../nbs/01_data.ipynb #c126
 def order_images(n:int,          # number of images
                  train:bool,     # shuffle
                  seed:int,       # of the run
@@ -438,7 +449,7 @@ def order_images(n:int,          # number of images
     if not train: return np.arange(n)[rank::ranks]
     return np.random.default_rng([seed, epoch]).permutation(n)[:n - n % ranks][rank::ranks]
 
-# %% ../nbs/01_data.ipynb #c111
+# %% ../nbs/01_data.ipynb #c130
 def _select_rows(folder,     # of a MindRecord
                  batch_size, # images
                  *options,   # train to limit of `order_images`
@@ -460,7 +471,7 @@ def _select_encoding(config, box_config, # as in `create_dataset`
     return encode_example, dict(box_config=box_config, seed=seed, epoch=epoch,
                                 augmentation=changes if config.augment else None)
 
-# %% ../nbs/01_data.ipynb #c113
+# %% ../nbs/01_data.ipynb #c132
 def create_dataset(config:DataConfig,    # what to read
                    box_config:BoxConfig, # input size and default boxes of the network
                    split:str,            # 'train' or 'eval'
@@ -469,22 +480,22 @@ def create_dataset(config:DataConfig,    # what to read
                    epoch:int=0,          # number of the epoch
                    rank:int=0,           # number of this process
                    ranks:int=1,          # number of processes
-                   train:bool=True,      # augmented, encoded, whole batches; else in order, with ids and sizes
+                   train:bool=True,      # augmented, encoded, whole batches; or in order, with ids and sizes
                    limit:int=None,       # use only the first so many images
                    skip:int=0,           # leave out so many batches at the beginning
                   ):                     # MindSpore dataset with TRAIN_COLUMNS or EVAL_COLUMNS
-    "One epoch of batches; builds the MindRecord if there is none. Raises `UserError` if there is no whole batch"
+    "One epoch of batches; builds the MindRecord if there is none. `UserError` if there is no whole batch"
     import mindspore.dataset as ds
     folder, columns = make_mindrecord(config, split), batch_columns(box_config, train)
     rows = _select_rows(folder, batch_size, train, seed, epoch, rank, ranks, limit)[skip * batch_size:]
     encode, options = _select_encoding(config, box_config, seed, epoch, train)
     batches = BatchLoader(partial(read_rows, folder, rows), len(rows), batch_size, encode, options, columns,
                           config.num_parallel_workers, keep_last=not train)
-    ds.config.set_prefetch_size(4) # batches that wait for the network; MindSpore's 16 would take gigabytes at 640×640
+    ds.config.set_prefetch_size(4) # batches that wait; MindSpore's 16 would take gigabytes at 640×640
     return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,
                                python_multiprocessing=False)
 
-# %% ../nbs/01_data.ipynb #c117
+# %% ../nbs/01_data.ipynb #c136
 def draw_batch(batch,   # arrays of a training batch: image, loc, label, num_matched
                encoder:BoxEncoder, # of the network
                columns:int=4, # pictures in a row
