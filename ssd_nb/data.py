@@ -72,10 +72,10 @@ def _check_data_config(config # DataConfig
     check_choice(config, 'crop_rule', ('modelzoo', 'paper', 'none'))
     unique = len(set(config.classes)) == len(config.classes)
     for name, ok, want in (
-            ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1, since 1 - jitter multiplies colours'),
+            ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1: colours times 1 ± jitter'),
             ('num_parallel_workers', config.num_parallel_workers >= 0, 'a number of processes, at least 0'),
-            ('expansion', config.expansion >= 1, 'at least 1, such as 4, since no canvas is smaller than its image'),
-            ('shards', 0 <= config.shards <= 1000, 'a number from 0 to 1000, since a MindRecord has no more files'),
+            ('expansion', config.expansion >= 1, 'at least 1, since a canvas is no smaller than its image'),
+            ('shards', 0 <= config.shards <= 1000, 'from 0 to 1000, as many files as a MindRecord can have'),
             ('classes', unique, 'each name once, since an object finds its class by it'),
             ('classes', len(config.classes) != 1, 'at least one name besides background')):
         check_value(config, name, ok, want)
@@ -162,7 +162,7 @@ def draw_report(report:SetReport,     # of a split
     if title: axes[0, 0].figure.suptitle(title, fontsize=10)
     return axes
 
-# %% ../nbs/01_data.ipynb #c044
+# %% ../nbs/01_data.ipynb #c043
 def _sample_windows(rng,      # numpy Generator
                     n:int=50, # number of tries
                    )->np.ndarray: # (n, 4) y1 x1 y2 x2 in unit coordinates
@@ -170,7 +170,7 @@ def _sample_windows(rng,      # numpy Generator
     size, place = rng.uniform(0.3, 1, (n, 2)), rng.random((n, 2))
     return np.concatenate([place * (1 - size), place * (1 - size) + size], axis=1)
 
-# %% ../nbs/01_data.ipynb #c048
+# %% ../nbs/01_data.ipynb #c047
 def _accept_windows(overlaps, # (n, m) IoU of each window with each object
                     min_iou,  # between 0 and 1
                     rule,     # 'modelzoo' or 'paper'
@@ -181,7 +181,7 @@ def _accept_windows(overlaps, # (n, m) IoU of each window with each object
     low = np.where(touched, overlaps, np.inf).min(axis=1, initial=np.inf)
     return touched.any(axis=1) & ~((low < min_iou) & (overlaps.max(axis=1, initial=0) > min_iou + 0.2))
 
-# %% ../nbs/01_data.ipynb #c051
+# %% ../nbs/01_data.ipynb #c050
 def _locate_centres(boxes,   # (m, 4) y1 x1 y2 x2
                     windows, # (n, 4) y1 x1 y2 x2, same unit
                    )->np.ndarray: # (n, m) bool
@@ -190,7 +190,7 @@ def _locate_centres(boxes,   # (m, 4) y1 x1 y2 x2
     y1, x1, y2, x2 = (v[:, None] for v in windows.T)
     return (y1 < y) & (y < y2) & (x1 < x) & (x < x2)
 
-# %% ../nbs/01_data.ipynb #c054
+# %% ../nbs/01_data.ipynb #c053
 _MIN_IOUS = None, 0.1, 0.3, 0.5, 0.7, 0.9 # SSD section 2.2; None: the whole image
 
 def _iou(a, # (n, 4) y1 x1 y2 x2
@@ -203,7 +203,7 @@ def _iou(a, # (n, 4) y1 x1 y2 x2
     shared = np.maximum(height, 0) * np.maximum(width, 0)
     return shared / (area(a) + area(b) - shared)
 
-# %% ../nbs/01_data.ipynb #c055
+# %% ../nbs/01_data.ipynb #c054
 def choose_window(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
                   aspect:float,     # height / width of the image in pixels
                   rng,              # numpy Generator
@@ -218,10 +218,11 @@ def choose_window(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
     h, w = (tries[:, 2:] - tries[:, :2]).T
     overlaps = _iou(tries, boxes)
     good = (h * aspect <= 2 * w) & (w <= 2 * h * aspect)
-    good &= _accept_windows(overlaps, min_iou, rule) & (_locate_centres(boxes, tries) & (overlaps > 0)).any(axis=1)
+    good &= _accept_windows(overlaps, min_iou, rule)
+    good &= (_locate_centres(boxes, tries) & (overlaps > 0)).any(axis=1)
     return tries[good.argmax()] if good.any() else whole
 
-# %% ../nbs/01_data.ipynb #c063
+# %% ../nbs/01_data.ipynb #c062
 def _snap_window(window, # (4,) y1 x1 y2 x2 in unit coordinates
                  shape,  # height, width (…) of the image
                 )->np.ndarray: # (4,) the same, its edges on whole pixels
@@ -242,14 +243,14 @@ def crop(image:np.ndarray,  # (h, w, 3) uint8
     boxes = (np.clip(boxes[keep], low, high) - low) / (high - low)
     return image[y1:y2, x1:x2], boxes.astype(np.float32), labels[keep]
 
-# %% ../nbs/01_data.ipynb #c071
+# %% ../nbs/01_data.ipynb #c070
 def resize(image:np.ndarray, # (h, w, 3) uint8
            image_shape,      # height, width
           )->np.ndarray:     # (height, width, 3) uint8
     "Bilinear, without keeping the aspect ratio; boxes in unit coordinates stay as they are"
     return cv2.resize(image, tuple(image_shape)[::-1], interpolation=cv2.INTER_LINEAR)
 
-# %% ../nbs/01_data.ipynb #c072
+# %% ../nbs/01_data.ipynb #c071
 def flip_horizontally(image:np.ndarray,  # (h, w, 3) uint8
                       boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
                       labels:np.ndarray, # (n,)
@@ -258,7 +259,7 @@ def flip_horizontally(image:np.ndarray,  # (h, w, 3) uint8
     y1, x1, y2, x2 = boxes.T
     return cv2.flip(image, 1), np.stack([y1, 1 - x2, y2, 1 - x1], axis=1), labels
 
-# %% ../nbs/01_data.ipynb #c076
+# %% ../nbs/01_data.ipynb #c075
 _GREY = np.array([0.299, 0.587, 0.114]) # how bright red, green and blue look
 
 def _make_colour_matrix(mean_grey, # mean brightness of the image
@@ -270,7 +271,7 @@ def _make_colour_matrix(mean_grey, # mean brightness of the image
     offset = (1 - contrast) * brightness * mean_grey
     return np.column_stack([brightness * contrast * colours, np.full(3, offset)])
 
-# %% ../nbs/01_data.ipynb #c077
+# %% ../nbs/01_data.ipynb #c076
 def jitter_colours(image:np.ndarray, # (h, w, 3) RGB uint8
                    rng,              # numpy Generator
                    strength:float=0.4, # factors are drawn from 1 - strength to 1 + strength
@@ -279,7 +280,7 @@ def jitter_colours(image:np.ndarray, # (h, w, 3) RGB uint8
     factors = rng.uniform(1 - strength, 1 + strength, 3)
     return cv2.transform(image, _make_colour_matrix(_GREY @ cv2.mean(image)[:3], factors))
 
-# %% ../nbs/01_data.ipynb #c083
+# %% ../nbs/01_data.ipynb #c082
 MEAN = np.float32([0.485, 0.456, 0.406]) * 255 # of red, green and blue in ImageNet's photographs
 STD = np.float32([0.229, 0.224, 0.225]) * 255  # their deviation
 
@@ -300,7 +301,7 @@ def zoom_out(image:np.ndarray,  # (h, w, 3) RGB uint8
     boxes = boxes * np.float32([h, w, h, w]) + np.float32([y, x, y, x])
     return canvas, boxes / np.float32([tall, wide, tall, wide]), labels
 
-# %% ../nbs/01_data.ipynb #c089
+# %% ../nbs/01_data.ipynb #c088
 class Step(NamedTuple):
     "A training image after one change"
     title: str          # which change
@@ -310,7 +311,7 @@ class Step(NamedTuple):
     dropped: np.ndarray = np.zeros((0, 4)) # (m, 4) the same: objects that are not trained
     window: np.ndarray = np.zeros((0, 4))  # (1, 4) or (0, 4) the same: what will be cut out
 
-# %% ../nbs/01_data.ipynb #c090
+# %% ../nbs/01_data.ipynb #c089
 def augment_stepwise(image:np.ndarray,  # (h, w, 3) RGB uint8
                      boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
                      labels:np.ndarray, # (n,)
@@ -337,7 +338,7 @@ def augment_stepwise(image:np.ndarray,  # (h, w, 3) RGB uint8
     yield Step('flip or not', image, boxes, labels)
     if jitter: yield Step('colours', jitter_colours(image, rng, jitter), boxes, labels)
 
-# %% ../nbs/01_data.ipynb #c092
+# %% ../nbs/01_data.ipynb #c091
 def augment_image(image:np.ndarray,  # (h, w, 3) RGB uint8
                   boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
                   labels:np.ndarray, # (n,)
@@ -349,7 +350,7 @@ def augment_image(image:np.ndarray,  # (h, w, 3) RGB uint8
     *_, last = augment_stepwise(image, boxes, labels, image_shape, rng, **options)
     return last.image, last.boxes, last.labels
 
-# %% ../nbs/01_data.ipynb #c093
+# %% ../nbs/01_data.ipynb #c092
 def draw_steps(steps # `Step`s of one image
               )->list: # of Axes, one for each step
     "A film strip: objects green, dropped ones grey, the window dashed"
@@ -495,7 +496,7 @@ def create_dataset(config:DataConfig,    # what to read
     return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,
                                python_multiprocessing=False)
 
-# %% ../nbs/01_data.ipynb #c136
+# %% ../nbs/01_data.ipynb #c135
 def draw_batch(batch,   # arrays of a training batch: image, loc, label, num_matched
                encoder:BoxEncoder, # of the network
                columns:int=4, # pictures in a row
@@ -505,7 +506,7 @@ def draw_batch(batch,   # arrays of a training batch: image, loc, label, num_mat
     images, loc, label, matched = batch
     positive = label > 0
     objects = [np.unique(encoder.decode(l)[p].round(3), axis=0) for l, p in zip(loc, positive)]
-    titles = [f'{m} positives' for m in matched]
+    titles = [f'positives: {m}' for m in matched]
     axes = draw_images([denormalise(i) for i in images], titles=titles, columns=columns, width=width)
     for ax, boxes, p in zip(axes, objects, positive):
         draw_boxes(encoder.tlbr[p], ax=ax, kind='positive', linewidth=0.6)

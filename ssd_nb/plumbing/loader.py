@@ -22,22 +22,24 @@ from math import ceil, prod
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
+# %% ../../nbs/plumbing/loader.ipynb #c003
 import cv2
 import numpy as np
 
 from .options import UserError
 
-# %% ../../nbs/plumbing/loader.ipynb #c009
+# %% ../../nbs/plumbing/loader.ipynb #c012
 def _column_bytes(shape, dtype, # of one sample
                   samples,      # how many
                  )->int:
     "What a column takes, in whole cache lines of 64 bytes"
     return ceil(samples * prod(shape) * np.dtype(dtype).itemsize / 64) * 64
 
+# %% ../../nbs/plumbing/loader.ipynb #c016
 def _divide_memory(memory,  # buffer, at least as large as the batch
                    columns, # name to (shape, dtype) of one sample
                    samples, # how many
-                  )->tuple: # the whole as bytes, alive as long as one of the arrays is; the array of each column
+                  )->tuple: # all of it as bytes; the array of each column
     "The columns of a batch as arrays on one piece of memory"
     whole, arrays, start = np.frombuffer(memory, np.uint8), [], 0
     for shape, dtype in columns.values():
@@ -46,7 +48,7 @@ def _divide_memory(memory,  # buffer, at least as large as the batch
         start += _column_bytes(shape, dtype, samples)
     return whole, arrays
 
-# %% ../../nbs/plumbing/loader.ipynb #c012
+# %% ../../nbs/plumbing/loader.ipynb #c019
 class _BatchMemory(SharedMemory):
     "Shared memory whose arrays may outlive it"
     def __del__(self):
@@ -59,26 +61,28 @@ def _attach(name # of a `_BatchMemory`
     "Shared memory that another process has made"
     return _BatchMemory(name)
 
-# %% ../../nbs/plumbing/loader.ipynb #c014
+# %% ../../nbs/plumbing/loader.ipynb #c021
 def _claim_memory(shared # `_BatchMemory` that this process has made
                  )->None:
-    "Makes sure that the memory is there; raises `UserError` if not. Elsewhere than on Linux the system does it"
+    "Makes sure that the memory is there, or raises `UserError`; only Linux needs it"
     path = Path('/dev/shm') / shared.name
     if not path.is_file(): return
     try:
         with open(path, 'r+b') as file: os.posix_fallocate(file.fileno(), 0, shared.size)
     except OSError as error:
         shared.unlink()
-        reason = f'no room for a batch of {shared.size / 1e6:.0f} MB in the shared memory /dev/shm ({error.strerror})'
-        raise UserError(f'{reason}: start the container with a larger --shm-size, or give a smaller --batch_size '
-                        'or --num_parallel_workers=0.') from None
+        size = f'{shared.size / 1e6:.0f} MB'
+        reason = f'no room for a batch of {size} in the shared memory /dev/shm ({error.strerror})'
+        raise UserError(f'{reason}: start the container with a larger --shm-size, '
+                        'or give a smaller --batch_size or --num_parallel_workers=0.') from None
 
-# %% ../../nbs/plumbing/loader.ipynb #c017
+# %% ../../nbs/plumbing/loader.ipynb #c026
 class _OwnMemory:
     "Memory that only this process sees"
     def __init__(self, size): # bytes
         self.buf, self.size, self.name = mmap.mmap(-1, size), size, None
 
+# %% ../../nbs/plumbing/loader.ipynb #c028
 def _new_memory(size,   # bytes
                 shared, # whether other processes must see it
                ):       # with buf, size and name
@@ -89,8 +93,9 @@ def _new_memory(size,   # bytes
     atexit.register(memory.unlink)
     return memory
 
-# %% ../../nbs/plumbing/loader.ipynb #c018
+# %% ../../nbs/plumbing/loader.ipynb #c030
 _FREE = {True: [], False: []} # memory that is not in use: shared or not
+_LOCK = threading.Lock()      # a training may load batches while an evaluation does
 
 def _make_batch(columns, # name to (shape, dtype) of one sample
                 samples, # how many
@@ -98,14 +103,15 @@ def _make_batch(columns, # name to (shape, dtype) of one sample
                )->tuple: # name of the memory, None if it is not shared; the array of each column
     "An empty batch; its memory is free again when the last of its arrays is gone"
     size, free = sum(_column_bytes(*column, samples) for column in columns.values()), _FREE[shared]
-    memory = next((m for m in reversed(free) if m.size >= size), None) # the last is warmest
-    if memory: free.remove(memory)
-    else: memory = _new_memory(size, shared)
+    with _LOCK:
+        memory = next((m for m in reversed(free) if m.size >= size), None)
+        if memory: free.remove(memory)
+    memory = memory or _new_memory(size, shared)
     whole, arrays = _divide_memory(memory.buf, columns, samples)
     weakref.finalize(whole, free.append, memory).atexit = False
     return memory.name, arrays
 
-# %% ../../nbs/plumbing/loader.ipynb #c022
+# %% ../../nbs/plumbing/loader.ipynb #c036
 def _fill_samples(fill,    # function(row, out, **options): writes one sample
                   options, # its keyword arguments
                   rows,    # list of its first argument
@@ -118,29 +124,33 @@ def _fill_samples(fill,    # function(row, out, **options): writes one sample
     except Exception as error: # not every exception can be sent to another process
         raise RuntimeError(f'{type(error).__name__}: {error}') from None
 
+# %% ../../nbs/plumbing/loader.ipynb #c038
 def _fill_shared(name,             # of the shared memory
                  columns, samples, # of the whole batch, as in `_make_batch`
                  first,            # the first sample to write
                  fill, options, rows, # as in `_fill_samples`
                 )->None:
-    "The same for a batch of another process"
+    "`_fill_samples` for a batch of another process"
     arrays = _divide_memory(_attach(name).buf, columns, samples)[1]
     _fill_samples(fill, options, rows, [a[first:first + len(rows)] for a in arrays])
 
-# %% ../../nbs/plumbing/loader.ipynb #c025
+# %% ../../nbs/plumbing/loader.ipynb #c041
 def _end_with_owner()->None:
     "Ends this process when its owner is gone, however that came about"
     multiprocessing.parent_process().join()
     os._exit(1)
 
+# %% ../../nbs/plumbing/loader.ipynb #c043
 def _start_worker()->None:
     "What a worker does first"
     if hasattr(os, 'setsid'): os.setsid() # signals to the owner's terminal or group are not for it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
-    if sys.platform == 'linux': ctypes.CDLL(None).mallopt(-2, 2 ** 26) # M_TOP_PAD
+    libc = ctypes.CDLL(None) if sys.platform == 'linux' else None
+    if hasattr(libc, 'mallopt'): libc.mallopt(-2, 2 ** 26) # 64 MB
     threading.Thread(target=_end_with_owner, daemon=True).start()
 
+# %% ../../nbs/plumbing/loader.ipynb #c045
 @contextmanager
 def _block_interrupts():
     "A process that is started meanwhile hears no Ctrl-C while it starts: it inherits what is blocked"
@@ -149,7 +159,7 @@ def _block_interrupts():
     try: yield
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-# %% ../../nbs/plumbing/loader.ipynb #c027
+# %% ../../nbs/plumbing/loader.ipynb #c047
 _POOLS = {} # number of workers -> executor
 
 def _get_pool(workers # number of processes; 0: a thread of this one
@@ -164,7 +174,7 @@ def _get_pool(workers # number of processes; 0: a thread of this one
                 for _ in range(workers): _POOLS[workers].submit(os.getpid) # each starts a process
     return _POOLS[workers]
 
-# %% ../../nbs/plumbing/loader.ipynb #c033
+# %% ../../nbs/plumbing/loader.ipynb #c055
 @contextmanager
 def _name_dead_worker(workers # number of processes
                      ):
@@ -175,21 +185,46 @@ def _name_dead_worker(workers # number of processes
         raise UserError('a process that prepares images died: if memory is short, '
                         'give a smaller --num_parallel_workers.') from None
 
-# %% ../../nbs/plumbing/loader.ipynb #c034
+# %% ../../nbs/plumbing/loader.ipynb #c056
+def _begin_batch(loader,  # `BatchLoader`
+                 rows,    # iterator
+                 samples, # of the batch
+                 begun,   # list of the batches that are not finished
+                )->None:
+    "Divides a batch among the workers, and adds its arrays and the jobs that fill them to `begun`"
+    name, arrays = _make_batch(loader.columns, samples, shared=loader.workers > 0)
+    share, jobs = ceil(samples / max(loader.workers, 1)), []
+    begun.append((arrays, jobs))
+    for first in range(0, samples, share):
+        todo = loader.fill, loader.options, list(islice(rows, min(share, samples - first)))
+        if loader.workers: job = _fill_shared, name, loader.columns, samples, first, *todo
+        else: job = _fill_samples, *todo, arrays
+        with _name_dead_worker(loader.workers): jobs.append(_get_pool(loader.workers).submit(*job))
+
+# %% ../../nbs/plumbing/loader.ipynb #c058
+def _finish_batch(loader, # `BatchLoader`
+                  begun,  # list of the batches that are not finished
+                 )->tuple: # arrays
+    "Waits for the oldest batch; what went wrong in one of its jobs is raised here"
+    with _name_dead_worker(loader.workers):
+        for job in begun[0][1]: job.result()
+    return tuple(begun.pop(0)[0])
+
+# %% ../../nbs/plumbing/loader.ipynb #c060
 class BatchLoader:
     "The batches of one epoch; the next one is begun before one is handed on"
     def __init__(self,
                  read,            # function without arguments: an iterator over the rows
                  samples:int,     # how many rows it gives
                  batch_size:int,  # rows of a batch
-                 fill,            # function(row, out, **options) of a module: writes a row's sample to `out`, a place in each column
+                 fill,            # function(row, out, **options) of a module: writes a row's sample to `out`
                  options:dict,    # its keyword arguments
-                 columns:dict,    # name to (shape, dtype) of one sample
+                 columns:dict,    # name to (shape, dtype) of one sample; `out` has a place for each
                  workers:int=0,   # number of processes; 0: none beside this one
                  keep_last:bool=False, # keep a last batch that is smaller
                 ):
-        self.read, self.samples, self.batch_size = read, samples, batch_size
-        self.fill, self.options, self.columns, self.workers = fill, options, columns, workers
+        self.read, self.samples, self.batch_size, self.workers = read, samples, batch_size, workers
+        self.fill, self.options, self.columns = fill, options, columns
         self.length = ceil(samples / batch_size) if keep_last else samples // batch_size
         _get_pool(workers) # they are ready when the first batch is wanted
 
@@ -199,24 +234,7 @@ class BatchLoader:
         rows, begun = self.read(), []
         try:
             for first in range(0, len(self) * self.batch_size, self.batch_size):
-                self._begin_batch(rows, min(self.batch_size, self.samples - first), begun)
-                if len(begun) == 2: yield self._finish_batch(begun)
-            if begun: yield self._finish_batch(begun)
+                _begin_batch(self, rows, min(self.batch_size, self.samples - first), begun)
+                if len(begun) == 2: yield _finish_batch(self, begun)
+            if begun: yield _finish_batch(self, begun)
         finally: wait([job for _, jobs in begun for job in jobs]) # nobody writes to a batch that is given up
-
-    def _begin_batch(self, rows, samples, begun):
-        "Divides a batch among the workers, and adds its arrays and the jobs that fill them to `begun`"
-        name, arrays = _make_batch(self.columns, samples, shared=self.workers > 0)
-        share, jobs = ceil(samples / max(self.workers, 1)), []
-        begun.append((arrays, jobs))
-        for first in range(0, samples, share):
-            todo = self.fill, self.options, list(islice(rows, min(share, samples - first)))
-            if self.workers: job = _fill_shared, name, self.columns, samples, first, *todo
-            else: job = _fill_samples, *todo, arrays
-            with _name_dead_worker(self.workers): jobs.append(_get_pool(self.workers).submit(*job))
-
-    def _finish_batch(self, begun):
-        "Waits for the oldest batch; what went wrong in one of its jobs is raised here"
-        with _name_dead_worker(self.workers):
-            for job in begun[0][1]: job.result()
-        return tuple(begun.pop(0)[0])

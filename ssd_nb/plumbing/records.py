@@ -18,6 +18,7 @@ from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
+# %% ../../nbs/plumbing/records.ipynb #c003
 import numpy as np
 from tqdm.auto import tqdm
 
@@ -26,7 +27,7 @@ from .formats import load_json, read_annotations, source_files
 from .media import cut_short, decode_image
 from .options import UserError
 
-# %% ../../nbs/plumbing/records.ipynb #c009
+# %% ../../nbs/plumbing/records.ipynb #c010
 def _clip_record(record:Record, # as read from the annotations
                  size,          # height, width of the image
                 )->tuple:       # the record, and a list of `Problem`
@@ -41,7 +42,7 @@ def _clip_record(record:Record, # as read from the annotations
     kept = {k: getattr(record, k)[keep] for k in ('labels', 'crowd', 'areas', 'lines')}
     return replace(record, boxes=boxes[keep], size=tuple(size), **kept), problems
 
-# %% ../../nbs/plumbing/records.ipynb #c012
+# %% ../../nbs/plumbing/records.ipynb #c014
 def _find_size_fault(record:Record, # as read from the annotations
                      size,          # height, width of the image
                     )->str:         # '' if there is none
@@ -52,8 +53,9 @@ def _find_size_fault(record:Record, # as read from the annotations
     if (said_w, said_h) != (h, w): return fault
     return fault + ', as if it were turned by its EXIF entry; boxes are read on the pixels as stored'
 
+# %% ../../nbs/plumbing/records.ipynb #c017
 def _check_record(record:Record # as read from the annotations
-                 )->tuple:      # the record with its boxes clipped, or None; bytes of the image; list of `Problem`
+                 )->tuple:      # the record, boxes clipped, or None; bytes of the image; list of `Problem`
     "Opens the image of a record and drops what cannot be trained or evaluated"
     name = record.image
     def refuse(what): return None, b'', [Problem(record.source, record.line, what)]
@@ -67,47 +69,50 @@ def _check_record(record:Record # as read from the annotations
     record, problems = _clip_record(record, size)
     return record, data, problems
 
-# %% ../../nbs/plumbing/records.ipynb #c021
+# %% ../../nbs/plumbing/records.ipynb #c034
 def _pack_objects(record:Record # checked
-                 )->np.ndarray: # (1 + n, 6) float32: height width 0 ...; then y1 x1 y2 x2 label crowd of each object
+                 )->np.ndarray: # (1 + n, 6) float32: height width 0 ...; then y1 x1 y2 x2 label crowd each
     "Image size and objects as one array"
     rows = np.column_stack([record.boxes, record.labels, record.crowd]).astype(np.float32)
     return np.concatenate([[[*record.size, 0, 0, 0, 0]], rows]).astype(np.float32)
 
-# %% ../../nbs/plumbing/records.ipynb #c025
+# %% ../../nbs/plumbing/records.ipynb #c038
+def _append_json(file, entries, before # open file, list of dicts, how many it has already
+                ):
+    "Writes entries of a JSON list"
+    for i, entry in enumerate(entries, before): file.write((', ' if i else '') + json.dumps(entry))
+
+# %% ../../nbs/plumbing/records.ipynb #c040
 class _TruthWriter:
-    "Writes the ground truth in COCO's form: annotations go to a second file that is appended in the end"
+    "Writes the ground truth in COCO's form"
     def __init__(self, path, found:Annotations): # where to write; its classes and category_ids are used
-        self.path, self.found, self.ids = Path(path), found, array('q')
-        self.counts = dict(images=0, objects=0, crowd=0)
+        self.path, self.part = path, path.with_suffix('.part')
+        self.classes = found.classes, found.category_ids
+        self.ids, self.counts = array('q'), dict(images=0, objects=0, crowd=0) # of what was written
 
     def __enter__(self):
-        self.images, self.annotations = open(self.path, 'w'), open(self.path.with_suffix('.part'), 'w+')
+        self.images, self.annotations = open(self.path, 'w'), open(self.part, 'w+')
         self.images.write('{"images": [')
         return self
 
-    def add(self, record:Record): # checked
-        "One image and its objects"
-        truth = coco_ground_truth([record], self.found.classes, self.found.category_ids, self.counts['objects'] + 1)
-        self._write(self.images, truth['images'], self.counts['images'])
-        self._write(self.annotations, truth['annotations'], self.counts['objects'])
-        more = dict(images=1, objects=len(record.boxes), crowd=int(record.crowd.sum()))
-        self.counts = {k: n + more[k] for k, n in self.counts.items()}
+    def add(self, record:Record): # checked: one image and its objects
+        images, objects, _ = self.counts.values()
+        truth = coco_ground_truth([record], *self.classes, objects + 1)
+        _append_json(self.images, truth['images'], images)
+        _append_json(self.annotations, truth['annotations'], objects)
+        for key, n in zip(self.counts, (1, len(record.boxes), int(record.crowd.sum()))): self.counts[key] += n
         self.ids.append(record.image_id)
-
-    def _write(self, file, entries, before):
-        for i, entry in enumerate(entries, before): file.write((', ' if i else '') + json.dumps(entry))
 
     def __exit__(self, *error):
         with self.images, self.annotations:
             self.images.write('], "annotations": [')
             self.annotations.seek(0)
             shutil.copyfileobj(self.annotations, self.images)
-            categories = coco_ground_truth([], self.found.classes, self.found.category_ids)['categories']
+            categories = coco_ground_truth([], *self.classes)['categories']
             self.images.write(f'], "categories": {json.dumps(categories)}}}')
-        self.path.with_suffix('.part').unlink()
+        self.part.unlink()
 
-# %% ../../nbs/plumbing/records.ipynb #c029
+# %% ../../nbs/plumbing/records.ipynb #c044
 def _write_mindrecord(path,    # of the first file
                       checked, # iterable of what `_check_record` gives
                       shards,  # number of files
@@ -117,8 +122,8 @@ def _write_mindrecord(path,    # of the first file
     "Writes images and objects to MindRecord files"
     from mindspore.mindrecord import FileWriter
     writer = FileWriter(str(path), shards)
-    columns = dict(image=dict(type='bytes'), image_id=dict(type='int64'), objects=dict(type='float32', shape=[-1, 6]))
-    writer.add_schema(columns)
+    objects = dict(type='float32', shape=[-1, 6])
+    writer.add_schema(dict(image=dict(type='bytes'), image_id=dict(type='int64'), objects=objects))
     for record, data, found in checked:
         problems += found
         if record is None: continue
@@ -126,22 +131,25 @@ def _write_mindrecord(path,    # of the first file
         truth.add(record)
     if truth.counts['images']: writer.commit()
 
-# %% ../../nbs/plumbing/records.ipynb #c031
+# %% ../../nbs/plumbing/records.ipynb #c046
 def _find_first_file(folder # of a MindRecord
                     )->str: # what MindDataset wants; it finds the others
     "The first of its files"
     return str(next(p for p in sorted(Path(folder).iterdir()) if re.fullmatch(r'ssd\.mindrecord0*', p.name)))
 
+# %% ../../nbs/plumbing/records.ipynb #c048
 def _locate_rows(folder, # of a MindRecord
                  ids,    # image ids in the order of the annotations
                 )->np.ndarray: # (n,) int: the row of each
     "Where MindRecord put each image"
     import mindspore.dataset as ds
-    data = ds.MindDataset(_find_first_file(folder), columns_list=['image_id'], shuffle=False, num_parallel_workers=1)
-    rows = {int(row[0]): i for i, row in enumerate(data.create_tuple_iterator(num_epochs=1, output_numpy=True))}
+    path = _find_first_file(folder)
+    data = ds.MindDataset(path, columns_list=['image_id'], shuffle=False, num_parallel_workers=1)
+    found = data.create_tuple_iterator(num_epochs=1, output_numpy=True)
+    rows = {int(image_id): i for i, (image_id,) in enumerate(found)}
     return np.array([rows[i] for i in ids])
 
-# %% ../../nbs/plumbing/records.ipynb #c034
+# %% ../../nbs/plumbing/records.ipynb #c051
 _FORMAT = 2 # of what is written here
 
 @lru_cache(100_000) # it is asked for in every epoch
@@ -153,6 +161,7 @@ def _digest_content(path, changed, size # changed and size only tell that it has
         while piece := file.read(2 ** 20): digest.update(piece)
     return digest.digest()
 
+# %% ../../nbs/plumbing/records.ipynb #c053
 def _make_fingerprint(files # paths
                      )->str: # of names and contents
     "A short text that changes when a file is added, removed or changed"
@@ -162,13 +171,14 @@ def _make_fingerprint(files # paths
         digest.update(path.name.encode() + b'\0' + _digest_content(path, stat.st_mtime_ns, stat.st_size))
     return digest.hexdigest()[:16]
 
-# %% ../../nbs/plumbing/records.ipynb #c037
+# %% ../../nbs/plumbing/records.ipynb #c056
 def record_folder(config,    # its mindrecord_dir and dataset are used
                   split:str, # 'train' or 'eval'
                  )->Path:    # which need not exist
     "Where the MindRecord of a split is"
     return Path(config.mindrecord_dir or f'runs/mindrecord_{config.dataset}') / split
 
+# %% ../../nbs/plumbing/records.ipynb #c058
 def _find_misfit(manifest,  # content of a manifest.json
                  config,    # what is wanted
                  split:str, # 'train' or 'eval'
@@ -181,12 +191,14 @@ def _find_misfit(manifest,  # content of a manifest.json
         if has != wants: return f'its {key} is "{has}", but "{wants}" is wanted'
     for name, size in manifest['files'].items():
         path = record_folder(config, split) / name
-        if not path.is_file() or path.stat().st_size != size: return f'its file {name} is not as it was written'
+        if path.is_file() and path.stat().st_size == size: continue
+        return f'its file {name} is not as it was written'
     try: now = _make_fingerprint(source_files(config, split))
     except UserError: return '' # only the MindRecord is there: it is used as it is
-    return '' if manifest['fingerprint'] == now else f'the annotations in {manifest["source"]} have changed since'
+    changed = f'the annotations in {manifest["source"]} have changed since'
+    return '' if manifest['fingerprint'] == now else changed
 
-# %% ../../nbs/plumbing/records.ipynb #c038
+# %% ../../nbs/plumbing/records.ipynb #c060
 def load_manifest(config,    # DataConfig: where the MindRecord is, and what it should hold
                   split:str, # 'train' or 'eval'
                  )->dict:    # content of its manifest.json
@@ -195,12 +207,13 @@ def load_manifest(config,    # DataConfig: where the MindRecord is, and what it 
     rebuild = f'delete the folder {folder} to build it again, or give another --mindrecord_dir.'
     try: manifest = json.loads((folder / 'manifest.json').read_text())
     except (OSError, ValueError):
-        raise UserError(f'{folder} has no readable manifest.json, so nobody knows what it holds: {rebuild}') from None
+        sentence = f'{folder} has no readable manifest.json, so nobody knows what it holds: {rebuild}'
+        raise UserError(sentence) from None
     misfit = _find_misfit(manifest, config, split)
     if misfit: raise UserError(f'the MindRecord in {folder} does not fit, {misfit}: {rebuild}')
     return manifest
 
-# %% ../../nbs/plumbing/records.ipynb #c042
+# %% ../../nbs/plumbing/records.ipynb #c065
 def _describe_build(config, split,     # as in `make_mindrecord`
                     found:Annotations, # what was read
                     counts,            # images, objects and crowd that were written
@@ -217,13 +230,14 @@ def _describe_build(config, split,     # as in `make_mindrecord`
                 skipped_images=len(found.records) - counts['images'], problems=len(bad),
                 left_out=sum(p.count for p in problems if not p.bad), first_problems=list(map(str, bad[:20])))
 
-# %% ../../nbs/plumbing/records.ipynb #c043
+# %% ../../nbs/plumbing/records.ipynb #c066
 def _check_in_order(pool,    # ThreadPoolExecutor
                     records, # list of `Record`
                    ):
     "Yields `_check_record` of each record, a few hundred ahead of the writer: not all images fit into memory"
     for start in range(0, len(records), 256): yield from pool.map(_check_record, records[start:start + 256])
 
+# %% ../../nbs/plumbing/records.ipynb #c068
 def _build_mindrecord(config, split, # as in `make_mindrecord`
                       folder:Path,   # empty folder to write to
                       progress:bool, # show a progress bar, on a terminal
@@ -231,7 +245,9 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
     "Reads, checks and writes a split; raises `UserError` for bad input if on_bad is error"
     found = read_annotations(config, split)
     problems, n, hidden = list(found.problems), len(found.records), None if progress else True
-    with ThreadPoolExecutor(config.num_parallel_workers or 1) as pool, _TruthWriter(folder / 'ground_truth.json', found) as truth:
+    truth = _TruthWriter(folder / 'ground_truth.json', found)
+    pool = ThreadPoolExecutor(config.num_parallel_workers or 1)
+    with pool, truth:
         checked = _check_in_order(pool, found.records)
         checked = tqdm(checked, f'MindRecord {split}', n, unit=' images', disable=hidden)
         shards = config.shards or ceil(n / 4096) # MindRecord makes the index of a file in memory
@@ -242,25 +258,31 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
     (folder / 'problems.txt').write_text(''.join(f'{p}\n' for p in problems))
     (folder / 'manifest.json').write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
 
-# %% ../../nbs/plumbing/records.ipynb #c045
+# %% ../../nbs/plumbing/records.ipynb #c070
+def _open_lock(folder # where MindRecords are
+              ):
+    "A file to hold a lock on"
+    try: return open(Path(folder) / '.lock', 'w')
+    except OSError as error:
+        sentence = f'--mindrecord_dir: {folder} cannot be written to ({error.strerror}), so give another.'
+        raise UserError(sentence) from None
+
+# %% ../../nbs/plumbing/records.ipynb #c072
 @contextmanager
-def _lock_folder(folder # of a lock file
+def _lock_folder(folder # where MindRecords are
                 ):
     "Lets one process in, and the others wait; the lock of a process that dies is gone with it"
     try: import fcntl
-    except ImportError: # Windows has none: two processes would do the work twice, and the first to finish wins
-        yield
-        return
-    try: lock = open(Path(folder) / '.lock', 'w')
-    except OSError as e:
-        raise UserError(f'--mindrecord_dir: {folder} cannot be written to ({e.strerror}), so give another.') from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    except ImportError: yield # Windows has none: both processes do the work, and the first to finish wins
+    else:
+        with _open_lock(folder) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
+# %% ../../nbs/plumbing/records.ipynb #c074
 def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
                 ):
-    "Builds in a temporary folder that gets its name when all is written: half a MindRecord cannot be taken for a whole one"
+    "Builds in a temporary folder that gets its name when all is written"
     part = Path(tempfile.mkdtemp(prefix=f'.{split}-', dir=folder.parent))
     try:
         _build_mindrecord(config, split, part, progress)
@@ -274,15 +296,16 @@ def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
                         'or give another --mindrecord_dir.') from None
     finally: shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/plumbing/records.ipynb #c047
+# %% ../../nbs/plumbing/records.ipynb #c076
 def make_mindrecord(config,    # DataConfig: what to read, and where to write
                     split:str, # 'train' or 'eval'
                     progress:bool=False, # show a progress bar, on a terminal
                    )->Path:    # folder of the MindRecord
-    "Builds the MindRecord of a split, or checks the one that is there; raises `UserError` if that does not fit"
+    "Builds the MindRecord of a split, or checks the one that is there; `UserError` if that does not fit"
     folder = record_folder(config, split)
     def refuse(what, error):
-        return UserError(f'--mindrecord_dir: {folder.parent} cannot be {what} ({error.strerror}), so give another.')
+        reason = f'{folder.parent} cannot be {what} ({error.strerror})'
+        return UserError(f'--mindrecord_dir: {reason}, so give another.')
     try: there = folder.exists()
     except OSError as e: raise refuse('read', e) from None
     if not there:
@@ -290,29 +313,31 @@ def make_mindrecord(config,    # DataConfig: what to read, and where to write
         try: folder.parent.mkdir(parents=True, exist_ok=True)
         except OSError as e: raise refuse('made', e) from None
         with _lock_folder(folder.parent):
-            for left in folder.parent.glob(f'.{split}-*'): shutil.rmtree(left, ignore_errors=True) # of one that was killed
+            killed = folder.parent.glob(f'.{split}-*')
+            for left in killed: shutil.rmtree(left, ignore_errors=True)
             if not folder.exists(): _build_whole(config, split, folder, progress)
     load_manifest(config, split)
     return folder
 
-# %% ../../nbs/plumbing/records.ipynb #c057
+# %% ../../nbs/plumbing/records.ipynb #c092
 def read_rows(folder,          # of a MindRecord
               rows:np.ndarray, # (n,) int: which rows, in which order
-             ): # an iterator over tuples: bytes of an image file, its id, and size and objects (1 + n, 6) float32
+             ): # an iterator over tuples: bytes of an image file, its id, size and objects (1 + n, 6) float32
     "What a MindRecord holds of some images"
     import mindspore.dataset as ds
     data = ds.MindDataset(_find_first_file(folder), columns_list=['image', 'image_id', 'objects'],
                           sampler=ds.SubsetSampler(np.asarray(rows).tolist()), num_parallel_workers=1)
     return data.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
 
-# %% ../../nbs/plumbing/records.ipynb #c061
+# %% ../../nbs/plumbing/records.ipynb #c098
 def load_ground_truth(config,           # DataConfig: where the MindRecord is
                       split:str='eval', # 'train' or 'eval'
                      )->dict:           # in COCO's form; ids are those of `create_dataset` and the manifest
-    "What the detections of a split are compared with: voc_json if it is given, else what is in the MindRecord"
+    "What detections are compared with: voc_json if it is given, else what is in the MindRecord"
     if config.dataset == 'voc' and config.voc_json and split == 'eval': return load_json(config.voc_json)
     return json.loads((make_mindrecord(config, split) / 'ground_truth.json').read_text())
 
+# %% ../../nbs/plumbing/records.ipynb #c101
 def read_images(config,           # DataConfig: where the MindRecord is
                 image_ids:list,   # which images
                 split:str='eval', # 'train' or 'eval'
