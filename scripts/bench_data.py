@@ -1,4 +1,4 @@
-"""Times the input pipeline: each stage, the encoder as a loop and all at once, the whole with and without workers."""
+"""Times the input pipeline: each stage, the encoder as a loop and all at once, the whole with workers."""
 import statistics
 import time
 from dataclasses import replace
@@ -106,7 +106,8 @@ def print_found(found):
     print(f'{"together":10} {total:7.2f} ms an image: {1e3 / total:.0f} images a second and core')
     for name, e in found['encode'].items():
         print(f'encoding 20 objects, {name}, {e["boxes"]} boxes: '
-              f'loop {e["loop"]:.1f} ms, vectorised {e["vectorised"]:.1f} ms, {e["ratio"]:.1f} times as fast, equal: {e["equal"]}')
+              f'loop {e["loop"]:.1f} ms, vectorised {e["vectorised"]:.1f} ms, '
+              f'{e["ratio"]:.1f} times as fast, equal: {e["equal"]}')
     none, one, two = found['images_per_second'].values()
     print(f'pipeline, {found["model"]}, batch {found["batch_size"]}: {none:.0f} images/s without workers, '
           f'{one:.0f} with 1, {two:.0f} with 2; 2 workers against 1: {two / one:.2f}')
