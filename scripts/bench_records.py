@@ -12,9 +12,10 @@ from ssd_nb.plumbing.samples import write_samples
 
 
 def enlarge(drawn, folder, count):
-    "A COCO set of so many images out of a small one: links to its images in turn, and the JSON written piece by piece"
+    "A COCO set of so many images out of a small one: links to its images, the JSON written piece by piece"
     truth = json.loads((drawn / 'annotations/instances_train.json').read_text())
-    of = {image['id']: [note for note in truth['annotations'] if note['image_id'] == image['id']] for image in truth['images']}
+    of = {image['id']: [] for image in truth['images']}
+    for note in truth['annotations']: of[note['image_id']].append(note)
     images = [truth['images'][i % len(truth['images'])] for i in range(1, count + 1)]
     for name in ('annotations', 'train'): (folder / name).mkdir(parents=True)
     with open(folder / 'annotations/instances_train.json', 'w') as file:
@@ -23,7 +24,8 @@ def enlarge(drawn, folder, count):
             os.symlink(drawn / 'train' / image['file_name'], folder / f'train/{i}.jpg')
             file.write((', ' if i > 1 else '') + json.dumps({**image, 'id': i, 'file_name': f'{i}.jpg'}))
         file.write('], "annotations": [')
-        notes = ({**note, 'image_id': i} for i, image in enumerate(images, start=1) for note in of[image['id']])
+        owners = ((i, of[image['id']]) for i, image in enumerate(images, start=1))
+        notes = ({**note, 'image_id': i} for i, found in owners for note in found)
         for number, note in enumerate(notes): file.write((', ' if number else '') + json.dumps(note))
         file.write(']}')
 
@@ -44,5 +46,5 @@ def bench(sizes):
             in_new_process(write_samples, drawn, 48, 1)
             enlarge(drawn, large, count)
             before, peak, seconds = in_new_process(convert, large)
-        print(f'{count:7,} images: {before:.0f} MB before, {peak:.0f} MB at the peak, {(peak - before) * 1024 / count:.1f} KB an image, '
-              f'{count / seconds:.0f} images/s')
+        print(f'{count:7,} images: {before:.0f} MB before, {peak:.0f} MB at the peak, '
+              f'{(peak - before) * 1024 / count:.1f} KB an image, {count / seconds:.0f} images/s')
