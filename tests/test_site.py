@@ -5,7 +5,7 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / 'scripts'))
+sys.path.insert(0, str(ROOT / 'scripts/maintain'))
 
 pytestmark = pytest.mark.slow
 

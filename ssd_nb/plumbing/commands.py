@@ -6,17 +6,15 @@ __all__ = ['COMMANDS', 'create_data', 'data_command', 'train_command', 'eval_com
 
 # %% ../../nbs/plumbing/commands.ipynb #c003
 import os
-import signal
 import sys
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from .files import make_folder
 from .options import (
     PLATFORMS, Option, OptionParser, UserError, check_value, device_options, field_options, find_choice,
-    replace_fields, run_command, run_one_of, suggest_name)
+    replace_fields, run_command, run_one_of)
 
 # %% ../../nbs/plumbing/commands.ipynb #c007
 def _draw_into_files():
@@ -25,19 +23,23 @@ def _draw_into_files():
     if 'matplotlib.pyplot' not in sys.modules: matplotlib.use('Agg')
 
 # %% ../../nbs/plumbing/commands.ipynb #c009
-def _model_option():
-    "The option for a checkpoint without a configuration"
+def _model_option(default=None, help='the model, where the checkpoint does not say'):
+    "The option that names a model"
     from ssd_nb.ssd_heads import MODELS
-    return Option('using_model', Literal[tuple(MODELS)], help='the model, where the checkpoint does not say')
+    return Option('using_model', Literal[tuple(MODELS)], default, help)
 
-def _batch_option(size):
-    "How many images a network takes together"
-    return Option('batch_size', int, size, 'images at once; an exported file has its own')
+# %% ../../nbs/plumbing/commands.ipynb #c012
+def _batch_option(size): return Option('batch_size', int, size, 'images at once; an exported file has its own')
 
 def _check_batch(given):
     check_value(given, 'batch_size', given.batch_size >= 1, 'a whole number of at least 1')
 
-# %% ../../nbs/plumbing/commands.ipynb #c011
+# %% ../../nbs/plumbing/commands.ipynb #c014
+def _add_config(parser, config, unset=False):
+    "Adds the fields of a configuration"
+    parser.add(field_options(config), title=type(config).__doc__, unset=unset)
+
+# %% ../../nbs/plumbing/commands.ipynb #c017
 def _print_manifest(manifest, folder, split):
     "What a conversion found"
     print(f'\n{split}: {manifest["images"]:,} images with {manifest["objects"]:,} objects '
@@ -46,23 +48,28 @@ def _print_manifest(manifest, folder, split):
     if not manifest['problems']: return
     print(f'problems, all of them in {folder}/problems.txt:', *manifest['first_problems'][:5], sep='\n  ')
 
-# %% ../../nbs/plumbing/commands.ipynb #c013
-def _report_split(data, boxes, split):
-    "Converts and describes one part of a data set"
+# %% ../../nbs/plumbing/commands.ipynb #c019
+def _describe_records(data, boxes, split, folder, count):
+    "Says what objects there are, and draws it"
     from ssd_nb.data import describe_set, draw_report, report_lines
-    from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
-    folder = make_mindrecord(data, split, progress=True)
-    manifest = load_manifest(data, split)
-    _print_manifest(manifest, folder, split)
+    from ssd_nb.plumbing.records import load_ground_truth
     described = describe_set(load_ground_truth(data, split), boxes)
     print(*report_lines(described), sep='\n')
-    picture = Path(folder) / 'report.png'
-    axes = draw_report(described, boxes, f'{split}: {manifest["images"]:,} images')
+    axes, picture = draw_report(described, boxes, f'{split}: {count:,} images'), Path(folder) / 'report.png'
     axes[0, 0].figure.savefig(picture, dpi=100)
     print(f'picture: {picture}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c015
-def create_data(data, # DataConfig
+# %% ../../nbs/plumbing/commands.ipynb #c021
+def _report_split(data, boxes, split):
+    "Converts and describes one part of a data set"
+    from ssd_nb.plumbing.records import load_manifest, make_mindrecord
+    folder = make_mindrecord(data, split, progress=True)
+    manifest = load_manifest(data, split)
+    _print_manifest(manifest, folder, split)
+    _describe_records(data, boxes, split, folder, manifest['images'])
+
+# %% ../../nbs/plumbing/commands.ipynb #c023
+def create_data(data,  # DataConfig that says where the set is
                 boxes, # BoxConfig whose default boxes the objects are compared with
                )->None:
     "Converts and reports a data set, part by part; raises `UserError` if it has none"
@@ -77,38 +84,41 @@ def create_data(data, # DataConfig
     for split in splits: _report_split(data, boxes, split)
     for error in missing: print(f'\nleft out: {error}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c017
+# %% ../../nbs/plumbing/commands.ipynb #c025
+_DATA_PURPOSE = ('Converts a data set to MindRecord, checks every image and box on the way, and reports what is in it, '
+                 'without training.')
+_DATA_EXAMPLE = 'ssd_nb data --dataset=voc --voc_root=MY_DATA --mindrecord_dir=runs/my_mindrecord'
+
 def data_command(words # of the command line
                 )->None:
     "converts a data set to MindRecord, checks every image and box, and reports what is in it"
     from ssd_nb.data import DataConfig
     from ssd_nb.ssd_heads import MODELS
-    parser = OptionParser('ssd_nb data', 'Converts a data set to MindRecord, checks every image and box on the way, '
-                          'and reports what is in it, without training.',
-                          'ssd_nb data --dataset=voc --voc_root=MY_DATA --mindrecord_dir=runs/my_mindrecord')
-    parser.add([Option('using_model', Literal[tuple(MODELS)], 'ssd300', 'whose default boxes are to reach the objects')])
-    parser.add(field_options(DataConfig()), title=DataConfig.__doc__)
+    parser = OptionParser('ssd_nb data', _DATA_PURPOSE, _DATA_EXAMPLE)
+    parser.add([_model_option('ssd300', 'whose default boxes are to reach the objects')])
+    _add_config(parser, DataConfig())
     given = parser.parse(words)
     create_data(replace_fields(DataConfig(), given), MODELS[given.using_model].boxes)
 
-# %% ../../nbs/plumbing/commands.ipynb #c022
+# %% ../../nbs/plumbing/commands.ipynb #c031
+_TRAIN_PURPOSE = 'Trains a detector. The defaults are those of the model on its device.'
+_TRAIN_EXAMPLE = 'ssd_nb train --using_model=ssd300 --run_platform=CPU --dataset=voc --voc_root=MY_DATA'
+_TRAIN_OPTIONS = (
+    Option('only_create_dataset', bool, False, 'convert, check and report the data, as ssd_nb data does, and stop'),
+    Option('only_prepare', bool, False, 'check options and device, convert the data, and stop: '
+           'run_distribute.sh does it once before the processes start'),
+    Option('tensorboard', bool, False, 'write event files into output_dir (pip install tensorboardX)'))
 _PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 
+# %% ../../nbs/plumbing/commands.ipynb #c033
 def _train_parser(config):
-    "The options of a training; `config` has their defaults"
-    parser = OptionParser('ssd_nb train', 'Trains a detector. The defaults are those of the model on its device.',
-                          'ssd_nb train --using_model=ssd300 --run_platform=CPU --dataset=voc --voc_root=MY_DATA')
-    parser.add([
-        Option('only_create_dataset', bool, False, 'convert, check and report the data, as ssd_nb data does, and stop'),
-        Option('only_prepare', bool, False, 'check options and device, convert the data, and stop: '
-               'run_distribute.sh does it once before the processes start'),
-        Option('tensorboard', bool, False, 'write event files into output_dir (pip install tensorboardX)')])
-    for part in _PARTS:
-        config_part = getattr(config, part)
-        parser.add(field_options(config_part), title=type(config_part).__doc__)
+    "The options of a training"
+    parser = OptionParser('ssd_nb train', _TRAIN_PURPOSE, _TRAIN_EXAMPLE)
+    parser.add(_TRAIN_OPTIONS)
+    for part in _PARTS: _add_config(parser, getattr(config, part))
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c024
+# %% ../../nbs/plumbing/commands.ipynb #c035
 def _read_config(words):
     "The configuration of a training, and all options"
     from ssd_nb.ssd_heads import MODELS, fit_boxes
@@ -121,7 +131,7 @@ def _read_config(words):
         wanted = replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))
     return wanted, given
 
-# %% ../../nbs/plumbing/commands.ipynb #c027
+# %% ../../nbs/plumbing/commands.ipynb #c039
 def _open_event_writer(folder):
     "A function that writes a report for TensorBoard"
     try: from tensorboardX import SummaryWriter
@@ -136,25 +146,31 @@ def _open_event_writer(folder):
         writer.flush()
     return write
 
-# %% ../../nbs/plumbing/commands.ipynb #c029
-def _train(config, tensorboard):
-    "Trains, prints what is reported, and draws the curves"
+# %% ../../nbs/plumbing/commands.ipynb #c041
+def _print_reports(reports, write_events):
+    "Prints what a training reports, epoch by epoch"
     from tqdm import tqdm
-    from ssd_nb.train import draw_history, keeps_files, log_lines, read_metrics, train
-    from ssd_nb.eval import make_evaluate
-    folder, first = Path(config.train.output_dir), keeps_files(config.train)
-    write_events = _open_event_writer(folder) if tensorboard and first else lambda report: None
-    evaluate = make_evaluate(config.data, config.boxes, config.train.batch_size, config.softmax)
-    for report in train(config, evaluate=evaluate):
-        if not first: continue # one log of the whole is enough
+    from ssd_nb.train import log_lines
+    for report in reports:
         tqdm.write(log_lines(report))
         sys.stdout.flush()
         write_events(report)
-    if not first: return
-    draw_history(read_metrics(folder / 'metrics.csv'))[0].figure.savefig(folder / 'metrics.png', dpi=100)
+
+# %% ../../nbs/plumbing/commands.ipynb #c043
+def _train(config, tensorboard):
+    "Trains, prints what is reported, and draws the curves"
+    from ssd_nb.train import draw_history, keeps_files, read_metrics, train
+    from ssd_nb.eval import make_evaluate
+    folder = Path(config.train.output_dir)
+    evaluate = make_evaluate(config.data, config.boxes, config.train.batch_size, config.softmax)
+    reports = train(config, evaluate=evaluate)
+    if not keeps_files(config.train): return list(reports) # one log of the whole is enough
+    _print_reports(reports, _open_event_writer(folder) if tensorboard else lambda report: None)
+    axes = draw_history(read_metrics(folder / 'metrics.csv'))
+    axes[0].figure.savefig(folder / 'metrics.png', dpi=100)
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c031
+# %% ../../nbs/plumbing/commands.ipynb #c045
 def _prepare(config):
     "All that can go wrong before a training begins"
     from ssd_nb.plumbing.device import choose_device
@@ -163,6 +179,7 @@ def _prepare(config):
     choose_device(config.train.run_platform, config.train.device_id)
     prepare(config)
 
+# %% ../../nbs/plumbing/commands.ipynb #c047
 def train_command(words # of the command line
                  )->None:
     "trains a detector"
@@ -172,43 +189,50 @@ def train_command(words # of the command line
     elif given.only_prepare: _prepare(config)
     else: _train(config, given.tensorboard)
 
-# %% ../../nbs/plumbing/commands.ipynb #c035
+# %% ../../nbs/plumbing/commands.ipynb #c051
+_EVAL_PURPOSE = ('Evaluates a checkpoint of ours, which knows its model and data, a checkpoint of the ModelZoo '
+                 '(--using_model), or an exported file.')
+_EVAL_EXAMPLE = 'ssd_nb eval --run_platform=CPU --checkpoint_path=runs/my_training/last.ckpt --report'
+_CHECKPOINT = Option('checkpoint_path', str, help='a .ckpt, or a file written by ssd_nb export', required=True)
+_EVAL_OPTIONS = (
+    Option('output_dir', str, '', 'folder for the results; empty: runs/eval_FOLDER_NAME, after the checkpoint '
+           'and the folder that it is in'),
+    Option('report', bool, False, 'also write report.html: every picture of 06_eval on one page'))
+
+# %% ../../nbs/plumbing/commands.ipynb #c053
 def _eval_parser():
     "The options of an evaluation"
     from ssd_nb.data import DataConfig
     from ssd_nb.eval import EvalConfig
-    parser = OptionParser('ssd_nb eval', 'Evaluates a checkpoint of ours, which knows its model and data, a checkpoint '
-                          'of the ModelZoo (--using_model), or an exported file.',
-                          'ssd_nb eval --run_platform=CPU --checkpoint_path=runs/my_training/last.ckpt --report')
-    parser.add([
-        Option('checkpoint_path', str, help='a .ckpt, or a file written by ssd_nb export', required=True),
-        Option('output_dir', str, '', 'folder for the results; empty: runs/eval_FOLDER_NAME, after the checkpoint '
-               'and the folder that it is in'),
-        Option('report', bool, False, 'also write report.html: every picture of 06_eval on one page'),
-        *device_options(), _model_option(), _batch_option(16)])
-    parser.add(field_options(EvalConfig()), title=EvalConfig.__doc__)
-    parser.add(field_options(DataConfig()), title=DataConfig.__doc__, unset=True)
+    parser = OptionParser('ssd_nb eval', _EVAL_PURPOSE, _EVAL_EXAMPLE)
+    parser.add([_CHECKPOINT, *_EVAL_OPTIONS, *device_options(), _model_option(), _batch_option(16)])
+    _add_config(parser, EvalConfig())
+    _add_config(parser, DataConfig(), unset=True)
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c037
-def _load_truth(data, boxes, batch_size, known, name):
-    "Batches, ground truth and class names of the evaluation images; raises `UserError` if the classes do not fit"
-    from ssd_nb.data import create_dataset
+# %% ../../nbs/plumbing/commands.ipynb #c056
+def _check_classes(known, classes, name):
+    "Raises `UserError` if a network knows another number of classes than the data"
+    if len(classes) == known: return
+    raise UserError(f'{name} knows {known} classes with background, the data has {len(classes)}: '
+                    'give the data that it was trained for, or its classes with --classes.')
+
+# %% ../../nbs/plumbing/commands.ipynb #c058
+def _load_truth(data, model, name):
+    "Ground truth and class names of the evaluation images"
     from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
     make_mindrecord(data, 'eval', progress=True)
     classes = tuple(load_manifest(data, 'eval')['classes'])
-    if len(classes) != known:
-        raise UserError(f'{name} knows {known} classes with background, the data has {len(classes)}: '
-                        'give the data that it was trained for, or its classes with --classes.')
-    dataset = create_dataset(data, boxes, 'eval', batch_size, train=False)
-    return dataset, load_ground_truth(data, 'eval'), classes
+    _check_classes(model.num_classes, classes, name)
+    return load_ground_truth(data, 'eval'), classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c039
+# %% ../../nbs/plumbing/commands.ipynb #c060
 def _results_folder(given):
     "The folder for the results of an evaluation"
     checkpoint = Path(given.checkpoint_path).resolve()
     return make_folder(given.output_dir or f'runs/eval_{checkpoint.parent.name}_{checkpoint.stem}')
 
+# %% ../../nbs/plumbing/commands.ipynb #c062
 def _write_results(result, page, folder):
     "What was measured, as text, as a COCO result file, and the report if there is one"
     from ssd_nb.eval import result_dicts, write_results
@@ -220,53 +244,62 @@ def _write_results(result, page, folder):
         raise UserError(f'{folder} cannot be written to ({error.strerror}): '
                         'free space, or give another --output_dir.') from None
 
-# %% ../../nbs/plumbing/commands.ipynb #c040
-def _write_report(given, config, data, result, truth, evaluator):
-    "The report as a page; None if none is wanted"
+# %% ../../nbs/plumbing/commands.ipynb #c064
+def _make_report(given, config, data, result, truth):
+    "The report as a page; '' if none is wanted"
     from ssd_nb.eval import read_images, report_page
-    if not given.report: return None
+    if not given.report: return ''
     title = f'{Path(given.checkpoint_path).name}, {config.model.using_model}'
-    return report_page(result, truth, config.boxes, lambda ids: read_images(data, ids), title, evaluator)
+    return report_page(result, truth, config.boxes, lambda ids: read_images(data, ids), title, given.evaluator)
 
-# %% ../../nbs/plumbing/commands.ipynb #c042
+# %% ../../nbs/plumbing/commands.ipynb #c066
+def _load_detector(given, batch_size):
+    "A prediction function, and the configuration that came with it"
+    from ssd_nb.export_310 import load_predict
+    from ssd_nb.plumbing.device import choose_device
+    choose_device(given.run_platform, given.device_id)
+    return load_predict(given.checkpoint_path, given.using_model, batch_size)
+
+# %% ../../nbs/plumbing/commands.ipynb #c068
 def eval_command(words # of the command line
                 )->None:
     "evaluates a checkpoint or an exported file"
     _draw_into_files()
     given = _eval_parser().parse(words)
     _check_batch(given)
+    from ssd_nb.data import create_dataset
     from ssd_nb.eval import EvalConfig, evaluate
-    from ssd_nb.export_310 import load_predict
-    from ssd_nb.plumbing.device import choose_device
-    choose_device(given.run_platform, given.device_id)
-    predict, config = load_predict(given.checkpoint_path, given.using_model, given.batch_size)
-    data, settings = replace_fields(config.data, given), replace_fields(EvalConfig(), given)
-    dataset, truth, classes = _load_truth(data, config.boxes, given.batch_size, config.model.num_classes,
-                                          given.checkpoint_path)
+    predict, config = _load_detector(given, given.batch_size)
+    data = replace_fields(config.data, given)
+    truth, classes = _load_truth(data, config.model, given.checkpoint_path)
     folder = _results_folder(given)
-    result = evaluate(predict, dataset, truth, classes, settings)
-    _write_results(result, _write_report(given, config, data, result, truth, settings.evaluator), folder)
+    dataset = create_dataset(data, config.boxes, 'eval', given.batch_size, train=False)
+    result = evaluate(predict, dataset, truth, classes, replace_fields(EvalConfig(), given))
+    _write_results(result, _make_report(given, config, data, result, truth), folder)
     print(f'{"report.html, " if given.report else ""}metrics.txt and detections.json are in {folder}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c046
+# %% ../../nbs/plumbing/commands.ipynb #c072
+_EXPORT_PURPOSE = ('Writes a trained network with its decoder into one file, and a json beside it: '
+                   'they run without this code, see scripts/README.md.')
+_EXPORT_EXAMPLE = 'ssd_nb export --ckpt_file=runs/my_training/last.ckpt --file_name=runs/my_ssd'
+_EXPORT_OPTIONS = (
+    Option('ckpt_file', str, help='the checkpoint', required=True),
+    Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
+    Option('batch_size', int, 1, 'images that the file takes at once'))
+_THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
+
+# %% ../../nbs/plumbing/commands.ipynb #c074
 def _export_parser():
     "The options of an export"
     from ssd_nb.eval import EvalConfig
     from ssd_nb.export_310 import FORMATS
-    parser = OptionParser('ssd_nb export', 'Writes a trained network with its decoder into one file, and a json beside it: '
-                          'they run without this code, see scripts/README.md.',
-                          'ssd_nb export --ckpt_file=runs/my_training/last.ckpt --file_name=runs/my_ssd')
-    parser.add([
-        Option('ckpt_file', str, help='the checkpoint', required=True),
-        Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
-        Option('file_format', Literal[tuple(FORMATS)], 'MINDIR', 'form of the file; AIR on an Ascend only'),
-        Option('batch_size', int, 1, 'images that the file takes at once'),
-        _model_option(), *device_options('CPU')])
-    thresholds = field_options(EvalConfig(), names=('min_score', 'nms_threshold', 'max_boxes'))
-    parser.add(thresholds, title='Thresholds that are written beside the file')
+    parser = OptionParser('ssd_nb export', _EXPORT_PURPOSE, _EXPORT_EXAMPLE)
+    form = Option('file_format', Literal[tuple(FORMATS)], 'MINDIR', 'form of the file; AIR on an Ascend only')
+    parser.add([*_EXPORT_OPTIONS, form, _model_option(), *device_options('CPU')])
+    parser.add(field_options(EvalConfig(), _THRESHOLDS), title='Thresholds that are written beside the file')
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c047
+# %% ../../nbs/plumbing/commands.ipynb #c076
 def export_command(words # of the command line
                   )->None:
     "writes a checkpoint as a MINDIR, ONNX or AIR file"
@@ -281,147 +314,79 @@ def export_command(words # of the command line
     if difference != difference: print('not read back: only Ascend tools read this form')
     else: print(f'read back: its answers differ from those of the checkpoint by at most {difference:.1e}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c051
+# %% ../../nbs/plumbing/commands.ipynb #c080
+_PREDICT_PURPOSE = ('Detects objects in images, a video or a camera: writes annotated copies and detections.json, '
+                    'a COCO result file.')
+_PREDICT_EXAMPLE = 'ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my_ssd.mindir --image_path=MY_IMAGES'
+_PREDICT_OPTIONS = (
+    Option('image_path', str, required=True,
+           help='an image, a folder of images, a pattern such as "a/*.jpg", a video, or camera:0'),
+    Option('output_dir', str, 'runs/predict', 'folder for what is written'),
+    Option('score', float, 0.4, 'only detections with a score above this', ('min_score',)),
+    Option('nms', float, 0.6, 'of two boxes of a class with an IoU above this, only the better one',
+           ('nms_threshold',)),
+    Option('max_boxes', int, 100, 'at most so many boxes of a class in an image'),
+    Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'),
+    Option('frames', int, 0, 'end a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
+
+# %% ../../nbs/plumbing/commands.ipynb #c081
 def _predict_parser():
     "The options of a prediction"
-    parser = OptionParser('ssd_nb predict', 'Detects objects in images, a video or a camera: writes annotated copies '
-                          'and detections.json, a COCO result file.',
-                          'ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my_ssd.mindir --image_path=MY_IMAGES')
-    parser.add([
-        Option('checkpoint_path', str, help='a .ckpt, or a file written by ssd_nb export', required=True),
-        Option('image_path', str, required=True,
-               help='an image, a folder of images, a pattern such as "a/*.jpg", a video, or camera:0'),
-        Option('output_dir', str, 'runs/predict', 'folder for what is written'), *_DETECTION_OPTIONS,
-        Option('frames', int, 0, 'end a video or camera after so many frames; 0: at its end, or with Ctrl-C'),
-        _batch_option(4), *device_options(), _model_option()])
+    parser = OptionParser('ssd_nb predict', _PREDICT_PURPOSE, _PREDICT_EXAMPLE)
+    parser.add([_CHECKPOINT, *_PREDICT_OPTIONS, _batch_option(4), *device_options(), _model_option()])
     return parser
 
-_DETECTION_OPTIONS = (
-    Option('score', float, 0.4, 'only detections with a score above this', ('min_score',)),
-    Option('nms', float, 0.6, 'of two boxes of a class with an IoU above this, only the better one', ('nms_threshold',)),
-    Option('max_boxes', int, 100, 'at most so many boxes of a class in an image'),
-    Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'))
-
-# %% ../../nbs/plumbing/commands.ipynb #c053
-def _find_labels(names, classes):
-    "The numbers of the classes to report, all but background if none are named; raises `UserError`"
-    wanted = [name.strip() for name in names.split(',') if name.strip()] or list(classes[1:])
-    for name in wanted:
-        if name in classes[1:]: continue
-        meant = suggest_name(name, classes[1:]) or f'give some of {", ".join(classes[1:])}.'
-        raise UserError(f"--keep: there is no class '{name}': {meant}")
-    return [classes.index(name) for name in wanted]
-
-# %% ../../nbs/plumbing/commands.ipynb #c056
-def _make_batches(entries, size):
-    "The entries in lists of so many"
-    entries = iter(entries)
-    while batch := list(islice(entries, size)): yield batch
-
-def _detect_batches(entries, predict, image_shape, thresholds, labels, batch_size):
-    "Name, RGB image and Detections of each entry"
-    import numpy as np
-    from ssd_nb.data import eval_input
-    from ssd_nb.eval import detect
-    for batch in _make_batches(entries, batch_size):
-        inputs = np.stack([eval_input(image, image_shape) for _, image in batch])
-        for (name, image), boxes, scores in zip(batch, *predict(inputs)):
-            found = detect(boxes, scores, image.shape[:2], thresholds)
-            yield name, image, found[np.isin(found.labels, labels)]
-
-# %% ../../nbs/plumbing/commands.ipynb #c059
-def _until_stopped(entries):
-    "The entries, until Ctrl-C or SIGTERM"
-    stop, signals = [], (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stop.append(True)) for number in signals]
-    try:
-        for entry in entries:
-            yield entry
-            if stop: return
-    finally:
-        for number, handler in zip(signals, before): signal.signal(number, handler)
-
-# %% ../../nbs/plumbing/commands.ipynb #c063
-def _list_detections(found, classes):
-    "The rows of detections.json: image_id counts the images or frames from 1"
-    from ssd_nb.eval import result_dicts, to_coco
-    for number, (name, detections) in enumerate(found, start=1):
-        for row in result_dicts(to_coco(detections, number, range(len(classes)))):
-            yield row | dict(file_name=name, category_name=classes[row['category_id']])
-
-def _write_overview(shown, classes, path):
-    "One picture of up to twelve images with their detections"
-    import matplotlib.pyplot as plt
-    from ssd_nb.eval import draw_detections
-    rows, columns = -(-len(shown) // 4), min(len(shown), 4)
-    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3 * rows), layout='tight', squeeze=False)
-    for ax in axes.flat: ax.axis('off')
-    for ax, (image, detections) in zip(axes.flat, shown): draw_detections(image, detections, classes, ax=ax)
-    figure.savefig(path, dpi=70)
-    plt.close(figure)
-
-# %% ../../nbs/plumbing/commands.ipynb #c065
-def _copy_annotated(every, copy, classes, count, unit):
-    "Writes the copies; names and Detections of all, and the first twelve images with theirs"
-    from tqdm import tqdm
-    from ssd_nb.eval import annotate
-    found, shown = [], []
-    for name, image, detections in tqdm(every, total=count, unit=unit, disable=None):
-        copy(name, annotate(image, detections, classes))
-        found.append((name, detections))
-        if unit == 'image' and len(shown) < 12: shown.append((image, detections))
-    copy.close()
-    return found, shown
-
-def _open_copies(given, folder, fps):
-    "What writes the copies: a video for a video or a camera"
-    from ssd_nb.plumbing.media import ImageCopies, VideoCopy
-    return VideoCopy(folder, Path(given.image_path.replace(':', '')).stem, fps) if fps else ImageCopies(folder)
-
-# %% ../../nbs/plumbing/commands.ipynb #c067
-def _load_detector(given):
-    "The prediction function, its configuration, the names of its classes, and how many images it takes at once"
-    from ssd_nb.export_310 import load_predict
-    from ssd_nb.plumbing.device import choose_device
-    from ssd_nb.plumbing.media import is_camera
-    choose_device(given.run_platform, given.device_id)
-    batch_size = 1 if is_camera(given.image_path) else given.batch_size # a camera does not wait
-    predict, config = load_predict(given.checkpoint_path, given.using_model, batch_size)
-    classes = config.data.classes or tuple(f'class {i}' for i in range(config.model.num_classes))
-    return predict, config, classes, batch_size
-
-def _quiet_opencv():
+# %% ../../nbs/plumbing/commands.ipynb #c083
+def _silence_opencv():
+    "Keeps OpenCV from printing messages of its own"
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
-# %% ../../nbs/plumbing/commands.ipynb #c068
+# %% ../../nbs/plumbing/commands.ipynb #c085
+def _find_objects(given, source):
+    "Name, image and Detections of each entry of a source, and the names of the classes"
+    from ssd_nb.eval import EvalConfig
+    from ssd_nb.plumbing.detect_files import detect_entries, find_labels, until_stopped
+    from ssd_nb.plumbing.media import is_camera
+    thresholds = EvalConfig(given.score, given.nms, given.max_boxes)
+    batch_size = 1 if is_camera(given.image_path) else given.batch_size
+    predict, config = _load_detector(given, batch_size)
+    classes = config.data.classes or tuple(f'class {i}' for i in range(config.model.num_classes))
+    labels, entries = find_labels(given.keep, classes), until_stopped(source.entries)
+    return detect_entries(entries, predict, config.boxes.image_shape, thresholds, labels, batch_size), classes
+
+# %% ../../nbs/plumbing/commands.ipynb #c087
+def _write_found(given, source, found, classes):
+    "Writes the copies, detections.json and, for images, overview.png; a sentence that says so"
+    from ssd_nb.plumbing.detect_files import copy_annotated, draw_overview, open_copies, write_detections
+    folder, video = make_folder(given.output_dir), source.fps > 0
+    copies = open_copies(given.image_path, folder, source.fps)
+    every, shown = copy_annotated(found, copies, classes, source.count, 'frame' if video else 'image')
+    write_detections(every, classes, folder / 'detections.json')
+    if not video: draw_overview(shown, classes).savefig(folder / 'overview.png', dpi=70)
+    what = f'a video of {len(every)} frames' if video else f'{len(every)} annotated images, overview.png'
+    return f'{what} and detections.json, with {sum(len(d) for _, d in every)} detections, are in {folder}'
+
+# %% ../../nbs/plumbing/commands.ipynb #c088
 def predict_command(words # of the command line
                    )->None:
     "finds objects in images, a video or a camera"
-    _quiet_opencv()
+    _silence_opencv()
     _draw_into_files()
     given = _predict_parser().parse(words)
-    from ssd_nb.eval import EvalConfig, write_results
-    from ssd_nb.plumbing.media import open_source
-    thresholds = EvalConfig(given.score, given.nms, given.max_boxes)
     _check_batch(given)
+    from ssd_nb.plumbing.media import open_source
     source = open_source(given.image_path, given.output_dir, given.frames)
-    predict, config, classes, batch_size = _load_detector(given)
-    labels, folder = _find_labels(given.keep, classes), make_folder(given.output_dir)
-    every = _detect_batches(_until_stopped(source.entries), predict, config.boxes.image_shape, thresholds, labels,
-                            batch_size)
-    found, shown = _copy_annotated(every, _open_copies(given, folder, source.fps), classes, source.count,
-                                   'frame' if source.fps else 'image')
-    write_results(_list_detections(found, classes), folder / 'detections.json')
-    if shown: _write_overview(shown, classes, folder / 'overview.png')
-    what = f'a video of {len(found)} frames' if source.fps else f'{len(found)} annotated images, overview.png'
-    print(f'{what} and detections.json, with {sum(len(d) for _, d in found)} detections, are in {folder}')
+    found, classes = _find_objects(given, source)
+    print(_write_found(given, source, found, classes))
 
-# %% ../../nbs/plumbing/commands.ipynb #c073
+# %% ../../nbs/plumbing/commands.ipynb #c094
 COMMANDS = dict(train=train_command, eval=eval_command, predict=predict_command, export=export_command,
                 data=data_command)
 
+# %% ../../nbs/plumbing/commands.ipynb #c096
+_PURPOSE = 'SSD, the Single Shot MultiBox Detector, in MindSpore: from annotated images to an exported detector.'
+
 def main()->None:
     "The command `ssd_nb`, which pip installs"
-    purpose = 'SSD, the Single Shot MultiBox Detector, in MindSpore: from annotated images to an exported detector.'
-    run_command(lambda words: run_one_of(COMMANDS, 'ssd_nb', purpose, words))
+    run_command(lambda words: run_one_of(COMMANDS, 'ssd_nb', _PURPOSE, words))
