@@ -1,4 +1,5 @@
 """What the tests share: the tiers, running a command as a user would, and the closing line."""
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault('ONEDNN_MAX_CPU_ISA', 'AVX2') # or every process says that it sets this, where the CPU has AVX-512
 
 
 def pytest_addoption(parser):

@@ -22,6 +22,12 @@ def _draw_into_files():
     import matplotlib
     if 'matplotlib.pyplot' not in sys.modules: matplotlib.use('Agg')
 
+def _save_figure(figure, path, dpi=100):
+    "Writes a picture, which is then forgotten"
+    import matplotlib.pyplot as plt
+    figure.savefig(path, dpi=dpi)
+    plt.close(figure)
+
 # %% ../../nbs/plumbing/commands.ipynb #c009
 def _model_option(default=None, help='the model, where the checkpoint does not say'):
     "The option that names a model"
@@ -29,9 +35,12 @@ def _model_option(default=None, help='the model, where the checkpoint does not s
     return Option('using_model', Literal[tuple(MODELS)], default, help)
 
 # %% ../../nbs/plumbing/commands.ipynb #c012
-def _batch_option(size): return Option('batch_size', int, size, 'images at once; an exported file has its own')
+def _batch_option(size):
+    "The option for how many images a network takes together"
+    return Option('batch_size', int, size, 'images at once; an exported file has its own')
 
 def _check_batch(given):
+    "Raises `UserError` for a batch of nothing"
     check_value(given, 'batch_size', given.batch_size >= 1, 'a whole number of at least 1')
 
 # %% ../../nbs/plumbing/commands.ipynb #c014
@@ -56,7 +65,7 @@ def _describe_records(data, boxes, split, folder, count):
     described = describe_set(load_ground_truth(data, split), boxes)
     print(*report_lines(described), sep='\n')
     axes, picture = draw_report(described, boxes, f'{split}: {count:,} images'), Path(folder) / 'report.png'
-    axes[0, 0].figure.savefig(picture, dpi=100)
+    _save_figure(axes[0, 0].figure, picture)
     print(f'picture: {picture}')
 
 # %% ../../nbs/plumbing/commands.ipynb #c021
@@ -85,8 +94,8 @@ def create_data(data,  # DataConfig that says where the set is
     for error in missing: print(f'\nleft out: {error}')
 
 # %% ../../nbs/plumbing/commands.ipynb #c025
-_DATA_PURPOSE = ('Converts a data set to MindRecord, checks every image and box on the way, and reports what is in it, '
-                 'without training.')
+_DATA_PURPOSE = ('Converts a data set to MindRecord, checks every image and box on the way, '
+                 'and reports what is in it, without training.')
 _DATA_EXAMPLE = 'ssd_nb data --dataset=voc --voc_root=MY_DATA --mindrecord_dir=runs/my_mindrecord'
 
 def data_command(words # of the command line
@@ -104,7 +113,8 @@ def data_command(words # of the command line
 _TRAIN_PURPOSE = 'Trains a detector. The defaults are those of the model on its device.'
 _TRAIN_EXAMPLE = 'ssd_nb train --using_model=ssd300 --run_platform=CPU --dataset=voc --voc_root=MY_DATA'
 _TRAIN_OPTIONS = (
-    Option('only_create_dataset', bool, False, 'convert, check and report the data, as ssd_nb data does, and stop'),
+    Option('only_create_dataset', bool, False,
+           'convert, check and report the data, as ssd_nb data does, and stop'),
     Option('only_prepare', bool, False, 'check options and device, convert the data, and stop: '
            'run_distribute.sh does it once before the processes start'),
     Option('tensorboard', bool, False, 'write event files into output_dir (pip install tensorboardX)'))
@@ -167,7 +177,7 @@ def _train(config, tensorboard):
     if not keeps_files(config.train): return list(reports) # one log of the whole is enough
     _print_reports(reports, _open_event_writer(folder) if tensorboard else lambda report: None)
     axes = draw_history(read_metrics(folder / 'metrics.csv'))
-    axes[0].figure.savefig(folder / 'metrics.png', dpi=100)
+    _save_figure(axes[0].figure, folder / 'metrics.png')
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
 # %% ../../nbs/plumbing/commands.ipynb #c045
@@ -190,13 +200,14 @@ def train_command(words # of the command line
     else: _train(config, given.tensorboard)
 
 # %% ../../nbs/plumbing/commands.ipynb #c051
-_EVAL_PURPOSE = ('Evaluates a checkpoint of ours, which knows its model and data, a checkpoint of the ModelZoo '
-                 '(--using_model), or an exported file.')
+_EVAL_PURPOSE = ('Evaluates a checkpoint of ours, which knows its model and data, '
+                 'a checkpoint of the ModelZoo (--using_model), or an exported file.')
 _EVAL_EXAMPLE = 'ssd_nb eval --run_platform=CPU --checkpoint_path=runs/my_training/last.ckpt --report'
-_CHECKPOINT = Option('checkpoint_path', str, help='a .ckpt, or a file written by ssd_nb export', required=True)
+_CHECKPOINT = Option('checkpoint_path', str, required=True,
+                     help='a .ckpt, or a file written by ssd_nb export')
 _EVAL_OPTIONS = (
-    Option('output_dir', str, '', 'folder for the results; empty: runs/eval_FOLDER_NAME, after the checkpoint '
-           'and the folder that it is in'),
+    Option('output_dir', str, '', 'folder for the results; '
+           'empty: runs/eval_FOLDER_NAME, after the checkpoint and the folder that it is in'),
     Option('report', bool, False, 'also write report.html: every picture of 06_eval on one page'))
 
 # %% ../../nbs/plumbing/commands.ipynb #c053
@@ -250,7 +261,8 @@ def _make_report(given, config, data, result, truth):
     from ssd_nb.eval import read_images, report_page
     if not given.report: return ''
     title = f'{Path(given.checkpoint_path).name}, {config.model.using_model}'
-    return report_page(result, truth, config.boxes, lambda ids: read_images(data, ids), title, given.evaluator)
+    images = lambda ids: read_images(data, ids)
+    return report_page(result, truth, config.boxes, images, title, given.evaluator)
 
 # %% ../../nbs/plumbing/commands.ipynb #c066
 def _load_detector(given, batch_size):
@@ -315,9 +327,10 @@ def export_command(words # of the command line
     else: print(f'read back: its answers differ from those of the checkpoint by at most {difference:.1e}')
 
 # %% ../../nbs/plumbing/commands.ipynb #c080
-_PREDICT_PURPOSE = ('Detects objects in images, a video or a camera: writes annotated copies and detections.json, '
-                    'a COCO result file.')
-_PREDICT_EXAMPLE = 'ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my_ssd.mindir --image_path=MY_IMAGES'
+_PREDICT_PURPOSE = ('Detects objects in images, a video or a camera: '
+                    'writes annotated copies and detections.json, a COCO result file.')
+_PREDICT_EXAMPLE = ('ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my_ssd.mindir '
+                    '--image_path=MY_IMAGES')
 _PREDICT_OPTIONS = (
     Option('image_path', str, required=True,
            help='an image, a folder of images, a pattern such as "a/*.jpg", a video, or camera:0'),
@@ -363,7 +376,7 @@ def _write_found(given, source, found, classes):
     copies = open_copies(given.image_path, folder, source.fps)
     every, shown = copy_annotated(found, copies, classes, source.count, 'frame' if video else 'image')
     write_detections(every, classes, folder / 'detections.json')
-    if not video: draw_overview(shown, classes).savefig(folder / 'overview.png', dpi=70)
+    if not video: _save_figure(draw_overview(shown, classes), folder / 'overview.png', dpi=70)
     what = f'a video of {len(every)} frames' if video else f'{len(every)} annotated images, overview.png'
     return f'{what} and detections.json, with {sum(len(d) for _, d in every)} detections, are in {folder}'
 
@@ -385,7 +398,8 @@ COMMANDS = dict(train=train_command, eval=eval_command, predict=predict_command,
                 data=data_command)
 
 # %% ../../nbs/plumbing/commands.ipynb #c096
-_PURPOSE = 'SSD, the Single Shot MultiBox Detector, in MindSpore: from annotated images to an exported detector.'
+_PURPOSE = ('SSD, the Single Shot MultiBox Detector, in MindSpore: '
+            'from annotated images to an exported detector.')
 
 def main()->None:
     "The command `ssd_nb`, which pip installs"
