@@ -49,7 +49,7 @@ def detect_entries(entries,           # of (name, (h, w, 3) RGB uint8), of any s
             found = detect(boxes, scores, image.shape[:2], thresholds)
             yield name, image, found[np.isin(found.labels, labels)]
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c021
+# %% ../../nbs/plumbing/detect_files.ipynb #c022
 def until_stopped(entries # of any kind
                  )->Iterator: # the same
     "The entries, until Ctrl-C or SIGTERM"
@@ -62,7 +62,7 @@ def until_stopped(entries # of any kind
     finally:
         for number, handler in zip(signals, before): signal.signal(number, handler)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c025
+# %% ../../nbs/plumbing/detect_files.ipynb #c026
 def open_copies(path:str,    # what is looked at: its name is that of a copied video
                 folder:Path, # where to
                 fps:float,   # frames a second; 0: these are images
@@ -70,7 +70,7 @@ def open_copies(path:str,    # what is looked at: its name is that of a copied v
     "What writes the copies"
     return VideoCopy(folder, Path(path.replace(':', '')).stem, fps) if fps else ImageCopies(folder)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c029
+# %% ../../nbs/plumbing/detect_files.ipynb #c030
 def copy_annotated(found,         # of (name, image, Detections)
                    copies,        # what writes them, see `open_copies`
                    classes:tuple, # names of the classes, background first
@@ -87,13 +87,14 @@ def copy_annotated(found,         # of (name, image, Detections)
     copies.close()
     return every, shown
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c033
+# %% ../../nbs/plumbing/detect_files.ipynb #c034
 def _list_rows(found, classes):
     "The rows of detections.json"
     for number, (name, detections) in enumerate(found, start=1):
         for row in result_dicts(to_coco(detections, number, range(len(classes)))):
             yield row | dict(file_name=name, category_name=classes[row['category_id']])
 
+# %% ../../nbs/plumbing/detect_files.ipynb #c035
 def write_detections(found,         # of (name, Detections)
                      classes:tuple, # names of the classes, background first
                      path,          # file to write
@@ -101,7 +102,7 @@ def write_detections(found,         # of (name, Detections)
     "Writes a COCO result file, with names in it"
     write_results(_list_rows(found, classes), path)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c037
+# %% ../../nbs/plumbing/detect_files.ipynb #c039
 def draw_overview(shown,        # of (image, Detections), up to twelve
                   classes:tuple # names of the classes, background first
                  ):             # the matplotlib Figure

@@ -16,10 +16,11 @@ import numpy as np
 
 from .options import UserError
 
-# %% ../../nbs/plumbing/media.ipynb #c007
+# %% ../../nbs/plumbing/media.ipynb #c008
 _RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None) # OpenCV 4.11 has it; older ones decode to BGR
 _READ_FLAGS = (_RGB or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
 
+# %% ../../nbs/plumbing/media.ipynb #c010
 def decode_image(data,    # bytes of a JPEG, PNG or BMP file, or the same as a uint8 array
                  name='', # of the file, for the message
                 )->np.ndarray: # (h, w, 3) RGB uint8
@@ -30,12 +31,12 @@ def decode_image(data,    # bytes of a JPEG, PNG or BMP file, or the same as a u
     if image is None: raise UserError(f'{name} is not an image that OpenCV can read.')
     return image if _RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
-# %% ../../nbs/plumbing/media.ipynb #c009
+# %% ../../nbs/plumbing/media.ipynb #c012
 def _encode_image(image, ending):
     "The bytes of a file for an RGB image"
     return cv2.imencode(ending, image[..., ::-1])[1].tobytes()
 
-# %% ../../nbs/plumbing/media.ipynb #c014
+# %% ../../nbs/plumbing/media.ipynb #c017
 cut_short = lambda data: is_cut_short(data) # TEMPORARY
 
 def is_cut_short(data:bytes # content of an image file
@@ -43,11 +44,12 @@ def is_cut_short(data:bytes # content of an image file
     "Whether a JPEG ends before its picture does"
     return data[:2] == b'\xff\xd8' and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda')
 
-# %% ../../nbs/plumbing/media.ipynb #c019
+# %% ../../nbs/plumbing/media.ipynb #c022
 _IMAGE_ENDINGS = '.jpg', '.jpeg', '.png', '.bmp'
 _VIDEO_ENDINGS = '.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'
 _SOURCES = 'an image, a folder, a pattern such as "images/*.jpg", a video, or camera:0'
 
+# %% ../../nbs/plumbing/media.ipynb #c024
 def find_images(path:str # an image, a folder, or a pattern
                )->list:  # paths, in the order of their names
     "The image files that a path means; raises `UserError` if there are none"
@@ -59,7 +61,7 @@ def find_images(path:str # an image, a folder, or a pattern
     wanted = ', '.join(_IMAGE_ENDINGS)
     raise UserError(f'--image_path={path} holds no image: give a folder with {wanted} files.')
 
-# %% ../../nbs/plumbing/media.ipynb #c023
+# %% ../../nbs/plumbing/media.ipynb #c028
 def _decode_file(path):
     "The image in a file; raises `UserError`"
     try: return decode_image(path.read_bytes(), str(path))
@@ -81,7 +83,7 @@ def decode_files(files # paths of images
     raise UserError(f'none of the {bad} files is an image that can be read: '
                     f'give images, or a video that ends in {videos}.')
 
-# %% ../../nbs/plumbing/media.ipynb #c027
+# %% ../../nbs/plumbing/media.ipynb #c032
 def is_camera(path:str # what the user gave
              )->bool:
     "Whether a camera is meant, such as camera or camera:1"
@@ -97,7 +99,7 @@ def _open_video(path):
                                'give an image, a folder or a video.')
     raise UserError(f'--image_path={path}{why}')
 
-# %% ../../nbs/plumbing/media.ipynb #c031
+# %% ../../nbs/plumbing/media.ipynb #c036
 def _read_frames(video, path):
     "Name and RGB image of each frame; raises `UserError` if there is none"
     number, name = 0, Path(path).name
@@ -108,21 +110,21 @@ def _read_frames(video, path):
         yield name, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     if not number: raise UserError(f'--image_path={path} gave no picture: check the video or the camera.')
 
-# %% ../../nbs/plumbing/media.ipynb #c033
+# %% ../../nbs/plumbing/media.ipynb #c038
 class MediaSource(NamedTuple):
     "Images to look at, wherever they come from"
     entries: Iterator # of (name, (h, w, 3) RGB uint8)
     count: int        # how many there are; None: nobody knows
     fps: float        # frames a second of a video or camera; 0: these are images
 
-# %% ../../nbs/plumbing/media.ipynb #c035
+# %% ../../nbs/plumbing/media.ipynb #c040
 def _check_apart(files, folder):
     "Raises `UserError` if a folder for copies holds the originals"
     if any(Path(path).resolve().parent == Path(folder).resolve() for path in files):
         raise UserError(f'--output_dir={folder} holds the images themselves, '
                         'and copies could overwrite them: give another folder.')
 
-# %% ../../nbs/plumbing/media.ipynb #c037
+# %% ../../nbs/plumbing/media.ipynb #c042
 def open_source(path:str,       # an image, a folder, a pattern, a video, or a camera such as camera:0
                 output_dir:str, # folder for the copies
                 frames:int=0,   # end a video or camera after so many; 0: never
@@ -138,7 +140,7 @@ def open_source(path:str,       # an image, a folder, a pattern, a video, or a c
     entries = islice(_read_frames(video, path), frames or None)
     return MediaSource(entries, min(known, default=None), video.get(cv2.CAP_PROP_FPS) or 25)
 
-# %% ../../nbs/plumbing/media.ipynb #c041
+# %% ../../nbs/plumbing/media.ipynb #c046
 class ImageCopies:
     "Writes images as PNG files"
     def __init__(self,
@@ -162,7 +164,7 @@ class ImageCopies:
 
     def close(self)->None: "Nothing is left to do"
 
-# %% ../../nbs/plumbing/media.ipynb #c045
+# %% ../../nbs/plumbing/media.ipynb #c050
 CODECS = ('.mp4', 'mp4v'), ('.avi', 'MJPG') # endings and codecs of written videos, tried in this order
 
 def _open_writer(folder, stem, fps, size):
@@ -175,7 +177,7 @@ def _open_writer(folder, stem, fps, size):
     raise UserError(f'no video can be written to {folder} (codecs tried: {tried}): '
                     'give a folder that can be written to, or the frames as images.')
 
-# %% ../../nbs/plumbing/media.ipynb #c047
+# %% ../../nbs/plumbing/media.ipynb #c052
 class VideoCopy:
     "Writes frames as a video"
     def __init__(self,
