@@ -1,4 +1,4 @@
-"""What to know before a detector is shipped: what half precision changes in what it finds, how long it takes for each batch, and its memory."""
+"""What to know before a detector is shipped: what half precision changes, its times, its memory."""
 from pathlib import Path
 from typing import Literal
 
@@ -9,15 +9,19 @@ from ssd_nb.plumbing.options import (
 def read_options(words):
     from ssd_nb.ssd_heads import MODELS
     from ssd_nb.eval import EvalConfig
-    parser = OptionParser('check_export.py', 'What to know before a detector is shipped: what half precision changes in '
+    parser = OptionParser('check_export.py',
+                          'What to know before a detector is shipped: what half precision changes in '
                           'what it finds, how long it takes for each batch, and its memory.',
-                          "python scripts/check_export.py --ckpt_file=my.ckpt --image_path=MY_IMAGES '--exported=[my.onnx]'")
+                          "python scripts/check_export.py --ckpt_file=my.ckpt --image_path=MY_IMAGES "
+                          "'--exported=[my.onnx]'")
     parser.add([
         Option('ckpt_file', str, help='the checkpoint', required=True),
         Option('image_path', str, help='an image, or a folder of images', required=True),
         Option('exported', list[str], [], 'files that export.py wrote from it, such as [a.mindir,a.onnx]'),
-        Option('batches', list[int], [1, 4, 16], 'batches to time the checkpoint with; an exported file has its own'),
-        Option('limit', int, 32, 'use only the first so many images'), Option('runs', int, 50, 'runs to time'),
+        Option('batches', list[int], [1, 4, 16],
+               'batches to time the checkpoint with; an exported file has its own'),
+        Option('limit', int, 32, 'use only the first so many images'),
+                Option('runs', int, 50, 'runs to time'),
         Option('using_model', Literal[tuple(MODELS)], help='the model, where the checkpoint does not say'),
         *device_options('CPU')])
     parser.add(field_options(EvalConfig()), title=EvalConfig.__doc__)
@@ -27,7 +31,8 @@ def read_options(words):
 def check_options(given):
     "Raises `UserError` for what cannot be measured"
     from ssd_nb.export_310 import READERS
-    for name, value in dict(batches=min(given.batches, default=0), limit=given.limit, runs=given.runs).items():
+    for name, value in dict(batches=min(given.batches, default=0), limit=given.limit,
+                            runs=given.runs).items():
         if value >= 1: continue
         raise UserError(f'--{name}={getattr(given, name)} is not possible: give whole numbers of at least 1.')
     for path in given.exported:
@@ -36,7 +41,7 @@ def check_options(given):
 
 
 def load_all(given):
-    "Name -> prediction function: the checkpoint, the exported files, half precision, and NV12 where DVPP can make it"
+    "The prediction functions: the checkpoint, the exported files, half precision, NV12 where DVPP makes it"
     from ssd_nb.export_310 import float16_predict, load_predict, through_nv12
     predict, config = load_predict(given.ckpt_file, given.using_model)
     exported = {path: load_predict(path)[0] for path in given.exported}

@@ -16,10 +16,12 @@ def read_options(words):
     parser = OptionParser('infer.py', 'Runs an exported file over a data set and measures it; '
                           'run_infer_310.sh and run_infer_onnx.sh call this.')
     parser.add([
-        Option('model_path', str, required=True, help='a .mindir or .onnx written by export.py, with its json beside it'),
+        Option('model_path', str, required=True,
+               help='a .mindir or .onnx written by export.py, with its json beside it'),
         Option('data_path', str, required=True,
                help='the folder of a COCO, VOC or YOLO data set, or its folder of evaluation images'),
-        Option('backend', Literal[tuple(ENDINGS)], 'lite', 'lite: MindSpore Lite on an Ascend 310; the others run on any host'),
+        Option('backend', Literal[tuple(ENDINGS)], 'lite',
+               'lite: MindSpore Lite on an Ascend 310; the others run on any host'),
         Option('preprocess', Literal['DVPP', 'CPU'], 'CPU',
                'DVPP: the device normalises, from NV12; other backends compute the same'),
         Option('device_id', int, 0, 'which of several devices'),
@@ -32,17 +34,20 @@ def find_data(path, data):
     from ssd_nb.plumbing.formats import COCO_SPLITS, IMAGE_ENDINGS
     path = Path(path).absolute()
     if not path.is_dir():
-        raise UserError(f'there is no folder DATA_PATH={path}: give that of a data set, or of its evaluation images.')
+        raise UserError(f'there is no folder DATA_PATH={path}: give that of a data set, or of its '
+                        f'evaluation images.')
     root = path.parent if path.name in COCO_SPLITS['eval'] else path
     if (root / 'annotations').is_dir(): return replace(data, dataset='coco', coco_root=str(root))
     patterns = 'eval/*.xml', 'eval/Annotations', 'ImageSets/Main', 'VOC*/ImageSets/Main'
     if any(True for pattern in patterns for _ in root.glob(pattern)):
         return replace(data, dataset='voc', voc_root=str(root), voc_json='')
-    if (root / 'labels').is_dir() and [*root.glob('*.y*ml')]: return replace(data, dataset='yolo', yolo_root=str(root))
+    if (root / 'labels').is_dir() and [*root.glob('*.y*ml')]:
+        return replace(data, dataset='yolo', yolo_root=str(root))
     if not any(p.suffix in IMAGE_ENDINGS for p in path.iterdir()):
         raise UserError(f'DATA_PATH={path} holds no image and no data set: '
                         'give the folder of a data set, or of its evaluation images.')
-    raise UserError(f'DATA_PATH={path} has images, but no annotations in COCO, VOC or YOLO form to measure against: '
+    raise UserError(f'DATA_PATH={path} has images, but no annotations in COCO, VOC or YOLO form to measure '
+                    f'against: '
                     'scripts/predict.py detects without.')
 
 

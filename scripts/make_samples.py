@@ -1,6 +1,7 @@
-"""Draws a set of sample images with annotations in COCO, VOC and TXT form. The same seed draws the same images.
+"""Draws a set of sample images with annotations in COCO, VOC and TXT form.
 
-data_samples itself was made by `python scripts/make_samples.py --output_dir=data_samples`.
+The same seed draws the same images. data_samples itself was made by
+`python scripts/make_samples.py --output_dir=data_samples`.
 """
 from ssd_nb.plumbing.options import Option, OptionParser, run_command
 
@@ -8,7 +9,8 @@ from ssd_nb.plumbing.options import Option, OptionParser, run_command
 def make_samples(words):
     "draws a sample set"
     from ssd_nb.plumbing.samples import SAMPLE_SEED, write_samples
-    parser = OptionParser('make_samples.py', 'Draws a set of sample images with annotations in COCO, VOC and TXT form. '
+    parser = OptionParser('make_samples.py',
+                          'Draws a set of sample images with annotations in COCO, VOC and TXT form. '
                           'The same seed draws the same images.',
                           'python scripts/make_samples.py --output_dir=runs/samples --train=2000')
     parser.add([Option('output_dir', str, help='folder to write to', required=True),

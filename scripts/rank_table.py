@@ -1,4 +1,7 @@
-"""Writes a rank table, the file in which an Ascend host lists its devices for distributed training; reads one for run_distribute.sh."""
+"""Writes a rank table, the file in which an Ascend host lists its devices for distributed training.
+
+Reads one for run_distribute.sh.
+"""
 import json
 import re
 import socket
@@ -8,16 +11,19 @@ from ssd_nb.plumbing.options import Option, OptionParser, UserError, check_value
 
 
 def read_options(words):
-    parser = OptionParser('rank_table.py', 'Writes a rank table, the file in which an Ascend host lists its devices '
+    parser = OptionParser('rank_table.py',
+                          'Writes a rank table, the file in which an Ascend host lists its devices '
                           'for distributed training; reads one for run_distribute.sh.',
                           'python scripts/rank_table.py --device_num=8 --output=rank_table.json')
     parser.add([
         Option('device_num', int, 8, 'how many devices take part: numbers 0, 1, 2 ...'),
         Option('devices', str, '', 'or their numbers, such as 4,5,6,7'),
         Option('server_ip', str, '', 'address of this host; empty: the one that its name stands for'),
-        Option('hccn_conf', str, '/etc/hccn.conf', 'file of the driver with a row "address_0=ADDRESS" for each device'),
+        Option('hccn_conf', str, '/etc/hccn.conf',
+               'file of the driver with a row "address_0=ADDRESS" for each device'),
         Option('output', str, 'rank_table.json', 'file to write'),
-        Option('read', str, '', 'print the numbers of the devices that this table has for a host, and write nothing'),
+        Option('read', str, '', 'print the numbers of the devices that this table has for a host, and write '
+                                'nothing'),
         Option('node_rank', int, 0, 'number of the host, with --read')])
     return parser.parse(words)
 
@@ -41,7 +47,8 @@ def make_table(devices, addresses, server_ip):
     if missing:
         there = ', '.join(map(str, sorted(addresses)))
         raise UserError(f'there is no address of device {missing[0]}: this host has the devices {there}.')
-    rows = [dict(device_id=str(d), device_ip=addresses[d], rank_id=str(rank)) for rank, d in enumerate(devices)]
+    rows = [dict(device_id=str(d), device_ip=addresses[d], rank_id=str(rank)) for rank,
+            d in enumerate(devices)]
     return dict(version='1.0', server_count='1', status='completed',
                 server_list=[dict(server_id=server_ip, device=rows, host_nic_ip='reserve')])
 
@@ -58,17 +65,19 @@ def list_devices(given):
 def find_address(server_ip):
     "The address of this host"
     try: return server_ip or socket.gethostbyname(socket.gethostname())
-    except OSError: raise UserError('the address of this host is not known: give it with --server_ip.') from None
+    except OSError:
+        raise UserError('the address of this host is not known: give it with --server_ip.') from None
 
 
 def read_table(path, node_rank, device_num):
-    "The devices of a host in a table, in order of their ranks; raises `UserError` for no table, or one of other devices"
+    "The devices of a host in a table, in order of their ranks; raises `UserError` if the table does not fit"
     try: servers = json.loads(Path(path).read_text())['server_list']
     except OSError as error:
         raise UserError(f'RANK_TABLE_FILE={path} cannot be read ({error.strerror}): '
                         'scripts/rank_table.py writes one.') from None
     except (ValueError, KeyError, TypeError):
-        raise UserError(f'RANK_TABLE_FILE={path} is no rank table: scripts/rank_table.py writes one.') from None
+        raise UserError(f'RANK_TABLE_FILE={path} is no rank table: '
+                        'scripts/rank_table.py writes one.') from None
     if node_rank >= len(servers):
         raise UserError(f'RANK_TABLE_FILE={path} lists {len(servers)} hosts, '
                         f'so there is none with NODE_RANK={node_rank}.')
@@ -88,7 +97,8 @@ def rank_table(words):
     table = make_table(devices, read_addresses(given.hccn_conf), find_address(given.server_ip))
     try: Path(given.output).write_text(json.dumps(table, indent=4) + '\n')
     except OSError as error:
-        raise UserError(f'--output={given.output} cannot be written ({error.strerror}): give another.') from None
+        raise UserError(f'--output={given.output} cannot be written ({error.strerror}): '
+                        'give another.') from None
     print(f'{given.output}: {len(devices)} devices of {table["server_list"][0]["server_id"]}')
 
 

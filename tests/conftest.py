@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-os.environ.setdefault('ONEDNN_MAX_CPU_ISA', 'AVX2') # or every process says that it sets this, where the CPU has AVX-512
+os.environ.setdefault('ONEDNN_MAX_CPU_ISA',
+                      'AVX2') # or every process says that it sets this, where the CPU has AVX-512
 
 
 def pytest_addoption(parser):
@@ -38,7 +39,8 @@ def pytest_unconfigure(config):
 def run():
     "Runs a command in the project's folder; answers its exit code and what it printed"
     def run(*command, cwd=ROOT, timeout=600, **kwargs):
-        done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, timeout=timeout, **kwargs)
+        done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True,
+                              timeout=timeout, **kwargs)
         return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
     return run
 
@@ -54,7 +56,8 @@ def small_disk(tmp_path):
     "A disk of 200 KB, where the system lets one be made"
     place = tmp_path / 'disk'
     place.mkdir()
-    if shutil.which('mount') is None or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', place], capture_output=True).returncode:
+    if shutil.which('mount') is None or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=200k', 'tmpfs',
+                                                        place], capture_output=True).returncode:
         pytest.skip('a small disk can be made by root only')
     yield place
     subprocess.run(['umount', '-l', place], check=True)

@@ -1,4 +1,4 @@
-"""The house: how long the rooms are, what leans on what, and that all that is public is explained and used. CONTRIBUTING.md says why."""
+"""The house: how long the rooms are, what leans on what, and that what is public is explained and used."""
 import ast
 import importlib
 import json
@@ -14,7 +14,7 @@ from conftest import ROOT
 
 import ssd_nb
 
-LINE = 'boxes', 'data', 'backbones', 'ssd_heads', 'loss', 'train', 'eval', 'export_310' # in the order of their notebooks
+LINE = 'boxes', 'data', 'backbones', 'ssd_heads', 'loss', 'train', 'eval', 'export_310' # in their order
 NBS, PACKAGE = ROOT / 'nbs', ROOT / 'ssd_nb'
 NOTEBOOKS = sorted(path for path in NBS.rglob('*.ipynb') if '.ipynb_checkpoints' not in path.parts)
 LINE_NOTEBOOKS = sorted(NBS.glob('0*.ipynb'))
@@ -22,16 +22,18 @@ PLUMBING = sorted((NBS / 'plumbing').glob('*.ipynb'))
 MODULES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
            for path in sorted(PACKAGE.rglob('*.py')) if not path.name.startswith('_')}
 SCRIPTS = sorted([*(ROOT / 'scripts').rglob('*.py'), *(ROOT / 'tests').rglob('*.py'), *ROOT.glob('*.py')])
-ASCEND_310 = 'data', 'eval', 'export_310', 'plumbing.commands', 'plumbing.device', 'plumbing.formats', 'plumbing.records'
+ASCEND_310 = ('data', 'eval', 'export_310', 'plumbing.commands', 'plumbing.device', 'plumbing.formats',
+              'plumbing.records')
 
 
 def need_none(offenders):
     "Fails with all of them, one a line"
-    if isinstance(offenders, dict): offenders = [f'{name}: {what}' for name, what in offenders.items() if what]
+    if isinstance(offenders, dict):
+        offenders = [f'{name}: {what}' for name, what in offenders.items() if what]
     if offenders: pytest.fail('\n'.join(map(str, offenders)), pytrace=False)
 
 
-# --- cells --------------------------------------------------------------------------------------------------------
+# --- cells -------------------------------------------------------------------------------------------------
 
 @cache
 def cells(path):
@@ -56,7 +58,8 @@ def parse_cell(source):
     return ast.parse(re.sub(r'^(\s*)[%!].*$', r'\1pass', source, flags=re.M))
 
 
-DATA = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Name, ast.Load, ast.Call, ast.keyword, ast.Starred,
+DATA = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Name, ast.Load, ast.Call, ast.keyword,
+        ast.Starred,
         ast.BinOp, ast.operator, ast.UnaryOp, ast.unaryop, ast.Attribute, ast.JoinedStr, ast.FormattedValue)
 
 
@@ -74,13 +77,15 @@ def table_lines(source):
     return sum(bool(code_lines(lines[row - 1])) for row in rows)
 
 
-def drawn(cell): return any(kind.startswith('image/') for o in cell.get('outputs', []) for kind in o.get('data', {}))
+def drawn(cell):
+    return any(kind.startswith('image/') for o in cell.get('outputs', []) for kind in o.get('data', {}))
 
 
 def test_table_is_meant_narrowly():
     assert table_lines('A = dict(a=1,\n         b=[2, -3])') == 2
     assert table_lines('A = [x for x in B]') == table_lines('A = 1\nf(A)') == table_lines('f(1)') == 0
-    assert table_lines('@dataclass\nclass A:\n    "text"\n    x: int = 1 # comment\n\n    def f(self): return 1') == 1
+    assert table_lines('@dataclass\nclass A:\n    "text"\n    x: int = 1 # comment\n\n    def f(self): '
+                       'return 1') == 1
 
 
 def test_notebooks_of_the_line_are_short():
@@ -88,14 +93,17 @@ def test_notebooks_of_the_line_are_short():
 
 
 def test_notebooks_are_small():
-    need_none([f'{path.stem}: {path.stat().st_size >> 10} KB' for path in NOTEBOOKS if path.stat().st_size >= 2 ** 20])
+    need_none([f'{path.stem}: {path.stat().st_size >> 10} KB' for path in NOTEBOOKS
+               if path.stat().st_size >= 2 ** 20])
 
 
 def test_lines_are_narrow():
-    sources = {f'{path.stem} cell {i}': cell['source'] for path in NOTEBOOKS for i, cell in enumerate(cells(path))
+    sources = {f'{path.stem} cell {i}': cell['source'] for path in NOTEBOOKS for i,
+               cell in enumerate(cells(path))
                if cell['cell_type'] == 'code'}
     sources |= {str(path.relative_to(ROOT)): path.read_text() for path in SCRIPTS}
-    wide = {name: [line for line in source.splitlines() if len(line) > 110] for name, source in sources.items()}
+    wide = {name: [line for line in source.splitlines() if len(line) > 110] for name,
+            source in sources.items()}
     need_none([f'{name}: {len(lines)} lines over 110 columns, such as {lines[0].strip()[:60]}'
                for name, lines in wide.items() if lines])
 
@@ -106,7 +114,8 @@ def test_no_cell_is_long():
         for i, cell in enumerate(cells(path)):
             if cell['cell_type'] != 'code': continue
             length = len(code_lines(cell['source']))
-            if length > 25 and length - table_lines(cell['source']) > 25: long[f'{path.stem} cell {i}'] = length
+            if length > 25 and length - table_lines(cell['source']) > 25:
+                long[f'{path.stem} cell {i}'] = length
     need_none(long)
 
 
@@ -114,8 +123,10 @@ def test_cells_are_short_in_the_middle():
     long = {}
     for path in NOTEBOOKS:
         for kind, most in (('code', 6), ('exported', 10)):
-            sizes = [len(code_lines(cell['source'])) for cell in code_cells(path) if kind == 'code' or is_exported(cell)]
-            if sizes and statistics.median(sizes) > most: long[f'{path.stem}, {kind}'] = statistics.median(sizes)
+            sizes = [len(code_lines(cell['source'])) for cell in code_cells(path) if kind == 'code'
+                     or is_exported(cell)]
+            if sizes and statistics.median(sizes) > most:
+                long[f'{path.stem}, {kind}'] = statistics.median(sizes)
     need_none(long)
 
 
@@ -130,7 +141,7 @@ def test_the_line_draws():
     assert sum(map(drawn, code)) / len(code) >= 0.15
 
 
-# --- what leans on what -------------------------------------------------------------------------------------------
+# --- what leans on what ------------------------------------------------------------------------------------
 
 @cache
 def imports(module):
@@ -182,7 +193,8 @@ def test_plumbing_leans_on_what_it_says():
         said = re.search(r'^- \*\*Leans on\*\* (.*)$', opening(path), flags=re.M)
         real = imports(f'plumbing.{path.stem}') & set(LINE) - {'boxes'}
         named = set(re.findall(r'`(\w+)`', said[1])) & set(LINE) - {'boxes'} if said else None
-        if named != real: wrong[path.stem] = f'says {sorted(named) if said else "nothing"}, imports {sorted(real)}'
+        if named != real:
+            wrong[path.stem] = f'says {sorted(named) if said else "nothing"}, imports {sorted(real)}'
     need_none(wrong)
 
 
@@ -194,7 +206,8 @@ def test_plumbing_says_who_calls_it():
 def test_every_notebook_has_its_module():
     said = {path.stem: [re.search(r'default_exp ([\w.]+)', cell['source'])[1] for cell in cells(path)
                         if '#| default_exp' in cell['source']] for path in [*LINE_NOTEBOOKS, *PLUMBING]}
-    assert said == {name: [f'plumbing.{name}'] if NBS / f'plumbing/{name}.ipynb' in PLUMBING else [name[3:]] for name in said}
+    assert said == {name: [f'plumbing.{name}'] if NBS / f'plumbing/{name}.ipynb' in PLUMBING else [name[3:]]
+                    for name in said}
     assert sorted(found for (found,) in said.values()) == sorted(MODULES)
 
 
@@ -203,13 +216,14 @@ def test_modules_are_short():
     need_none({name: length for name, length in lengths.items() if length > 600})
 
 
-# --- what is public -----------------------------------------------------------------------------------------------
+# --- what is public ----------------------------------------------------------------------------------------
 
 CALLED = '__init__', '__call__', 'construct' # methods that a user calls without their names
 
 
 def public_definitions(tree):
-    return [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name[0] != '_']
+    return [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+            and node.name[0] != '_']
 
 
 def methods(node):
@@ -233,7 +247,8 @@ def missing_docments(node, lines):
     if not ast.get_docstring(node): yield f'{node.name}: no docstring'
     for function in methods(node):
         for row, names in parameters(function).items():
-            if '#' not in lines[row - 1] or len(names) > 1: yield f'{node.name}.{function.name}: {", ".join(names)}'
+            if '#' not in lines[row - 1] or len(names) > 1:
+                yield f'{node.name}.{function.name}: {", ".join(names)}'
     if not (isinstance(node, ast.ClassDef) and node.decorator_list + node.bases): return
     for field in node.body:
         if not isinstance(field, ast.AnnAssign): continue
@@ -256,7 +271,8 @@ def words(tree):
         if isinstance(node, ast.Name): yield node.id
         elif isinstance(node, ast.Attribute): yield node.attr
         elif isinstance(node, ast.alias): yield node.name.rpartition('.')[2]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str): yield node.value.rpartition('.')[2]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value.rpartition('.')[2]
 
 
 @cache
@@ -283,7 +299,8 @@ def test_all_that_is_public_is_used():
 
 def test_the_package_names_what_a_user_calls():
     assert 20 <= len(ssd_nb.__all__) <= 30
-    assert not set(ssd_nb.__all__) & {module.rpartition('.')[2] for module in MODULES}, 'a module has this name'
+    assert not set(ssd_nb.__all__) & {module.rpartition('.')[2]
+                                      for module in MODULES}, 'a module has this name'
     for name, place in ssd_nb._PLACES.items():
         module = importlib.import_module(f'ssd_nb.{place}')
         assert name in module.__all__ and getattr(ssd_nb, name) is getattr(module, name), (name, place)
@@ -291,19 +308,23 @@ def test_the_package_names_what_a_user_calls():
     with pytest.raises(AttributeError, match='nonsense'): ssd_nb.nonsense
 
 
-# --- what is not needed -------------------------------------------------------------------------------------------
+# --- what is not needed ------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('module', ('ssd_nb', 'ssd_nb.boxes', 'ssd_nb.plumbing.options', 'ssd_nb.plumbing.commands'))
+@pytest.mark.parametrize('module', ('ssd_nb', 'ssd_nb.boxes', 'ssd_nb.plumbing.options',
+                                    'ssd_nb.plumbing.commands'))
 def test_import_is_light(module, run):
-    code = f'import sys, {module}\nprint(*{{"mindspore", "matplotlib", "cv2", "jsonargparse"}} & set(sys.modules))'
+    heavy = {'mindspore', 'matplotlib', 'cv2', 'jsonargparse'}
+    code = f'import sys, {module}\nprint(*{heavy} & set(sys.modules))'
     done = run(sys.executable, '-c', code)
     assert done.code == 0 and not done.out.split(), done.out + done.err
 
 
 def test_an_ascend_310_needs_neither_matplotlib_nor_widgets(run):
-    code = ('import runpy, sys\nfor name in ("matplotlib", "ipywidgets", "IPython"): sys.modules[name] = None\n'
+    code = ('import runpy, sys\nfor name in ("matplotlib", "ipywidgets", "IPython"): sys.modules[name] = '
+            'None\n'
             + ''.join(f'import ssd_nb.{module}\n' for module in ASCEND_310)
-            + f'sys.argv = ["infer.py", "--help"]\nrunpy.run_path({str(ROOT / "scripts/infer.py")!r}, run_name="__main__")')
+            + f'sys.argv = ["infer.py", "--help"]\nrunpy.run_path({str(ROOT / "scripts/infer.py")!r}, '
+              f'run_name="__main__")')
     done = run(sys.executable, '-c', code)
     assert done.code == 0 and 'usage: infer.py' in done.out, done.err
 

@@ -1,5 +1,8 @@
-"""Measures speed and memory, as ratios within one run: `bench.py data` the input pipeline, `records` a conversion, `train` a training step,
-`eval` an evaluation."""
+"""Measures speed and memory, as ratios within one run.
+
+`bench.py data` measures the input pipeline, `records` a conversion, `train` a training step, and `eval` an
+evaluation.
+"""
 import json
 import tempfile
 from dataclasses import replace
@@ -16,10 +19,12 @@ def measure_data(words):
     from ssd_nb.data import DataConfig
     from ssd_nb.ssd_heads import MODELS
     from ssd_nb.plumbing.samples import sample_folder
-    parser = OptionParser('bench.py data', 'Times the input pipeline stage by stage, the loop against the vectorised '
+    parser = OptionParser('bench.py data',
+                          'Times the input pipeline stage by stage, the loop against the vectorised '
                           'encoder, and the whole with and without workers.')
     parser.add([
-        Option('using_model', Literal[tuple(MODELS)], 'ssd300', 'whose input size and default boxes are used'),
+        Option('using_model', Literal[tuple(MODELS)], 'ssd300',
+               'whose input size and default boxes are used'),
         Option('batch_size', int, 16, 'images in a batch'), Option('rounds', int, 7, 'epochs that are timed'),
         Option('json', Optional[str], None, 'file to write the figures to')])
     parser.add(field_options(replace(DataConfig(), coco_root='data_samples')), title=DataConfig.__doc__)
@@ -36,7 +41,8 @@ def measure_data(words):
 def measure_records(words):
     "the memory that a conversion takes"
     from bench_records import bench
-    parser = OptionParser('bench.py records', 'Measures the memory of a conversion to MindRecord, for generated sets '
+    parser = OptionParser('bench.py records',
+                          'Measures the memory of a conversion to MindRecord, for generated sets '
                           'of different sizes.')
     parser.add([Option('images', tuple[int, ...], (1000, 20000), 'how many images the generated sets have')])
     bench(parser.parse(words).images)
@@ -45,13 +51,15 @@ def measure_records(words):
 def measure_training(words):
     "a training step"
     import bench_train as bench
-    parser = OptionParser('bench.py train', 'Times a training step of ssd300 on the CPU, beside the same network and '
+    parser = OptionParser('bench.py train',
+                          'Times a training step of ssd300 on the CPU, beside the same network and '
                           'loss in PyTorch where that is installed.')
     parser.add([
         Option('batch_size', int, 16, 'images in a step'),
         Option('steps', int, 5, 'steps that are timed in each process'),
         Option('rounds', int, 2, 'processes for each engine, in turn'),
-        Option('operators', bool, False, "say instead what one step spends its time on, by MindSpore's profiler")])
+        Option('operators', bool, False, "say instead what one step spends its time on, by MindSpore's "
+                                         "profiler")])
     given = parser.parse(words)
     if given.operators: bench.print_operators(bench.operator_times(given.batch_size))
     else: bench.print_engines(bench.time_engines(given.batch_size, given.steps, given.rounds))
@@ -75,4 +83,5 @@ def measure_evaluation(words):
 COMMANDS = dict(data=measure_data, records=measure_records, train=measure_training, eval=measure_evaluation)
 
 if __name__ == '__main__':
-    run_command(lambda words: run_one_of(COMMANDS, 'bench.py', 'Measures speed and memory, as ratios in one run.', words))
+    run_command(lambda words: run_one_of(COMMANDS, 'bench.py',
+                                         'Measures speed and memory, as ratios in one run.', words))

@@ -72,7 +72,8 @@ def relink(soup, folder, source):
     "Links between notebooks lead to their pages, those to other files of the project to its repository"
     pages = {path: f'{page_name(path)}.html' for path in find_notebooks()}
     pages |= {ROOT / path: f'{name}.html' for path, name in READMES.items()}
-    links = [(a, 'href') for a in soup.find_all('a', href=True)] + [(i, 'src') for i in soup.find_all('img', src=True)]
+    links = [(a, 'href') for a in soup.find_all('a', href=True)] + [(i, 'src')
+                                                                    for i in soup.find_all('img', src=True)]
     for tag, key in links:
         address, _, anchor = tag[key].partition('#')
         if not address or re.match(r'\w+:', address): continue
@@ -93,7 +94,8 @@ def write_page(folder, name, soup, template, **more):
     heading = soup.find('h1')
     title = heading.get_text().removesuffix('¶').strip()
     style = HtmlFormatter(style='default').get_style_defs('.highlight')
-    page = template.render(name=name, title=title, body=str(soup), contents=contents(soup), style=style, **more)
+    page = template.render(name=name, title=title, body=str(soup), contents=contents(soup), style=style,
+                           **more)
     (folder / f'{name}.html').write_text(page, encoding='utf-8')
 
 
@@ -111,10 +113,12 @@ def build(folder):
     if not notebooks: raise UserError(f'{NBS} holds no notebooks: run the script of a whole checkout.')
     folder.mkdir(parents=True, exist_ok=True)
     known = settings()
-    template = Template((Path(__file__).parent / 'site_page.html').read_text(encoding='utf-8'), autoescape=False)
+    template = Template((Path(__file__).parent / 'site_page.html').read_text(encoding='utf-8'),
+                        autoescape=False)
     source = f"{known['git_url']}/blob/{known['branch']}"
     names = [page_name(path) for path in notebooks if path.stem != 'index']
-    shared = dict(pages=[name for name in names if not name.startswith('plumbing_')], git_url=known['git_url'],
+    shared = dict(pages=[name for name in names if not name.startswith('plumbing_')],
+                  git_url=known['git_url'],
                   plumbing=[name for name in names if name.startswith('plumbing_')], source=source)
     for path in notebooks:
         soup = relink(notebook_body(path), path.parent.relative_to(ROOT), source)
@@ -129,7 +133,8 @@ def build(folder):
 def build_site(words):
     "makes the website"
     parser = argparse.ArgumentParser(prog='build_site.py', description=__doc__)
-    parser.add_argument('folder', type=Path, nargs='?', default=Path('site'), help='where to write the pages (site)')
+    parser.add_argument('folder', type=Path, nargs='?', default=Path('site'),
+                        help='where to write the pages (site)')
     folder = parser.parse_args(words).folder
     print(f'{build(folder)} pages: open {folder / "index.html"}')
 

@@ -1,4 +1,4 @@
-"""Runs notebooks from top to bottom and saves what they show: exports the modules, executes, cleans, makes pictures small.
+"""Runs notebooks from top to bottom and saves what they show: exports, executes, cleans, shrinks pictures.
 
     python scripts/maintain/refresh_notebooks.py             # all notebooks
     python scripts/maintain/refresh_notebooks.py 00 loader   # those whose names begin so
@@ -35,7 +35,7 @@ def encode(picture, kind, **options):
 
 
 def shrink_picture(data):
-    "The smaller of a JPEG and of a PNG with 256 dithered colours; few colours stay a PNG, as they are: mime type, base64 text"
+    "Mime type and text of the smaller of a JPEG and a PNG of 256 dithered colours; few colours stay"
     picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')
     colours = picture.getcolors(256)
     palette = picture.quantize(256, dither=Image.Dither.NONE if colours else Image.Dither.FLOYDSTEINBERG)
@@ -46,9 +46,11 @@ def shrink_picture(data):
 
 
 def tidy(cell):
-    "Keeps of a widget, or of a picture that is drawn again and again, only what stands there last, and shrinks pictures"
+    "Keeps of a widget, or of a picture that is drawn again and again, what is there last; shrinks pictures"
     cleared = [i for i, output in enumerate(cell.outputs) if CLEAR in ''.join(output.get('text', ''))]
-    if cleared: cell.outputs = [output for output in cell.outputs[cleared[-1]:] if 'image/png' in output.get('data', {})]
+    if cleared:
+        cell.outputs = [output for output in cell.outputs[cleared[-1]:]
+                        if 'image/png' in output.get('data', {})]
     for output in cell.outputs:
         if png := output.get('data', {}).pop('image/png', None):
             kind, text = shrink_picture(''.join(png))
@@ -77,7 +79,8 @@ def refresh(path, slow):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', help='how the names of the notebooks begin; all if none is given')
     parser.add_argument('--slow', action='store_true', help='run cells marked `#| slow` too')
     parser.add_argument('--here', help=argparse.SUPPRESS)
