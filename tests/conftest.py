@@ -22,6 +22,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    "Notebooks begin, since some of them take long; slow tests wait for --slow"
+    items.sort(key=lambda item: item.path.name != 'test_notebooks.py')
     if config.getoption('--slow'): return
     for item in items:
         if 'slow' in item.keywords: item.add_marker(pytest.mark.skip(reason='runs with --slow'))

@@ -88,8 +88,8 @@ def test_published_arguments_become_options(run, tmp_path):
     "What train.py would be called with; `echo` stands for Python"
     one = run('bash', SCRIPTS / 'run_standalone_train.sh', '3', '500', '0.05', 'coco', '--coco_root=D',
               cwd=tmp_path, env=os.environ | dict(PYTHON='echo'))
-    wanted = ('--run_platform=Ascend --output_dir=LOG --device_id=3 --epoch_size=500 --lr=0.05 --dataset=coco '
-              '--coco_root=D')
+    wanted = ('--run_platform=Ascend --output_dir=LOG --device_id=3 --epoch_size=500 --lr=0.05 '
+              '--dataset=coco --coco_root=D')
     assert one.out.split()[1:] == wanted.split()
     assert (tmp_path / 'LOG/log.txt').read_text() == one.out
     four = run('bash', SCRIPTS / 'run_distribute_train_gpu.sh', '2', '500', '0.05', 'coco', 'start.ckpt', '7',

@@ -10,6 +10,7 @@ import time
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.xdist_group('trained') # in one process, which trains once for all of them
 SAMPLES = ROOT / 'data_samples'
 VOC = '--dataset=voc', f'--voc_root={SAMPLES}'
 COCO = '--dataset=coco', f'--coco_root={SAMPLES}'
@@ -25,7 +26,8 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp('trained')
     done = subprocess.run([sys.executable, ROOT / 'scripts/train.py', '--using_model=ssd_tiny',
                            '--run_platform=CPU', *VOC,
-                           '--epoch_size=2', '--batch_size=8', f'--mindrecord_dir={folder}/mindrecord',
+                           '--epoch_size=2', '--batch_size=8', '--image_shape=[96,96]',
+                           f'--mindrecord_dir={folder}/mindrecord',
                            f'--output_dir={folder}/run'], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / 'log').write_text(done.stdout)
@@ -299,7 +301,7 @@ def begin_training(folder, *options):
     "The training of the fixture `trained` in another folder, as a process"
     import subprocess
     return subprocess.Popen([sys.executable, ROOT / 'scripts/train.py', '--using_model=ssd_tiny', CPU, *VOC,
-                             '--epoch_size=2', '--batch_size=8',
+                             '--epoch_size=2', '--batch_size=8', '--image_shape=[96,96]',
                              f'--mindrecord_dir={folder}/mindrecord', f'--output_dir={folder}/run', *options],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
 
