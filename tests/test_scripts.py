@@ -264,7 +264,10 @@ def test_no_python_is_answered_in_one_sentence(run, tmp_path):
     assert len(done.err.strip().splitlines()) == 1 and 'needs Python 3.10, 3.11 or 3.12' in done.err
 
 
-@pytest.mark.parametrize('name', sorted(path.name for path in (ROOT / 'scripts').glob('*.sh')))
+SHELL = sorted(str(path.relative_to(ROOT / 'scripts')) for path in (ROOT / 'scripts').rglob('*.sh'))
+
+
+@pytest.mark.parametrize('name', SHELL)
 def test_shell_script_is_sound(name, run):
     assert run('bash', '-n', ROOT / 'scripts' / name).code == 0
     if shutil.which('shellcheck'):
