@@ -1,5 +1,6 @@
 """What the tests share: the tiers, running a command as a user would, and the closing line."""
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,21 @@ def run():
 def script(run):
     "Runs a script of `scripts/` with the Python that runs the tests"
     return lambda name, *options, **kwargs: run(sys.executable, ROOT / 'scripts' / name, *options, **kwargs)
+
+
+@pytest.fixture
+def script_here(monkeypatch, capsys, tmp_path):
+    "The same in this process, since starting one takes seconds; in an empty folder unless another is given"
+    def script_here(name, *options, cwd=tmp_path):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, options)])
+        capsys.readouterr()
+        code = 0
+        try: runpy.run_path(str(ROOT / 'scripts' / name), run_name='__main__')
+        except SystemExit as ended: code = ended.code or 0
+        said = capsys.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err)
+    return script_here
 
 
 @pytest.fixture

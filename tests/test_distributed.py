@@ -2,7 +2,6 @@
 import json
 import os
 import re
-import runpy
 import shutil
 import signal
 import socket
@@ -21,45 +20,35 @@ SCRIPTS = ROOT / 'scripts'
 TINY = '--using_model=ssd_tiny', '--run_platform=CPU', *VOC, '--epoch_size=2', '--warmup_epochs=1'
 
 
-@pytest.fixture
-def mistake(monkeypatch, capsys, tmp_path):
-    "Runs rank_table.py in this process with a mistake, and answers what it says"
-    def mistake(*options):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.syspath_prepend(SCRIPTS)
-        monkeypatch.setattr(sys, 'argv', ['rank_table.py', *options])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(SCRIPTS / 'rank_table.py'), run_name='__main__')
-        assert ended.value.code == 2
-        return capsys.readouterr().err.strip()
-    return mistake
-
-
-def test_rank_table(mistake, monkeypatch, capsys, tmp_path):
+def test_rank_table(script_here, tmp_path):
     "The format of the tools that come with HCCL"
     conf, table = tmp_path / 'hccn.conf', tmp_path / 'table.json'
     conf.write_text(''.join(f'address_{i}=192.168.100.{101 + i}\nnetmask_{i}=255.255.255.0\n'
                             for i in range(8)))
-    monkeypatch.syspath_prepend(SCRIPTS)
-    def call(*options):
-        monkeypatch.setattr(sys, 'argv', ['rank_table.py', *options])
-        runpy.run_path(str(SCRIPTS / 'rank_table.py'), run_name='__main__')
-        return capsys.readouterr().out.strip()
+
+    def call(*options): return script_here('rank_table.py', *options).out.strip()
+
+    def mistake(*options):
+        done = script_here('rank_table.py', *options)
+        assert done.code == 2
+        return done.err.strip()
     call('--devices=4,6', '--server_ip=10.0.0.1', f'--hccn_conf={conf}', f'--output={table}')
     rows = [dict(device_id='4', device_ip='192.168.100.105', rank_id='0'),
             dict(device_id='6', device_ip='192.168.100.107', rank_id='1')]
+    servers = [dict(server_id='10.0.0.1', device=rows, host_nic_ip='reserve')]
     assert json.loads(table.read_text()) == dict(version='1.0', server_count='1', status='completed',
-                                                 server_list=[dict(server_id='10.0.0.1', device=rows,
-                                                                   host_nic_ip='reserve')])
+                                                 server_list=servers)
     assert call(f'--read={table}', '--device_num=2') == '4 6'
     assert 'lists 2 devices for this host, not DEVICE_NUM=8' in mistake(f'--read={table}', '--device_num=8')
     assert 'there is none with NODE_RANK=1' in mistake(f'--read={table}', '--device_num=2', '--node_rank=1')
     assert 'is no rank table' in mistake(f'--read={conf}')
     said = mistake('--hccn_conf=none.conf')
     assert 'cannot be read (No such file or directory): run this on the Ascend host' in said
-    assert 'there is no address of device 9' in mistake('--devices=9', '--server_ip=10.0.0.1',
-                                                        f'--hccn_conf={conf}')
-    assert 'names a device twice' in mistake('--devices=1,1', f'--hccn_conf={conf}')
+    given = '--server_ip=10.0.0.1', f'--hccn_conf={conf}'
+    assert 'there is no address of device 9' in mistake('--devices=9', *given)
+    assert 'names a device twice' in mistake('--devices=1,1', *given)
+    assert '--devices=4+5 is not possible: give numbers such as 4,5,6,7.' in mistake('--devices=4+5', *given)
+    assert '--device_num=0 is not possible' in mistake('--device_num=0')
 
 
 WRONG = {
@@ -144,7 +133,7 @@ def observed(folder, *options, processes=1, **variables):
     folder.mkdir()
     start = ['msrun', f'--worker_num={processes}', f'--local_worker_num={processes}',
              f'--master_port={free_port()}', '--join=True', f'--log_dir={folder}/log']
-    command = [*(start if processes > 1 else [sys.executable]), str(SCRIPTS / 'tests/observed_training.py'),
+    command = [*(start if processes > 1 else [sys.executable]), str(ROOT / 'tests/observed_training.py'),
                *TINY, f'--output_dir={folder}/run',
                f'--mindrecord_dir={folder}/../mindrecord', *options,
                *(['--distribute=True'] if processes > 1 else [])]

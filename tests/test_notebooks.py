@@ -8,8 +8,10 @@ from conftest import ROOT
 
 NBS = ROOT / 'nbs'
 LONG = '05_train', '06_eval', '02_backbones', '07_export_310', '03_ssd_heads', 'commands' # begin with these
-SHORT = ('annotations', 'bookkeeping', 'cocoeval', 'files', 'formats', 'media', 'mistakes', 'options', 'overlap',
-         'pictures', 'samples') # these share a process: starting one takes longer than most of them
+SHORT = ('annotations', 'bookkeeping', 'coco', 'cocoeval', 'drawing', 'files', 'formats', 'media', 'mistakes',
+         'nms',
+         'options', 'overlap', 'paint', 'pictures', 'pretend', 'report',
+         'samples') # these share a process: starting one takes longer than most of them
 
 
 def find_notebooks():
@@ -22,7 +24,8 @@ def find_notebooks():
 
 def test_all_notebooks_of_the_line_are_there():
     assert [p.stem for p in sorted(NBS.glob('*.ipynb'))] == [
-        '00_boxes', '01_data', '02_backbones', '03_ssd_heads', '04_loss', '05_train', '06_eval', '07_export_310',
+        '00_boxes', '01_data', '02_backbones', '03_ssd_heads', '04_loss', '05_train', '06_eval',
+                                                             '07_export_310',
         'how_to_own_data', 'index']
 
 
@@ -30,7 +33,8 @@ def test_all_notebooks_of_the_line_are_there():
 def test_notebook(paths, run, request):
     "nbdev_test takes one notebook, or a folder and the beginnings of names"
     where = ['--path', paths[0]]
-    if len(paths) > 1: where = ['--path', paths[0].parent, '--file_re', f'^({"|".join(p.stem for p in paths)})[.]']
+    if len(paths) > 1:
+        where = ['--path', paths[0].parent, '--file_re', f'^({"|".join(p.stem for p in paths)})[.]']
     flags = ['--flags', 'slow'] if request.config.getoption('--slow') else []
     env = {**os.environ, 'GLOG_v': '4', 'MPLBACKEND': 'Agg'}
     env.pop('ONEDNN_MAX_CPU_ISA', None) # a notebook says what the library sets

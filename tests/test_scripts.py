@@ -1,7 +1,6 @@
 """The scripts, as a user calls them: from data to detections, and what they answer to mistakes."""
 import json
 import re
-import runpy
 import shutil
 import signal
 import sys
@@ -96,14 +95,14 @@ SLOW = pytest.mark.slow
 
 @pytest.mark.parametrize('source', ('coco', 'other', pytest.param('folders', marks=SLOW), 'devkit', 'yolo',
                                     pytest.param('instance', marks=SLOW)))
-def test_every_form_of_the_same_set_gives_the_same_map(trained, script, source, tmp_path):
+def test_every_form_of_the_same_set_gives_the_same_map(trained, script_here, source, tmp_path):
     checkpoint = f'--checkpoint_path={trained}/run/ssd-2_6.ckpt'
     options = dict(coco=COCO, other=TXT).get(source) or lay_out(source, tmp_path / 'set')
-    other = script('eval.py', '--run_platform=CPU', checkpoint, *options,
+    other = script_here('eval.py', '--run_platform=CPU', checkpoint, *options,
                    '--classes=ball,cube,ring,star,cone', f'--mindrecord_dir={tmp_path}/record')
     assert other.code == 0, other.err
     if not (trained / 'map').exists():
-        (trained / 'map').write_text(map_of(script('eval.py', '--run_platform=CPU', checkpoint).out))
+        (trained / 'map').write_text(map_of(script_here('eval.py', '--run_platform=CPU', checkpoint).out))
     most = 1e-4 if source == 'yolo' else 1e-12 # yolo rounds boxes
     assert abs(float(map_of(other.out)) - float((trained / 'map').read_text())) < most
 
@@ -124,8 +123,8 @@ def test_every_form_can_be_trained_on(source, tmp_path):
         for one, other in zip(a, b): assert abs(one - other).max() < 1e-3
 
 
-def test_predict_writes_pictures_and_json(trained, script, tmp_path):
-    done = script('predict.py', '--run_platform=CPU', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt',
+def test_predict_writes_pictures_and_json(trained, script_here, tmp_path):
+    done = script_here('predict.py', '--run_platform=CPU', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt',
                   '--min_score=0.05',
                   f'--image_path={SAMPLES}/eval/000001.jpg', f'--output_dir={tmp_path}')
     assert done.code == 0, done.err
@@ -133,13 +132,13 @@ def test_predict_writes_pictures_and_json(trained, script, tmp_path):
     assert isinstance(json.loads((tmp_path / 'detections.json').read_text()), list)
 
 
-def test_create_data_reports_without_training(script, tmp_path):
+def test_create_data_reports_without_training(script_here, tmp_path):
     (tmp_path / 'set/eval').mkdir(parents=True)
     for name in ('000001', '000002'):
         for ending in ('jpg', 'xml'):
             shutil.copy(SAMPLES / f'eval/{name}.{ending}', tmp_path / 'set/eval')
     (tmp_path / 'set/eval/000002.jpg').write_bytes(b'no image')
-    done = script('train.py', '--only_create_dataset=True', '--run_platform=CPU', '--dataset=voc',
+    done = script_here('train.py', '--only_create_dataset=True', '--run_platform=CPU', '--dataset=voc',
                   f'--voc_root={tmp_path}/set',
                   f'--mindrecord_dir={tmp_path}/record')
     assert done.code == 0, done.err
@@ -149,8 +148,8 @@ def test_create_data_reports_without_training(script, tmp_path):
     assert (tmp_path / 'record/eval/report.png').is_file()
 
 
-def test_make_samples_draws_the_committed_set(script, tmp_path):
-    done = script('make_samples.py', f'--output_dir={tmp_path}', '--train=2', '--evaluation=1')
+def test_make_samples_draws_the_committed_set(script_here, tmp_path):
+    done = script_here('make_samples.py', f'--output_dir={tmp_path}', '--train=2', '--evaluation=1')
     assert done.code == 0, done.err
     for name in ('train.txt', 'eval.txt'):
         rows = (tmp_path / name).read_text().splitlines()
@@ -171,8 +170,8 @@ def test_transfer_to_other_classes_and_another_image_size(trained, script, tmp_p
     assert 'left as they were: multi_box.' in done.out and 'the backbone is frozen: ' in done.out
 
 
-def test_evaluation_of_other_classes_is_refused(trained, script, tmp_path):
-    done = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt',
+def test_evaluation_of_other_classes_is_refused(trained, script_here, tmp_path):
+    done = script_here('eval.py', '--run_platform=CPU', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt',
                   '--classes=ball,cube',
                   f'--mindrecord_dir={tmp_path}')
     assert done.code == 2 and 'knows 6 classes with background, the data has 3' in done.err
@@ -219,15 +218,11 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize('name', MISTAKES)
-def test_mistake_is_answered_in_one_sentence(name, monkeypatch, capsys, tmp_path):
-    "In this process, since starting one takes seconds; the tests around this one start them as a user does"
+def test_mistake_is_answered_in_one_sentence(name, script_here, tmp_path):
     file, options, says = MISTAKES[name]
-    monkeypatch.chdir(ROOT if 'setup.py' in says else tmp_path)
-    monkeypatch.syspath_prepend(ROOT / 'scripts')
-    monkeypatch.setattr(sys, 'argv', [file, *options])
-    with pytest.raises(SystemExit) as ended: runpy.run_path(str(ROOT / 'scripts' / file), run_name='__main__')
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert ended.value.code == 2
+    done = script_here(file, *options, cwd=ROOT if 'setup.py' in says else tmp_path)
+    lines = done.err.strip().splitlines()
+    assert done.code == 2
     assert len(lines) == 1 and lines[0].startswith('error: ') and says in lines[0], lines
 
 
@@ -239,15 +234,16 @@ def test_missing_platform_is_answered_in_one_sentence(platform, script, tmp_path
     assert f'--run_platform={platform}' in done.err and '--run_platform=CPU' in done.err
 
 
-def test_checkpoint_of_another_model(trained, script):
-    done = script('eval.py', CPU, '--using_model=ssd300', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt')
+def test_checkpoint_of_another_model(trained, script_here):
+    done = script_here('eval.py', CPU, '--using_model=ssd300',
+                       f'--checkpoint_path={trained}/run/ssd-2_6.ckpt')
     assert done.code == 2 and 'holds ssd_tiny, not --using_model=ssd300' in done.err
     assert len(done.err.strip().splitlines()) == 1
 
 
-def test_help_shows_the_presets(script):
+def test_help_shows_the_presets(script_here):
     for model, epochs in (('ssd300', 500), ('ssd_tiny', None)):
-        done = script('train.py', f'--using_model={model}', '--help')
+        done = script_here('train.py', f'--using_model={model}', '--help')
         found = re.search(r'epochs to train \(type: int, default: (\d+)\)', ' '.join(done.out.split()))
         assert done.code == 0 and (epochs is None or int(found[1]) == epochs)
 
@@ -271,7 +267,8 @@ SHELL = sorted(str(path.relative_to(ROOT / 'scripts')) for path in (ROOT / 'scri
 def test_shell_script_is_sound(name, run):
     assert run('bash', '-n', ROOT / 'scripts' / name).code == 0
     if shutil.which('shellcheck'):
-        checked = run('shellcheck', '-x', '-P', ROOT / 'scripts', ROOT / 'scripts' / name)
+        file = ROOT / 'scripts' / name
+        checked = run('shellcheck', '-x', '-P', file.parent, file)
         assert checked.code == 0, checked.out
 
 
@@ -415,8 +412,8 @@ BAD_CONFIGS = {
 
 
 @pytest.mark.parametrize('name', BAD_CONFIGS)
-def test_bad_config_file(name, monkeypatch, capsys, tmp_path):
+def test_bad_config_file(name, monkeypatch, script_here, tmp_path):
     content, says = BAD_CONFIGS[name]
     if content: (tmp_path / 'c.yaml').write_text(content)
     monkeypatch.setitem(MISTAKES, name, ('train.py', [f'--config={tmp_path}/c.yaml', CPU], says))
-    test_mistake_is_answered_in_one_sentence(name, monkeypatch, capsys, tmp_path)
+    test_mistake_is_answered_in_one_sentence(name, script_here, tmp_path)

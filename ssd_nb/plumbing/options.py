@@ -123,7 +123,8 @@ def _list_given(words):
     "The options in the order in which they count; raises `UserError` for a stray word or a bad file"
     found = []
     for name, value in _split_words(words):
-        if name != 'config' or value is None: found.append(_Given(name, value))
+        if name != 'config': found.append(_Given(name, value))
+        elif value is None: raise UserError('--config needs a value: give a YAML file.')
         else: found += [_Given(str(key), content, value) for key, content in _read_yaml(value).items()]
     return found
 
@@ -191,16 +192,19 @@ def _make_parser(prog, purpose, example):
     parser.add_argument('--config', action=ActionConfigFile, help=help)
     return parser
 
-_PRINTS = {'-h', '--help', '--print_config'} # words that show something and end the program
+def _only_prints(words):
+    "Whether a word asks for something to be shown, which ends the program"
+    return bool({'-h', '--help', '--print_config'} & {word.partition('=')[0] for word in words})
 
+# %% ../../nbs/plumbing/options.ipynb #c069
 def _add_option(group, option, unset):
     "Adds an option to a group of the parser; without a default if `unset`"
-    more = dict(nargs='?', const=True) if option.kind is bool else {} # --resume is --resume=True
+    more = dict(nargs='?', const=True) if option.kind is bool else {}
     group.add_argument(*(f'--{name}' for name in (option.name, *option.others)), type=option.kind,
                        help=option.help, default=SUPPRESS if unset else option.default,
                        required=option.required, **more)
 
-# %% ../../nbs/plumbing/options.ipynb #c069
+# %% ../../nbs/plumbing/options.ipynb #c071
 class OptionParser:
     "Reads the options of a command"
     def __init__(self,
@@ -225,11 +229,11 @@ class OptionParser:
               words # of the command line, without the name of the program
              ):     # a namespace with a value for each option
         "The options; raises `UserError` for a mistake; `--help` prints itself and ends the program"
-        if not _PRINTS & set(words): _check_given(self.options, _list_given(words))
+        if not _only_prints(words): _check_given(self.options, _list_given(words))
         try: return self.parser.parse_args(list(words))
         except ArgumentError as error: raise UserError(' '.join(str(error).split())) from None
 
-# %% ../../nbs/plumbing/options.ipynb #c071
+# %% ../../nbs/plumbing/options.ipynb #c073
 def _check_given(options, given):
     "Raises `UserError` for a name that is not known, a value that does not fit, and what is missing"
     for name, value, file in given:
@@ -252,7 +256,7 @@ def _refuse_name(name, file, options):
     if name in options: meant = f'write {options[name].name}.'
     raise UserError(f'{place}there is no option {mark}{name}: {meant or "--help lists them."}')
 
-# %% ../../nbs/plumbing/options.ipynb #c081
+# %% ../../nbs/plumbing/options.ipynb #c083
 def replace_fields(config,  # a dataclass
                    options, # a namespace, as `OptionParser.parse` returns it
                   ):        # a copy of `config` with the options that are fields of it
@@ -260,7 +264,7 @@ def replace_fields(config,  # a dataclass
     names = {field.name for field in fields(config)}
     return replace(config, **{name: value for name, value in vars(options).items() if name in names})
 
-# %% ../../nbs/plumbing/options.ipynb #c085
+# %% ../../nbs/plumbing/options.ipynb #c087
 PLATFORMS = 'Ascend', 'GPU', 'CPU' # values of --run_platform
 
 def device_options(run_platform:str='Ascend' # the default
@@ -269,7 +273,7 @@ def device_options(run_platform:str='Ascend' # the default
     return (Option('run_platform', Literal[PLATFORMS], run_platform, 'device to run on'),
             Option('device_id', int, 0, 'which of several devices'))
 
-# %% ../../nbs/plumbing/options.ipynb #c089
+# %% ../../nbs/plumbing/options.ipynb #c091
 def run_command(command,    # a function of the words of the command line
                 words=None, # the words; None: those that the program was started with
                )->None:
@@ -281,7 +285,7 @@ def run_command(command,    # a function of the words of the command line
         sys.exit(code)
     except KeyboardInterrupt: sys.exit(130)
 
-# %% ../../nbs/plumbing/options.ipynb #c094
+# %% ../../nbs/plumbing/options.ipynb #c096
 def run_one_of(commands:dict, # name -> function of a list of words, whose docstring says what it does
                prog:str,      # how the program is called
                purpose:str,   # what it is for
