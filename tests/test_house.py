@@ -138,7 +138,8 @@ def test_the_line_has_as_much_text_as_code():
 
 def test_the_line_draws():
     code = [cell for path in LINE_NOTEBOOKS for cell in code_cells(path)]
-    assert sum(map(drawn, code)) / len(code) >= 0.15
+    part = sum(map(drawn, code)) / len(code)
+    assert part >= 0.15, f'only {part:.1%} of {len(code)} code cells'
 
 
 # --- what leans on what ------------------------------------------------------------------------------------
