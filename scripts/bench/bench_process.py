@@ -7,7 +7,8 @@ from pathlib import Path
 
 def in_new_process(function, *args):
     "What a function returns in a process of its own, with memory and settings that nobody else uses"
-    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool: return pool.submit(function, *args).result()
+    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+        return pool.submit(function, *args).result()
 
 
 def kilobytes(name): return int(re.search(rf'{name}:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])

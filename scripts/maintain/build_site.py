@@ -1,4 +1,5 @@
 """Makes a website of the notebooks, as they are saved, that opens without a network."""
+import argparse
 import re
 import shutil
 from configparser import ConfigParser
@@ -7,16 +8,15 @@ from pathlib import Path
 import nbformat
 from bs4 import BeautifulSoup
 from jinja2 import Template
-from jsonargparse import ArgumentParser
 from latex2mathml.converter import convert as mathml
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 
-import cli
-from ssd_nb.plumbing.options import UserError
+from ssd_nb.plumbing.options import UserError, run_command
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+NBS = ROOT / 'nbs'
 READMES = {'README.md': 'readme', 'scripts/README.md': 'commands'}  # and their pages
 CODE = r'```.*?```|`[^`\n]*`'      # no mathematics in there
 FORMULA = r'\$\$(.+?)\$\$|\$([^$\n]+)\$'
@@ -29,7 +29,7 @@ def settings():
     return config['DEFAULT']
 
 
-def with_mathml(text):
+def draw_formulas(text):
     "Markdown whose formulas are MathML, which browsers draw without help"
     def replace(found):
         if found[0].startswith('`'): return found[0]
@@ -48,26 +48,39 @@ def notebook_body(path):
     cells = [cell for cell in notebook.cells if not directives(cell) & {'hide', 'default_exp'}]
     kinds = [directives(cell) for cell in cells]
     for cell in cells:
-        if cell.cell_type == 'markdown': cell.source = with_mathml(cell.source)
+        if cell.cell_type == 'markdown': cell.source = draw_formulas(cell.source)
     notebook.cells = cells
-    soup = BeautifulSoup(HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True)
-                         .from_notebook_node(notebook)[0], 'html.parser')
+    exporter = HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True)
+    soup = BeautifulSoup(exporter.from_notebook_node(notebook)[0], 'html.parser')
     for tag, kind in zip(soup.find_all(class_='cell'), kinds, strict=True):
         if 'export' in kind: tag['class'].append('exported')
     return soup
 
 
-def relinked(soup, folder, source):
+def find_notebooks():
+    "The notebooks, those of the line first"
+    found = [path for path in NBS.rglob('*.ipynb') if '.ipynb_checkpoints' not in path.parts]
+    return sorted(found, key=lambda path: (len(path.parts), path))
+
+
+def page_name(path):
+    "Name of a notebook's page, without the ending: plumbing/records.ipynb becomes plumbing_records"
+    return '_'.join(path.relative_to(NBS).with_suffix('').parts)
+
+
+def relink(soup, folder, source):
     "Links between notebooks lead to their pages, those to other files of the project to its repository"
-    pages = {f'{path.stem}.ipynb': f'{path.stem}.html' for path in (ROOT / 'nbs').glob('*.ipynb')}
-    for tag, key in [(a, 'href') for a in soup.find_all('a', href=True)] + [(i, 'src') for i in soup.find_all('img', src=True)]:
+    pages = {path: f'{page_name(path)}.html' for path in find_notebooks()}
+    pages |= {ROOT / path: f'{name}.html' for path, name in READMES.items()}
+    links = [(a, 'href') for a in soup.find_all('a', href=True)] + [(i, 'src')
+                                                                    for i in soup.find_all('img', src=True)]
+    for tag, key in links:
         address, _, anchor = tag[key].partition('#')
         if not address or re.match(r'\w+:', address): continue
-        file = (ROOT / folder / address).resolve().relative_to(ROOT)
-        if file.name in pages: tag[key] = pages[file.name] + (f'#{anchor}' if anchor else '')
+        file = (ROOT / folder / address).resolve()
+        if file in pages: tag[key] = pages[file] + (f'#{anchor}' if anchor else '')
         elif file.parent.name == 'pictures': tag[key] = f'pictures/{file.name}'
-        elif str(file) in READMES: tag[key] = f'{READMES[str(file)]}.html' + (f'#{anchor}' if anchor else '')
-        else: tag[key] = f'{source}/{file}'
+        else: tag[key] = f'{source}/{file.relative_to(ROOT)}'
     return soup
 
 
@@ -81,7 +94,9 @@ def write_page(folder, name, soup, template, **more):
     heading = soup.find('h1')
     title = heading.get_text().removesuffix('¶').strip()
     style = HtmlFormatter(style='default').get_style_defs('.highlight')
-    (folder / f'{name}.html').write_text(template.render(name=name, title=title, body=str(soup), contents=contents(soup), style=style, **more), encoding='utf-8')
+    page = template.render(name=name, title=title, body=str(soup), contents=contents(soup), style=style,
+                           **more)
+    (folder / f'{name}.html').write_text(page, encoding='utf-8')
 
 
 def readme_body(path):
@@ -94,25 +109,35 @@ def readme_body(path):
 
 def build(folder):
     "Writes all pages into a folder; the number of pages"
-    notebooks = sorted((ROOT / 'nbs').glob('*.ipynb'))
-    if not notebooks: raise UserError(f'{ROOT / "nbs"} holds no notebooks: run the script of a whole checkout.')
+    notebooks = find_notebooks()
+    if not notebooks: raise UserError(f'{NBS} holds no notebooks: run the script of a whole checkout.')
     folder.mkdir(parents=True, exist_ok=True)
-    known, template = settings(), Template((ROOT / 'scripts/site_page.html').read_text(encoding='utf-8'), autoescape=False)
+    known = settings()
+    template = Template((Path(__file__).parent / 'site_page.html').read_text(encoding='utf-8'),
+                        autoescape=False)
     source = f"{known['git_url']}/blob/{known['branch']}"
-    shared = dict(pages=[path.stem for path in notebooks if path.stem != 'index'], git_url=known['git_url'], source=source)
-    for path in notebooks: write_page(folder, path.stem, relinked(notebook_body(path), 'nbs', source), template, origin=f'nbs/{path.name}', **shared)
+    names = [page_name(path) for path in notebooks if path.stem != 'index']
+    shared = dict(pages=[name for name in names if not name.startswith('plumbing_')],
+                  git_url=known['git_url'],
+                  plumbing=[name for name in names if name.startswith('plumbing_')], source=source)
+    for path in notebooks:
+        soup = relink(notebook_body(path), path.parent.relative_to(ROOT), source)
+        write_page(folder, page_name(path), soup, template, origin=str(path.relative_to(ROOT)), **shared)
     for path, name in READMES.items():
-        write_page(folder, name, relinked(readme_body(ROOT / path), Path(path).parent, source), template, origin=path, **shared)
-    shutil.copytree(ROOT / 'nbs/pictures', folder / 'pictures', dirs_exist_ok=True)
+        soup = relink(readme_body(ROOT / path), Path(path).parent, source)
+        write_page(folder, name, soup, template, origin=path, **shared)
+    shutil.copytree(NBS / 'pictures', folder / 'pictures', dirs_exist_ok=True)
     return len(notebooks) + len(READMES)
 
 
-def main():
-    parser = ArgumentParser(prog='build_site.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument('folder', type=str, nargs='?', default='site', help='where to write the pages')
-    folder = Path(cli.parse(parser).folder)
+def build_site(words):
+    "makes the website"
+    parser = argparse.ArgumentParser(prog='build_site.py', description=__doc__)
+    parser.add_argument('folder', type=Path, nargs='?', default=Path('site'),
+                        help='where to write the pages (site)')
+    folder = parser.parse_args(words).folder
     print(f'{build(folder)} pages: open {folder / "index.html"}')
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    run_command(build_site)

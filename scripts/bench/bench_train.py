@@ -1,4 +1,4 @@
-"""Times a training step of ssd300 on the CPU, beside the same network and loss in PyTorch where that is installed."""
+"""Times a training step of ssd300 on the CPU, beside the same network in PyTorch if that is there."""
 import csv
 import os
 import statistics
@@ -39,7 +39,8 @@ def new_network():
 def our_step(batch):
     "A function that takes a training step and returns the loss"
     network, config = new_network()
-    step = TrainStep(network, SSDLoss(CLASSES, config.loss), momentum(network, np.full(1000, 0.01, np.float32), config.train)).set_train()
+    step = TrainStep(network, SSDLoss(CLASSES, config.loss),
+                     momentum(network, np.full(1000, 0.01, np.float32), config.train)).set_train()
     tensors = [ms.Tensor(a) for a in batch]
     return lambda: float(step(*tensors)[0])
 
@@ -62,7 +63,8 @@ def torch_step(batch, channels_last):
     return step
 
 
-ENGINES = {'mindspore': our_step, 'pytorch': lambda batch: torch_step(batch, False), 'channels-last': lambda batch: torch_step(batch, True)}
+ENGINES = {'mindspore': our_step, 'pytorch': lambda batch: torch_step(batch, False),
+           'channels-last': lambda batch: torch_step(batch, True)}
 
 
 def timed_steps(engine, images, steps):
@@ -87,10 +89,13 @@ def time_engines(images, steps, rounds):
 
 def print_engines(found):
     "The same as text"
-    median = {engine: statistics.median(s for run in runs for s in run['seconds'][2:]) for engine, runs in found.items()}
+    median = {engine: statistics.median(s for run in runs for s in run['seconds'][2:]) for engine,
+              runs in found.items()}
     for engine, runs in found.items():
-        print(f'{engine:14} {median[engine]:6.2f} s a step, {median[engine] / median["mindspore"]:.2f} of ours; first step {runs[0]["seconds"][0]:.1f} s, '
-              f'peak {max(run["peak"] for run in runs):.0f} MB, losses {", ".join(f"{loss:.3f}" for loss in runs[0]["losses"][:4])} ...')
+        print(f'{engine:14} {median[engine]:6.2f} s a step, {median[engine] / median["mindspore"]:.2f} of '
+              f'ours; first step {runs[0]["seconds"][0]:.1f} s, '
+              f'peak {max(run["peak"] for run in runs):.0f} MB, losses '
+              f'{", ".join(f"{loss:.3f}" for loss in runs[0]["losses"][:4])} ...')
 
 
 def profile_step(images, folder):
@@ -99,7 +104,8 @@ def profile_step(images, folder):
     from mindspore.profiler import ProfilerActivity
     step = our_step(generated_batch(images))
     step(), step()
-    profiler = ms.profiler.profile(activities=[ProfilerActivity.CPU], on_trace_ready=ms.profiler.tensorboard_trace_handler(folder))
+    profiler = ms.profiler.profile(activities=[ProfilerActivity.CPU],
+                                   on_trace_ready=ms.profiler.tensorboard_trace_handler(folder))
     profiler.start(), step(), profiler.stop()
 
 
@@ -109,7 +115,8 @@ def operator_times(images):
         in_new_process(profile_step, images, folder)
         with open(next(Path(folder).rglob('cpu_op_detail_info_*.csv'))) as file:
             rows = [(row['op_type'], float(row['op_total_time(ms)'])) for row in csv.DictReader(file)]
-    return {kind: (sum(ms for k, ms in rows if k == kind), sum(k == kind for k, _ in rows)) for kind in {k for k, _ in rows}}
+    return {kind: (sum(ms for k, ms in rows if k == kind), sum(k == kind for k, _ in rows))
+            for kind in {k for k, _ in rows}}
 
 
 def print_operators(times):
