@@ -30,7 +30,7 @@ def read_options(words):
 
 def check_options(given):
     "Raises `UserError` for what cannot be measured"
-    from ssd_nb.export_310 import READERS
+    from ssd_nb.plumbing.backends import READERS
     for name, value in dict(batches=min(given.batches, default=0), limit=given.limit,
                             runs=given.runs).items():
         if value >= 1: continue
@@ -77,7 +77,7 @@ def check_export(words):
     "compares exported files with their checkpoint"
     given = read_options(words)
     import numpy as np
-    from ssd_nb.data import eval_input
+    from ssd_nb.data import prepare_input
     from ssd_nb.eval import EvalConfig
     from ssd_nb.export_310 import peak_memory
     from ssd_nb.plumbing.device import choose_device
@@ -87,7 +87,7 @@ def check_export(words):
     choose_device(given.run_platform, given.device_id)
     predict, config, exported, more = load_all(given)
     pictures = [image for _, image in decode_files(files[:given.limit])]
-    images = np.stack([eval_input(p, config.boxes.image_shape) for p in pictures])
+    images = np.stack([prepare_input(p, config.boxes.image_shape) for p in pictures])
     thresholds = replace_fields(EvalConfig(), given)
     print_drift(predict, exported | more, images, [p.shape[:2] for p in pictures], thresholds)
     print_times(given, exported, images[:1])

@@ -31,7 +31,8 @@ def read_options(words):
 
 def find_data(path, data):
     "The configuration `data`, of the data set whose folder, or folder of evaluation images, this is"
-    from ssd_nb.plumbing.formats import COCO_SPLITS, IMAGE_ENDINGS
+    from ssd_nb.plumbing.coco import COCO_SPLITS
+    from ssd_nb.plumbing.formats import IMAGE_ENDINGS
     path = Path(path).absolute()
     if not path.is_dir():
         raise UserError(f'there is no folder DATA_PATH={path}: give that of a data set, or of its '
@@ -108,13 +109,13 @@ def evaluate_data(given, data, facts, milliseconds):
 
 def write_each(result, truth, output):
     "A json for each image: what was found in it, in COCO's form"
-    from ssd_nb.eval import result_dicts, to_coco, write_results
+    from ssd_nb.plumbing.cocoeval import to_coco, to_result_dicts, write_results
     folder = output / 'result_Files'
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     names = {image['id']: Path(image['file_name']).stem for image in truth['images']}
     for image_id, found in result.detections.items():
-        rows = result_dicts(to_coco(found, image_id, result.category_ids))
+        rows = to_result_dicts(to_coco(found, image_id, result.category_ids))
         write_results(rows, folder / f'{names[image_id]}.json')
 
 

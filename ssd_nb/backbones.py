@@ -8,8 +8,8 @@ __all__ = ['MOBILENET_V2', 'MOBILENET_TINY', 'TAP', 'find_same_padding', 'draw_p
 # %% ../nbs/02_backbones.ipynb #c002
 import numpy as np
 
-from .boxes import draw_boxes, show_image
-from .plumbing.depthwise import DepthwiseConv2d # before MindSpore is imported
+from .plumbing.depthwise import DepthwiseConv2d
+from .plumbing.drawing import draw_boxes, show_image
 from .plumbing.same_bits import relu6
 
 from mindspore import nn

@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from .boxes import COLORS, BoxConfig, draw_boxes, iou, show_image
+from .boxes import BoxConfig, iou
 from .data import DataConfig, create_dataset
+from .ssd_heads import make_predict
 from .plumbing.cocoeval import (
     EVALUATORS, PROTOCOLS, check_results, choose_images, complete_ground_truth, count_objects,
     find_category_ids, format_summary, import_hotcoco, read_precisions, run_cocoeval, to_coco_rows)
+from .plumbing.drawing import COLORS, draw_boxes, show_image
 from .plumbing.nms import nms
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.records import load_ground_truth, load_manifest, make_mindrecord
-from .ssd_heads import network_predict
 
 # %% ../nbs/06_eval.ipynb #c010
 @dataclass(frozen=True)
@@ -321,7 +322,7 @@ def _prepare_evaluation(data, network, box_config, batch_size, softmax): # as in
     "Data with its classes, ground truth, and the network's graph"
     own = replace(data, classes=data.classes or tuple(load_manifest(data, 'train')['classes']))
     make_mindrecord(own, 'eval', progress=True)
-    return own, load_ground_truth(own, 'eval'), network_predict(network, box_config, batch_size, softmax)
+    return own, load_ground_truth(own, 'eval'), make_predict(network, box_config, batch_size, softmax)
 
 # %% ../nbs/06_eval.ipynb #c141
 def make_evaluate(data:DataConfig,      # of the training; its classes are evaluated, else its images'

@@ -20,12 +20,13 @@ from typing import NamedTuple
 import numpy as np
 
 import ssd_nb
-from .boxes import UserError
 from .data import MEAN, STD, denormalise
-from .ssd_heads import Detector, batches_of, network_predict, on_arrays
+from .ssd_heads import Detector, as_array_function, make_predict, run_in_batches
 from .train import from_json, load_network, to_json
-from .eval import EvalConfig, detect, pixel_iou
+from .eval import EvalConfig, detect
 from .plumbing.backends import FORMATS, READERS, first_line, lite_model, require_format, write_graph
+from .plumbing.nms import pixel_iou
+from .plumbing.options import UserError
 
 import mindspore as ms
 from mindspore import nn
@@ -36,7 +37,7 @@ _TOLERANCE = 1e-3 # of the check after an export: far above rounding, far below 
 def _read_back(path, detector, images): # exported file, its network, images of its shape
     "Largest difference of any answer, nan for a form that is not read; raises `UserError` if it is large"
     if path.suffix not in READERS: return float('nan')
-    answers = zip(READERS[path.suffix](path)[0](images), on_arrays(detector)(images))
+    answers = zip(READERS[path.suffix](path)[0](images), as_array_function(detector)(images))
     difference = max(float(np.abs(a - b).max()) for a, b in answers)
     if not difference <= _TOLERANCE:
         raise UserError(f'the exported file answers otherwise than the checkpoint, by {difference:.1e}, '
@@ -153,7 +154,7 @@ def exported_predict(path:Path,   # an exported file, with its json beside it
         if images.shape == shape: return run(images)
         wrong = f'{images.shape[2]}×{images.shape[3]}'
         raise UserError(f'{path} takes images of {shape[2]}×{shape[3]}, not {wrong}: resize them to that.')
-    return batches_of(run_checked, shape[0]), config
+    return run_in_batches(run_checked, shape[0]), config
 
 # %% ../nbs/07_export_310.ipynb #c046
 def load_predict(path:Path,            # a checkpoint, or an exported file
@@ -165,10 +166,10 @@ def load_predict(path:Path,            # a checkpoint, or an exported file
     if Path(path).suffix == FORMATS['AIR']:
         raise UserError(f'{path} is AIR, which only Ascend tools read: give a .mindir, .onnx or .ckpt.')
     network, config = load_network(path, using_model)
-    return network_predict(network, config.boxes, batch_size, config.softmax), config
+    return make_predict(network, config.boxes, batch_size, config.softmax), config
 
 # %% ../nbs/07_export_310.ipynb #c050
-def compare_predictions(predict,           # a function of images, as `network_predict` makes it
+def compare_predictions(predict,           # a function of images, as `make_predict` makes it
                         other,             # another one
                         images:np.ndarray, # (n, 3, H, W) float32
                        )->tuple:           # largest difference of each image in boxes (n,) and in scores (n,)
@@ -249,7 +250,7 @@ def _require_dvpp_shape(image_shape): # height, width of the network's input
                     'run_infer_310.sh).')
 
 # %% ../nbs/07_export_310.ipynb #c094
-def through_nv12(predict,           # images (n, 3, H, W) float32 to boxes and scores, as `network_predict`
+def through_nv12(predict,           # images (n, 3, H, W) float32 to boxes and scores, as `make_predict`
                  image_shape:tuple, # H, W
                 ):                  # the same function, of what is left of the images after NV12 and AIPP
     "DVPP and AIPP on any host; raises `UserError` for an input that DVPP cannot make"
@@ -305,11 +306,11 @@ def float16_predict(ckpt_file:Path,       # a checkpoint
     network, config = load_network(ckpt_file, using_model)
     network.to_float(ms.float16)
     for p in network.get_parameters(): p.set_data(ms.Tensor(_round_half(p.asnumpy())))
-    predict = network_predict(network, config.boxes, softmax=config.softmax)
+    predict = make_predict(network, config.boxes, softmax=config.softmax)
     return lambda images: tuple(map(_round_half, predict(images)))
 
 # %% ../nbs/07_export_310.ipynb #c110
-def detect_all(predict,           # a function of images, as `network_predict` makes it
+def detect_all(predict,           # a function of images, as `make_predict` makes it
                images:np.ndarray, # (n, 3, H, W) float32
                shapes:list,       # height, width of each original image
                config:EvalConfig=EvalConfig(), # its thresholds are used
@@ -318,7 +319,7 @@ def detect_all(predict,           # a function of images, as `network_predict` m
     return [detect(b, s, shape, config) for b, s, shape in zip(*predict(images), shapes)]
 
 # %% ../nbs/07_export_310.ipynb #c123
-def run_times(predict,           # a function of images, as `network_predict` makes it
+def run_times(predict,           # a function of images, as `make_predict` makes it
               images:np.ndarray, # (n, 3, H, W) float32, as many as are to go together
               runs:int=50,       # to time; two more before them are not counted
              )->np.ndarray:      # (runs,) milliseconds

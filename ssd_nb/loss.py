@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from .boxes import COLORS, draw_boxes
+from .plumbing.drawing import COLORS, draw_boxes
 from .plumbing.options import check_choice, check_value
 from .plumbing.same_bits import softplus
 

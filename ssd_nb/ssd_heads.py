@@ -14,15 +14,16 @@ from typing import Callable, Literal, get_args
 import numpy as np
 
 from .boxes import (
-    BOX_CONFIGS, BoxConfig, boxes_per_cell, cell_boxes, default_boxes, default_tlbr, draw_boxes, grids,
-    show_image, step_pairs)
-from .backbones import (
+    BOX_CONFIGS, BoxConfig, boxes_per_cell, cell_boxes, default_boxes, default_tlbr, grids, step_pairs)
+from ssd_nb.backbones import (
     MOBILENET_TINY, MOBILENET_V2, VGG16, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50, batch_norm,
-    brick, conv2d, trace_layers)
+    brick, conv2d)
+from .plumbing.drawing import draw_boxes, show_image
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.pictures import Anatomy, draw_anatomy, draw_cells
 from .plumbing.same_bits import dropout, relu6
 from .plumbing.samples import running_image
+from .plumbing.trace import trace_layers
 
 import mindspore as ms # after ssd_nb.backbones, which silences its harmless messages
 from mindspore import nn, ops

@@ -6,7 +6,7 @@ __all__ = ['AT_LEAST', 'PRESETS', 'HALF', 'SCALE_WINDOW', 'PATIENCE', 'WAITS', '
            'draw_schedule', 'momentum', 'state', 'divided', 'half_precision', 'Gradients', 'Move', 'Gather', 'Guard',
            'TrainStep', 'draw_film', 'entries', 'save_checkpoint', 'read_checkpoint', 'load_weights', 'classes_of',
            'load_network', 'freeze_backbone', 'training_mode', 'load_pre_trained', 'begin', 'Total', 'Team',
-           'begin_alike', 'check_alike', 'fusion', 'parallel_mode', 'connect', 'with_classes', 'steps_per_epoch',
+           'begin_alike', 'check_alike', 'fusion', 'parallel_mode', 'connect', 'set_classes', 'steps_per_epoch',
            'check_finite', 'made_folder', 'keeps_files', 'check_early', 'EpochReport', 'log_lines', 'Progress',
            'check_same', 'restore', 'Stopped', 'remembered_signals', 'ends_in_time', 'without_files', 'prepare',
            'gather_team', 'build_step', 'Trainer', 'batches', 'one_step', 'one_epoch', 'finish_epoch', 'averaged',
@@ -32,17 +32,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tqdm import tqdm
 
-from .boxes import BoxConfig, draw_boxes
+from .boxes import BoxConfig
 from .data import DataConfig, create_dataset
-from .ssd_heads import MODELS, ModelConfig, backbone_of, build_model, check_fit, count_parameters
+from .ssd_heads import MODELS, ModelConfig, build_model, check_fit, count_parameters, get_backbone
 from .loss import LossConfig, SSDLoss, draw_curves
-from .plumbing.depthwise import quicken
+from .plumbing.coco import COCO_CLASSES
+from .plumbing.depthwise import speed_up_depthwise
 from .plumbing.device import choose_device
+from .plumbing.drawing import draw_boxes
 from .plumbing.files import write_text
-from .plumbing.formats import COCO_CLASSES, source_files
+from .plumbing.formats import source_files
 from .plumbing.options import UserError
 from .plumbing.records import load_manifest, make_mindrecord
-from .plumbing.weights import load_backbone, misfits, need_checkpoint, read_weights, short_list
+from .plumbing.weights import (
+    find_misfits, load_backbone, read_weights, require_checkpoint, shorten_list)
 
 import mindspore as ms
 from mindspore import nn, ops
@@ -298,7 +301,7 @@ class TrainStep(nn.Cell):
                  dynamic=False, # the loss scale follows the gradients, see `Guard`
                  clip_norm=0.0, accumulate=1, ema_decay=0.0, ranks=1): # see `Move`, `Gather`, `Gradients`
         super().__init__(auto_prefix=False)
-        quicken(network)
+        speed_up_depthwise(network)
         self.network, self.gradients = network, Gradients(network, loss, optimizer.parameters, ranks)
         self.move = update = Move(network, optimizer, clip_norm, ema_decay)
         if accumulate > 1: update = Gather(update, optimizer.parameters, accumulate)
@@ -380,15 +383,15 @@ def load_weights(network,            # what `build_model` made, to fill
                 )->str:              # a sentence that says what was filled and what was not
     "Fills a network; raises `UserError` that names what is missing or has another shape"
     stays = lambda name: any(part in name for part in left_out)
-    wrong = [text for text in misfits(network, weights) if not stays(text.split()[0])]
-    if wrong: raise UserError(f'{path} does not fit: {short_list(wrong)}; {hint}.')
+    wrong = [text for text in find_misfits(network, weights) if not stays(text.split()[0])]
+    if wrong: raise UserError(f'{path} does not fit: {shorten_list(wrong)}; {hint}.')
     parameters = {p.name: p for p in network.get_parameters()}
     fresh = [name for name in parameters if stays(name)]
     for name, p in parameters.items():
         if name not in fresh: p.set_data(ms.Tensor(np.asarray(weights[name], np.float32)))
     unused = [name for name in weights if name not in parameters]
     parts = [f'{len(parameters) - len(fresh)} arrays filled from {path}'] + [
-        f'{text}: {short_list(names)}' for text, names in (('left as they were', fresh), ('not used', unused)) if names]
+        f'{text}: {shorten_list(names)}' for text, names in (('left as they were', fresh), ('not used', unused)) if names]
     return '; '.join(parts)
 
 # %% ../nbs/05_train.ipynb #c059
@@ -420,7 +423,7 @@ def freeze_backbone(network, # what `build_model` made
                    )->str:   # a sentence that says how much still trains
     "Takes the backbone's parameters away from the optimizer; `training_mode` keeps its statistics as they are"
     whole = count_parameters(network)
-    for p in backbone_of(network).get_parameters(): p.requires_grad = False
+    for p in get_backbone(network).get_parameters(): p.requires_grad = False
     return f'the backbone is frozen: {count_parameters(network):,} of {whole:,} parameters train'
 
 def training_mode(step:nn.Cell,    # a `TrainStep`
@@ -429,7 +432,7 @@ def training_mode(step:nn.Cell,    # a `TrainStep`
                  )->None:
     "Batch norm learns from the batch, but not in a frozen backbone"
     step.set_train()
-    if config.freeze_layer == 'backbone': backbone_of(network).set_train(False)
+    if config.freeze_layer == 'backbone': get_backbone(network).set_train(False)
 
 # %% ../nbs/05_train.ipynb #c067
 def load_pre_trained(network, config:Config)->str: # a sentence that says what was filled
@@ -449,7 +452,7 @@ def begin(network, # what `build_model` made
     "Fills and freezes a new network as the options want"
     options, notes = config.train, []
     if options.feature_extractor_base_param:
-        notes.append(load_backbone(backbone_of(network), options.feature_extractor_base_param))
+        notes.append(load_backbone(get_backbone(network), options.feature_extractor_base_param))
     if options.pre_trained: notes.append(load_pre_trained(network, config))
     if options.freeze_layer == 'backbone': notes.append(freeze_backbone(network))
     return notes
@@ -541,7 +544,7 @@ def connect(config:Config)->Team:
     return Team(rank, ranks)
 
 # %% ../nbs/05_train.ipynb #c077
-def with_classes(config:Config,
+def set_classes(config:Config,
                  classes:tuple, # names, background first
                 )->Config:
     "The configuration with the classes that its data has; raises `UserError` if another number was asked for"
@@ -586,7 +589,7 @@ def check_early(config:Config)->None:
     "Raises `UserError` for what can be known before the data are converted, which may take hours"
     check_fit(replace(config.model, num_classes=max(config.model.num_classes, 2)), config.boxes)
     for path in (config.train.pre_trained, config.train.feature_extractor_base_param):
-        if path and keeps_files(config.train): need_checkpoint(path)
+        if path and keeps_files(config.train): require_checkpoint(path)
     if config.train.run_eval: source_files(config.data, 'eval')
     last = Path(config.train.output_dir) / 'last.ckpt'
     if last.exists() and not config.train.resume:
@@ -718,7 +721,7 @@ def without_files(config:Config)->Config:
 def prepare(config:Config)->Config: # with the classes that its data has
     "Converts the data: for training and, with run_eval, for evaluation; raises `UserError` for what does not fit"
     make_mindrecord(config.data, 'train', progress=True)
-    config = with_classes(config, tuple(load_manifest(config.data, 'train')['classes']))
+    config = set_classes(config, tuple(load_manifest(config.data, 'train')['classes']))
     if config.train.run_eval: make_mindrecord(config.data, 'eval', progress=True)
     return config
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from mindspore import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import cli
+import ssd_nb.eval
 import ssd_nb.train
-import train as script
+from ssd_nb.plumbing.commands import train_command
+from ssd_nb.plumbing.options import run_command
 
 
 def freeze_norm(step, network, config):
@@ -41,6 +40,6 @@ def observe(finish_epoch):
 
 
 if os.environ.get('FROZEN_NORM'): ssd_nb.train.training_mode = freeze_norm
-if os.environ.get('EVALUATION_TAKES'): script.make_evaluate = slower(script.make_evaluate)
+if os.environ.get('EVALUATION_TAKES'): ssd_nb.eval.make_evaluate = slower(ssd_nb.eval.make_evaluate)
 if os.environ.get('WEIGHTS'): ssd_nb.train.finish_epoch = observe(ssd_nb.train.finish_epoch)
-cli.run(script.main)
+run_command(train_command)

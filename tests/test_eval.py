@@ -13,7 +13,8 @@ from conftest import ROOT
 
 from ssd_nb.eval import EvalConfig, compute_coco_metrics, evaluate
 from ssd_nb.plumbing.cocoeval import (
-    EVALUATORS, complete_ground_truth, read_precisions, run_cocoeval, to_coco_rows, to_result_dicts, write_results)
+    EVALUATORS, complete_ground_truth, read_precisions, run_cocoeval, to_coco_rows, to_result_dicts,
+    write_results)
 from ssd_nb.plumbing.options import UserError
 from ssd_nb.plumbing.report import make_report_page
 
@@ -124,25 +125,24 @@ def predict(monkeypatch, capsys, tmp_path):
     "predict.py in this process, with a detector that sees a ball in the middle of every image; answers exit code, stdout, stderr"
     from ssd_nb.train import preset
     from dataclasses import replace
-    monkeypatch.syspath_prepend(ROOT / 'scripts')
-    import predict as module
+    from ssd_nb.plumbing import media
+    from ssd_nb.plumbing.commands import predict_command
+    from ssd_nb.plumbing.options import run_command
     config = preset('ssd_tiny')
     config = replace(config, data=replace(config.data, classes=('ball', 'cube')), model=replace(config.model, num_classes=3))
     output = np.float32([[[0.25, 0.25, 0.75, 0.75], [0.26, 0.25, 0.75, 0.75]]]), np.float32([[[0, 0.9, 0.5], [0, 0.8, 0.1]]])
-    monkeypatch.setattr(module, 'load_predict', lambda *a: (lambda images: tuple(np.repeat(o, len(images), 0) for o in output), config))
-    monkeypatch.setattr(module, 'choose_device', lambda *a: None)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    def toy_predict(images): return tuple(np.repeat(o, len(images), 0) for o in output)
+    monkeypatch.setattr('ssd_nb.plumbing.commands._load_detector', lambda *a: (toy_predict, config))
 
     def call(*options):
-        monkeypatch.setattr(sys, 'argv', ['predict.py', '--checkpoint_path=x.ckpt', f'--output_dir={tmp_path}/out', *map(str, options)])
-        try: module.cli.run(module.main)
+        words = ['--checkpoint_path=x.ckpt', f'--output_dir={tmp_path}/out', *map(str, options)]
+        try: run_command(predict_command, words)
         except SystemExit as ended: code = ended.code
         else: code = 0
         said = capsys.readouterr()
         return code, said.out, said.err
-    call.module, call.out = module, tmp_path / 'out'
-    yield call
-    for number, handler in handlers.items(): signal.signal(number, handler)
+    call.module, call.out = media, tmp_path / 'out'
+    return call
 
 
 def film(path, frames=5):

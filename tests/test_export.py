@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-SAMPLES, RECORDED = ROOT / 'data_samples', ROOT / 'scripts/tests/recorded'
+SAMPLES, RECORDED = ROOT / 'data_samples', ROOT / 'tests/recorded'
 FORMS = dict(MINDIR='.mindir', ONNX='.onnx')
 
 
@@ -29,13 +29,13 @@ def lively(network):
 def make_checkpoint(using_model, path, image_shape=None):
     "A detector of the sample set's classes"
     from ssd_nb.ssd_heads import build_model, fit_boxes
-    from ssd_nb.train import preset, save_checkpoint, with_classes
+    from ssd_nb.train import preset, save_checkpoint, set_classes
     from ssd_nb.plumbing.device import choose_device
     from ssd_nb.plumbing.samples import SAMPLE_CLASSES
     choose_device('CPU')
     config = preset(using_model, 'CPU')
     if image_shape: config = replace(config, boxes=fit_boxes(config.model, replace(config.boxes, image_shape=image_shape)))
-    config = with_classes(replace(config, data=replace(config.data, dataset='voc', voc_root=str(SAMPLES), mindrecord_dir=str(path.parent / 'mindrecord'))),
+    config = set_classes(replace(config, data=replace(config.data, dataset='voc', voc_root=str(SAMPLES), mindrecord_dir=str(path.parent / 'mindrecord'))),
                           SAMPLE_CLASSES)
     return save_checkpoint(lively(build_model(config.model, config.boxes)), config, 0, path)
 

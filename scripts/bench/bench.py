@@ -68,7 +68,7 @@ def measure_training(words):
 def measure_evaluation(words):
     "an evaluation"
     from bench_eval import bench_nms, bench_sets
-    from ssd_nb.eval import EVALUATORS
+    from ssd_nb.plumbing.cocoeval import EVALUATORS
     parser = OptionParser('bench.py eval', 'Times NMS in all classes at once against class by class, and the '
                           'evaluation of generated predictions of ssd300 with 81 classes.')
     parser.add([

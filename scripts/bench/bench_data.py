@@ -9,7 +9,7 @@ from ssd_nb.boxes import BoxEncoder, encode
 from ssd_nb.data import (
     choose_window, create_dataset, crop, flip_horizontally, jitter_colours, normalise, resize)
 from ssd_nb.ssd_heads import MODELS
-from ssd_nb.plumbing.formats import read_records
+from ssd_nb.plumbing.formats import read_annotations
 from ssd_nb.plumbing.media import decode_image
 from ssd_nb.plumbing.records import make_mindrecord
 
@@ -93,7 +93,7 @@ def bench(config, model, batch_size, rounds):
     "Everything about the input pipeline, as a dict"
     make_mindrecord(config, 'train', progress=True)
     box_config = MODELS[model].boxes
-    records = read_records(config, 'train')[0]
+    records = read_annotations(config, 'train')[0]
     return dict(model=model, batch_size=batch_size, stages=stages(records, box_config),
                 encode={name: encoding(name) for name in ('ssd300', 'ssd_resnet50_fpn')},
                 images_per_second=pipeline(config, box_config, batch_size, rounds))

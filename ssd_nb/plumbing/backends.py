@@ -7,8 +7,8 @@ __all__ = ['FORMATS', 'READERS', 'require_format', 'first_line', 'write_graph', 
 import importlib
 from pathlib import Path
 
+from ..ssd_heads import as_array_function
 from .options import UserError
-from ..ssd_heads import on_arrays
 
 import mindspore as ms
 from mindspore import nn
@@ -85,7 +85,7 @@ def open_mindir(path:Path # a MindIR file
     except Exception: # MindSpore and protobuf have many kinds
         raise UserError(f'{path} is no MindIR file that MindSpore can read, or not a whole one: '
                         'export again.') from None
-    return on_arrays(graph), shape
+    return as_array_function(graph), shape
 
 # %% ../../nbs/plumbing/backends.ipynb #c025
 def open_onnx(path:Path # an ONNX file

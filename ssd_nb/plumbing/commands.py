@@ -10,10 +10,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
+from .device import PLATFORMS
 from .files import make_folder
 from .options import (
-    PLATFORMS, Option, OptionParser, UserError, check_value, device_options, field_options, find_choice,
-    replace_fields, run_command, run_one_of)
+    Option, OptionParser, UserError, check_value, device_options, field_options, find_choice, replace_fields,
+    run_command, run_one_of)
 
 # %% ../../nbs/plumbing/commands.ipynb #c007
 def _draw_into_files():
@@ -60,10 +61,10 @@ def _print_manifest(manifest, folder, split):
 # %% ../../nbs/plumbing/commands.ipynb #c021
 def _describe_records(data, boxes, split, folder, count):
     "Says what objects there are, and draws it"
-    from ssd_nb.data import describe_set, draw_report, report_lines
+    from ssd_nb.data import describe_set, draw_report, format_report
     from ssd_nb.plumbing.records import load_ground_truth
     described = describe_set(load_ground_truth(data, split), boxes)
-    print(*report_lines(described), sep='\n')
+    print(*format_report(described), sep='\n')
     axes, picture = draw_report(described, boxes, f'{split}: {count:,} images'), Path(folder) / 'report.png'
     _save_figure(axes[0, 0].figure, picture)
     print(f'picture: {picture}')
@@ -186,8 +187,8 @@ def _train(config, tensorboard):
 # %% ../../nbs/plumbing/commands.ipynb #c050
 def _prepare(config):
     "All that can go wrong before a training begins"
-    from ssd_nb.plumbing.device import choose_device
     from ssd_nb.train import check_early, prepare
+    from ssd_nb.plumbing.device import choose_device
     check_early(config)
     choose_device(config.train.run_platform, config.train.device_id)
     prepare(config)
@@ -251,10 +252,10 @@ def _results_folder(given):
 # %% ../../nbs/plumbing/commands.ipynb #c073
 def _write_results(result, page, folder):
     "What was measured, as text, as a COCO result file, and the report if there is one"
-    from ssd_nb.eval import result_dicts, write_results
+    from ssd_nb.plumbing.cocoeval import to_result_dicts, write_results
     try:
         (folder / 'metrics.txt').write_text(result.text + '\n')
-        write_results(result_dicts(result.results), folder / 'detections.json')
+        write_results(to_result_dicts(result.results), folder / 'detections.json')
         if page: (folder / 'report.html').write_text(page)
     except OSError as error:
         raise UserError(f'{folder} cannot be written to ({error.strerror}): '
@@ -263,11 +264,12 @@ def _write_results(result, page, folder):
 # %% ../../nbs/plumbing/commands.ipynb #c075
 def _make_report(given, config, data, result, truth):
     "The report as a page; '' if none is wanted"
-    from ssd_nb.eval import read_images, report_page
+    from ssd_nb.plumbing.records import read_images
+    from ssd_nb.plumbing.report import make_report_page
     if not given.report: return ''
     title = f'{Path(given.checkpoint_path).name}, {config.model.using_model}'
     images = lambda ids: read_images(data, ids)
-    return report_page(result, truth, config.boxes, images, title, given.evaluator)
+    return make_report_page(result, truth, config.boxes, images, title, given.evaluator)
 
 # %% ../../nbs/plumbing/commands.ipynb #c077
 def _load_detector(given, batch_size):
@@ -311,7 +313,7 @@ _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 def _export_parser():
     "The options of an export"
     from ssd_nb.eval import EvalConfig
-    from ssd_nb.export_310 import FORMATS
+    from ssd_nb.plumbing.backends import FORMATS
     parser = OptionParser('ssd_nb export', _EXPORT_PURPOSE, _EXPORT_EXAMPLE)
     form = Option('file_format', Literal[tuple(FORMATS)], 'MINDIR', 'form of the file; AIR on an Ascend only')
     parser.add([*_EXPORT_OPTIONS, form, _model_option(), *device_options('CPU')])
@@ -397,7 +399,7 @@ def predict_command(words # of the command line
     _draw_into_files()
     given = _predict_parser().parse(words)
     _check_batch(given)
-    from ssd_nb.plumbing.media import open_source
+    from ssd_nb.plumbing.formats import open_source
     source = open_source(given.image_path, given.output_dir, given.frames)
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))

@@ -15,7 +15,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from .device import on_cpu # before MindSpore is imported
+from .device import on_cpu
 
 from mindspore import nn, ops
 

@@ -11,10 +11,12 @@ from typing import Iterator
 
 import numpy as np
 
-from ..data import eval_input
-from ..eval import annotate, detect, result_dicts, to_coco, write_results
+from ..data import prepare_input
+from ..eval import detect
+from .cocoeval import to_coco, to_result_dicts, write_results
 from .media import ImageCopies, VideoCopy
 from .options import UserError, suggest_name
+from .paint import annotate
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c007
 def find_labels(names:str,    # of classes, separated by commas; '': all
@@ -44,7 +46,7 @@ def detect_entries(entries,           # of (name, (h, w, 3) RGB uint8), of any s
                   )->Iterator:        # of (name, image, Detections)
     "Finds objects in images, batch by batch"
     for batch in _make_batches(entries, batch_size):
-        inputs = np.stack([eval_input(image, image_shape) for _, image in batch])
+        inputs = np.stack([prepare_input(image, image_shape) for _, image in batch])
         for (name, image), boxes, scores in zip(batch, *predict(inputs)):
             found = detect(boxes, scores, image.shape[:2], thresholds)
             yield name, image, found[np.isin(found.labels, labels)]
@@ -91,7 +93,7 @@ def copy_annotated(found,         # of (name, image, Detections)
 def _list_rows(found, classes):
     "The rows of detections.json"
     for number, (name, detections) in enumerate(found, start=1):
-        for row in result_dicts(to_coco(detections, number, range(len(classes)))):
+        for row in to_result_dicts(to_coco(detections, number, range(len(classes)))):
             yield row | dict(file_name=name, category_name=classes[row['category_id']])
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c035

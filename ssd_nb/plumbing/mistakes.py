@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..boxes import COLORS, BoxConfig, area, default_tlbr, iou, levels, xywh2tlbr
+from ..boxes import BoxConfig, box_area, box_levels, default_tlbr, iou, xywh2tlbr
 from ..eval import AP_POINTS, Detections, draw_detections, find_objects
 from .cocoeval import read_precisions, run_cocoeval, to_coco_rows
+from .drawing import COLORS
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c007
 def draw_class_curves(curves:np.ndarray, # (K, 101) precision at `AP_POINTS['coco']`; nan without objects
@@ -49,7 +50,7 @@ class Objects(NamedTuple):
 def _measure_coverage(boxes, regions): # (n, 4) and (m, 4) y1 x1 y2 x2, same unit
     "(n, m) which part of each box lies in each region: intersection divided by the area of the box"
     overlap = iou(boxes, regions)
-    return overlap / (1 + overlap) * (1 + area(regions) / np.maximum(area(boxes), 1e-9)[:, None])
+    return overlap / (1 + overlap) * (1 + box_area(regions) / np.maximum(box_area(boxes), 1e-9)[:, None])
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c020
 def _find_by_class(detections, objects, threshold):
@@ -218,7 +219,7 @@ def find_levels(ground_truth:dict,    # in COCO form
                )->np.ndarray:         # (m,) int: a feature map for each annotation, 0 for the first
     "The feature map whose default boxes fit each object best"
     sizes = {image['id']: [image['height'], image['width']] * 2 for image in ground_truth['images']}
-    notes, defaults, level = ground_truth['annotations'], default_tlbr(box_config), levels(box_config)
+    notes, defaults, level = ground_truth['annotations'], default_tlbr(box_config), box_levels(box_config)
     boxes = [xywh2tlbr(np.array(a['bbox'], float)) / sizes[a['image_id']] for a in notes]
     return np.array([level[iou(box[None], defaults)[0].argmax()] for box in boxes], int)
 
@@ -238,7 +239,7 @@ def evaluate_levels(detections:dict,      # Detections by image id, with `defaul
                     evaluator:str='pycocotools', # one of `EVALUATORS`
                    )->tuple:              # AP (L,), nan where there is no object; objects (L,) int
     "The mAP of each feature map, and how many objects are its own"
-    level, objects = levels(box_config), find_levels(ground_truth, box_config)
+    level, objects = box_levels(box_config), find_levels(ground_truth, box_config)
     rows, count = to_coco_rows(detections, category_ids), level[-1] + 1
     own = level[np.concatenate([np.zeros(0, int), *(d.defaults for d in detections.values())])]
     groups = objects, own, count

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..boxes import (
-    COLORS, BoxConfig, BoxEncoder, boxes_per_cell, cell_boxes, decode, default_tlbr, draw_boxes, grids,
-    show_image, step_pairs, yxhw2tlbr)
+    BoxConfig, BoxEncoder, boxes_per_cell, cell_boxes, decode, default_tlbr, grids, step_pairs, yxhw2tlbr)
+from .drawing import COLORS, draw_boxes, show_image
 
 # %% ../../nbs/plumbing/pictures.ipynb #c005
 STYLE = {'figure.dpi': 110, 'savefig.dpi': 110, 'font.size': 9, 'axes.titlesize': 10, 'axes.labelsize': 9,
