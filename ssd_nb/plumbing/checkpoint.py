@@ -32,6 +32,10 @@ def checkpoint_entries(network:nn.Cell,   # the detector
     return [dict(name=name, data=p) for name, p in entries.items()]
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c014
+def _reason(error): # MindSpore's messages have many lines, of which the first says what happened
+    return getattr(error, 'strerror', None) or str(error).strip().splitlines()[0].rstrip('.')
+
+# %% ../../nbs/plumbing/checkpoint.ipynb #c015
 def write_checkpoint(path:Path,         # the file to write
                      network:nn.Cell,   # the detector
                      config:str,        # its configuration as text
@@ -53,9 +57,7 @@ def write_checkpoint(path:Path,         # the file to write
         raise UserError(f'{path} cannot be written ({_reason(error)}): free space, or give another '
                         '--output_dir; what was saved before is still there.') from None
 
-def _reason(error): return getattr(error, 'strerror', None) or str(error).strip().splitlines()[0].rstrip('.')
-
-# %% ../../nbs/plumbing/checkpoint.ipynb #c020
+# %% ../../nbs/plumbing/checkpoint.ipynb #c021
 class Saved(NamedTuple):
     "What a checkpoint file holds"
     weights:dict  # name without `network.` -> np.ndarray: what is evaluated
@@ -63,7 +65,7 @@ class Saved(NamedTuple):
     config:str    # text of the configuration; '' in a published file
     progress:str  # text of the progress; '' in a file that no training can go on from
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c022
+# %% ../../nbs/plumbing/checkpoint.ipynb #c023
 def read_saved(path:Path # a file of ours or of the ModelZoo
               )->Saved:
     "Reads a checkpoint; raises `UserError` for a file that is missing, or no checkpoint"
@@ -72,7 +74,7 @@ def read_saved(path:Path # a file of ours or of the ModelZoo
     named = {n.removeprefix('network.'): a for n, a in arrays.items() if n.startswith('network.')}
     return Saved(named or arrays, arrays, config, progress) # some published files leave the prefix out
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c028
+# %% ../../nbs/plumbing/checkpoint.ipynb #c029
 def load_weights(network:nn.Cell,    # the detector to fill
                  weights:dict,       # name -> np.ndarray, from `read_saved`
                  path:Path,          # the file that they came from, for the message
@@ -91,7 +93,7 @@ def load_weights(network:nn.Cell,    # the detector to fill
     named = [f'{text}: {short_list(names)}' for text, names in others.items() if names]
     return '; '.join([f'{len(filled)} arrays filled from {path}', *named])
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c034
+# %% ../../nbs/plumbing/checkpoint.ipynb #c035
 def classes_of(weights:dict, # name -> np.ndarray, from `read_saved`
               )->int:        # classes with background; 2 if there are no heads
     "How many classes a checkpoint without a configuration was trained for"
@@ -99,7 +101,7 @@ def classes_of(weights:dict, # name -> np.ndarray, from `read_saved`
     sizes = {found[1]: a.size for name, a in weights.items() if (found := re.fullmatch(name_of_bias, name))}
     return 4 * sizes['cls'] // sizes['loc'] if len(sizes) == 2 else 2
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c038
+# %% ../../nbs/plumbing/checkpoint.ipynb #c039
 def restore_step(step:nn.Cell, # a training step, built as the saved one was; `step.network` is its network
                  saved:Saved,  # from `read_saved`
                 )->None:
