@@ -123,6 +123,7 @@ def to_json(config # a dataclass of dataclasses, such as `Config` of `05_train`
     "A configuration as text"
     return json.dumps(asdict(config))
 
+# %% ../../nbs/plumbing/checkpoint.ipynb #c045
 def _to_tuples(value): return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
 
 def read_json(text:str,  # from `to_json`

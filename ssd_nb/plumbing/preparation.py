@@ -36,7 +36,8 @@ def count_steps(images:int,       # in the training set
     steps = images // (batch_size * device_num)
     if steps: return steps
     each = f', on {device_num} devices,' if device_num > 1 else ''
-    raise UserError(f'--batch_size={batch_size}{each} is more than the {images} training images: make it smaller.')
+    raise UserError(f'--batch_size={batch_size}{each} is more than the {images} training images: '
+                    'make it smaller.')
 
 # %% ../../nbs/plumbing/preparation.ipynb #c013
 def check_early(config # a `Config` of `05_train`
@@ -51,7 +52,7 @@ def check_early(config # a `Config` of `05_train`
         raise UserError(f'--output_dir={options.output_dir} holds another training: go on with it with '
                         '--resume, or give another folder.')
 
-# %% ../../nbs/plumbing/preparation.ipynb #c018
+# %% ../../nbs/plumbing/preparation.ipynb #c019
 def prepare(config # a `Config` of `05_train`
            ):      # the `Config` with the classes that its data has
     "Converts the data; raises `UserError` for what does not fit"
@@ -60,7 +61,7 @@ def prepare(config # a `Config` of `05_train`
     if config.train.run_eval: make_mindrecord(config.data, 'eval', progress=True)
     return config
 
-# %% ../../nbs/plumbing/preparation.ipynb #c021
+# %% ../../nbs/plumbing/preparation.ipynb #c022
 def join_team(config # a `Config` of `05_train`
              )->tuple: # the `Team`, the `Config` as it is trained, steps in an epoch
     "Device, processes and data of a run"

@@ -25,7 +25,7 @@ from .preparation import check_early, join_team
 from .team import check_same_weights, keeps_files, share_state
 from .updates import use_averages
 
-# %% ../../nbs/plumbing/trainer.ipynb #c011
+# %% ../../nbs/plumbing/trainer.ipynb #c013
 def _restore(step, config, path): # a training step, its `Config`, last.ckpt; gives the `Progress`
     saved = read_saved(path)
     if not (saved.config and saved.progress):
@@ -35,7 +35,7 @@ def _restore(step, config, path): # a training step, its `Config`, last.ckpt; gi
     restore_step(step, saved)
     return read_progress(saved.progress)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c012
+# %% ../../nbs/plumbing/trainer.ipynb #c015
 def _start_random(config): # the `Config` without files to begin from
     return replace(config, train=replace(config.train, pre_trained='', feature_extractor_base_param=''))
 
@@ -43,7 +43,7 @@ def _share_progress(team, step, progress): # the `Progress` of the first process
     epoch, done, waited = map(int, share_state(team, step, progress.epoch, progress.step, progress.waited))
     return replace(progress, epoch=epoch, step=done, waited=waited)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c014
+# %% ../../nbs/plumbing/trainer.ipynb #c017
 def _say_start(trainer, last, goes_on): # sentences
     team, p, options = trainer.team, trainer.progress, trainer.config.train
     images = f'{options.batch_size} images a step each'
@@ -51,7 +51,7 @@ def _say_start(trainer, last, goes_on): # sentences
     if goes_on: yield f'going on from {last}, after epoch {p.epoch} and {p.step} steps'
     elif options.resume and team.is_first: yield f'there is no {last} to go on from: this is the beginning'
 
-# %% ../../nbs/plumbing/trainer.ipynb #c016
+# %% ../../nbs/plumbing/trainer.ipynb #c019
 class Trainer:
     "What a run needs: network, training step, data, and how far it has come; new, or from last.ckpt"
     def __init__(self,
@@ -71,9 +71,9 @@ class Trainer:
         self.progress = _share_progress(self.team, self.step, progress)
         self.notes += _say_start(self, last, goes_on)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c019
+# %% ../../nbs/plumbing/trainer.ipynb #c023
 @contextmanager
-def watch_run(trainer:Trainer,
+def watch_run(trainer:Trainer, # the run
               show:bool, # a bar, where there is a terminal
              ):
     "Notes signals, shows the bar and keeps metrics.csv, as long as the loop runs"
@@ -87,9 +87,10 @@ def watch_run(trainer:Trainer,
         yield
         trainer.team.sum(0) # nobody leaves before all is written
 
-# %% ../../nbs/plumbing/trainer.ipynb #c021
-def read_batches(trainer:Trainer):
-    "Gives what is left of the epoch, for this process: tuples of image, gt_loc, gt_label, num_matched"
+# %% ../../nbs/plumbing/trainer.ipynb #c025
+def read_batches(trainer:Trainer # the run
+                )->object:       # iterator over tuples of image, gt_loc, gt_label, num_matched
+    "What is left of the epoch, for this process"
     trainer.began = time.perf_counter()
     c, p, team = trainer.config, trainer.progress, trainer.team
     if p.step == trainer.steps: return ()
@@ -97,15 +98,15 @@ def read_batches(trainer:Trainer):
                           team.rank, team.ranks, skip=p.step)
     return data.create_tuple_iterator(num_epochs=1)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c023
+# %% ../../nbs/plumbing/trainer.ipynb #c027
 def _move_bar(bar, progress, images): # in a step, on all devices
     speed = images * progress.step / progress.seconds
     bar.set_postfix(epoch=progress.epoch + 1, loss=f'{progress.losses[0] / progress.step:.3f}',
                     images=f'{speed:.1f}/s', refresh=False)
     bar.update()
 
-# %% ../../nbs/plumbing/trainer.ipynb #c024
-def count_step(trainer:Trainer,
+# %% ../../nbs/plumbing/trainer.ipynb #c029
+def count_step(trainer:Trainer, # the run
                losses, # loss, loc_loss, cls_loss: numbers or Tensors
                batch,  # tuple of Tensors, from `read_batches`
               )->bool: # whether somebody asked to stop
@@ -120,7 +121,7 @@ def count_step(trainer:Trainer,
     _move_bar(trainer.bar, trainer.progress, trainer.config.train.batch_size * team.ranks)
     return stopping > 0
 
-# %% ../../nbs/plumbing/trainer.ipynb #c028
+# %% ../../nbs/plumbing/trainer.ipynb #c033
 def finish_epoch(trainer:Trainer # whose epoch is done
                 )->EpochReport:
     "Closes an epoch: its report, and progress begins to count the next one"
@@ -132,14 +133,14 @@ def finish_epoch(trainer:Trainer # whose epoch is done
     means = [total / steps for total in p.losses]
     return EpochReport(number, steps, *means, lr, p.matched / images, p.seconds, images / p.seconds)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c031
+# %% ../../nbs/plumbing/trainer.ipynb #c037
 def _wants_evaluation(options, epoch): # a `TrainConfig`, epochs done
     since = epoch - options.eval_start_epoch
     last = epoch == options.epoch_size
     return options.run_eval and since >= 0 and (since % options.eval_interval == 0 or last)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c034
-def evaluate_epoch(trainer:Trainer,
+# %% ../../nbs/plumbing/trainer.ipynb #c040
+def evaluate_epoch(trainer:Trainer, # the run
                    report:EpochReport, # of the epoch
                    evaluate,           # a function of the network that gives its mAP
                   )->EpochReport:      # with the mAP, if it was time
@@ -155,15 +156,15 @@ def evaluate_epoch(trainer:Trainer,
     if better and options.save_best_ckpt: save_run(trainer, 'best_map.ckpt')
     return replace(report, mAP=mAP)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c036
-def is_done(trainer:Trainer
+# %% ../../nbs/plumbing/trainer.ipynb #c042
+def is_done(trainer:Trainer # the run
            )->bool:
     "Whether there is no epoch left, or none is wanted"
     options, p = trainer.config.train, trainer.progress
     return p.epoch >= options.epoch_size or 0 < options.early_stop <= p.waited
 
-# %% ../../nbs/plumbing/trainer.ipynb #c039
-def save_run(trainer:Trainer,
+# %% ../../nbs/plumbing/trainer.ipynb #c046
+def save_run(trainer:Trainer, # the run
              name:str, # of a file in the folder of the run
             )->None:
     "Writes a checkpoint from which training can go on; in a team, the first process does"
@@ -171,7 +172,7 @@ def save_run(trainer:Trainer,
         write_checkpoint(trainer.folder / name, trainer.network, to_json(trainer.config),
                          trainer.progress.epoch, trainer.step, write_progress(trainer.progress))
 
-def save_epoch(trainer:Trainer,
+def save_epoch(trainer:Trainer, # the run
                report:EpochReport, # of the epoch
               )->None:
     "Writes what an epoch leaves behind"
@@ -180,13 +181,13 @@ def save_epoch(trainer:Trainer,
     if wanted or is_done(trainer): save_run(trainer, f'ssd-{report.epoch}_{trainer.steps}.ckpt')
     save_run(trainer, 'last.ckpt')
 
-# %% ../../nbs/plumbing/trainer.ipynb #c041
-def is_asked_to_stop(trainer:Trainer
+# %% ../../nbs/plumbing/trainer.ipynb #c048
+def is_asked_to_stop(trainer:Trainer # the run
                     )->bool:
     "Whether a signal has come to any process of the team"
     return any(trainer.team.sum(len(trainer.signals)))
 
-def stop_run(trainer:Trainer
+def stop_run(trainer:Trainer # the run
             )->None:
     "Saves everything and raises `Stopped`"
     save_run(trainer, 'last.ckpt')
