@@ -140,7 +140,7 @@ def observed(folder, *options, processes=1, **variables):
     done = subprocess.run(command, env=ENVIRONMENT | variables, capture_output=True, text=True, timeout=500)
     logs = {path.name: path.read_text() for path in folder.glob('log/*')}
     assert done.returncode == 0, (done.stderr[-2000:], {name: text[-2000:] for name, text in logs.items()})
-    from ssd_nb.train import read_metrics
+    from ssd_nb.plumbing.bookkeeping import read_metrics
     return read_metrics(folder / 'run/metrics.csv'), logs
 
 

@@ -29,8 +29,9 @@ def lively(network):
 def make_checkpoint(using_model, path, image_shape=None):
     "A detector of the sample set's classes"
     from ssd_nb.ssd_heads import build_model, fit_boxes
-    from ssd_nb.train import preset, save_checkpoint, set_classes
+    from ssd_nb.train import preset, save_checkpoint
     from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.preparation import set_classes
     from ssd_nb.plumbing.samples import SAMPLE_CLASSES
     choose_device('CPU')
     config = preset(using_model, 'CPU')

@@ -13,7 +13,7 @@ import numpy as np
 from bench_process import in_new_process, peak_memory
 from ssd_nb.ssd_heads import build_model
 from ssd_nb.loss import SSDLoss
-from ssd_nb.train import TrainStep, momentum, ms, preset
+from ssd_nb.train import TrainStep, make_optimizer, ms, preset
 from ssd_nb.plumbing.device import choose_device
 
 CLASSES, BOXES = 81, 1917
@@ -40,7 +40,7 @@ def our_step(batch):
     "A function that takes a training step and returns the loss"
     network, config = new_network()
     step = TrainStep(network, SSDLoss(CLASSES, config.loss),
-                     momentum(network, np.full(1000, 0.01, np.float32), config.train)).set_train()
+                     make_optimizer(network, np.full(1000, 0.01, np.float32))).set_train()
     tensors = [ms.Tensor(a) for a in batch]
     return lambda: float(step(*tensors)[0])
 

@@ -164,7 +164,7 @@ def _open_event_writer(folder):
 def _print_reports(reports, write_events):
     "Prints what a training reports, epoch by epoch"
     from tqdm import tqdm
-    from ssd_nb.train import log_lines
+    from ssd_nb.plumbing.bookkeeping import log_lines
     for report in reports:
         tqdm.write(log_lines(report))
         sys.stdout.flush()
@@ -173,8 +173,10 @@ def _print_reports(reports, write_events):
 # %% ../../nbs/plumbing/commands.ipynb #c048
 def _train(config, tensorboard):
     "Trains, prints what is reported, and draws the curves"
-    from ssd_nb.train import draw_history, keeps_files, read_metrics, train
+    from ssd_nb.train import draw_history, train
     from ssd_nb.eval import make_evaluate
+    from ssd_nb.plumbing.bookkeeping import read_metrics
+    from ssd_nb.plumbing.team import keeps_files
     folder = Path(config.train.output_dir)
     evaluate = make_evaluate(config.data, config.boxes, config.train.batch_size, config.softmax)
     reports = train(config, evaluate=evaluate)
@@ -187,8 +189,8 @@ def _train(config, tensorboard):
 # %% ../../nbs/plumbing/commands.ipynb #c050
 def _prepare(config):
     "All that can go wrong before a training begins"
-    from ssd_nb.train import check_early, prepare
     from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.preparation import check_early, prepare
     check_early(config)
     choose_device(config.train.run_platform, config.train.device_id)
     prepare(config)
