@@ -11,7 +11,7 @@ _PLACES = {
     'BoxEncoder': 'boxes',           # objects of an image -> targets of a training
     'default_boxes': 'boxes',        # the default boxes of a configuration, as yxhw
     'iou': 'boxes',                  # how much boxes overlap
-    'draw_boxes': 'boxes',           # an image with boxes on it
+    'draw_boxes': 'plumbing.drawing', # an image with boxes on it
     'DataConfig': 'data',            # options: where images and annotations are, and how they are read
     'create_dataset': 'data',        # batches for training or evaluation
     'ModelConfig': 'ssd_heads',      # options: which network, for how many classes

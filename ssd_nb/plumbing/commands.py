@@ -10,11 +10,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
-from .device import PLATFORMS
 from .files import make_folder
 from .options import (
-    Option, OptionParser, UserError, check_value, device_options, field_options, find_choice, replace_fields,
-    run_command, run_one_of)
+    PLATFORMS, Option, OptionParser, UserError, check_value, device_options, field_options, find_choice,
+    replace_fields, run_command, run_one_of)
 
 # %% ../../nbs/plumbing/commands.ipynb #c007
 def _draw_into_files():
@@ -401,8 +400,8 @@ def predict_command(words # of the command line
     _draw_into_files()
     given = _predict_parser().parse(words)
     _check_batch(given)
-    from ssd_nb.plumbing.formats import open_source
-    source = open_source(given.image_path, given.output_dir, given.frames)
+    from ssd_nb.plumbing.media import open_media
+    source = open_media(given.image_path, given.output_dir, given.frames)
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))
 
