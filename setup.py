@@ -1,4 +1,4 @@
-"""Installs ssd_nb; everything it says comes from settings.ini. (pyproject.toml, which nbdev writes, only points here.)"""
+"""Installs ssd_nb; all it says comes from settings.ini. (pyproject.toml, which nbdev writes, points here.)"""
 from configparser import ConfigParser
 from pathlib import Path
 

@@ -1,5 +1,8 @@
-"""Trains with the options of train.py, and lets a test look inside: WEIGHTS=FOLDER keeps the weights of each process after each epoch,
-FROZEN_NORM=1 keeps batch norm from learning, EVALUATION_TAKES=40 lets an evaluation last so many seconds longer."""
+"""Trains with the options of train.py, and lets a test look inside.
+
+WEIGHTS=FOLDER keeps the weights of each process after each epoch, FROZEN_NORM=1 keeps batch norm from
+learning, EVALUATION_TAKES=40 lets an evaluation last so many seconds longer.
+"""
 import os
 import sys
 import time

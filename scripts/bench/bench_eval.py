@@ -1,4 +1,4 @@
-"""Times evaluation: NMS in all classes at once against class by class, and a set of generated predictions, with the memory it takes."""
+"""Times evaluation: NMS in all classes at once against class by class, and a set of generated predictions."""
 import statistics
 import time
 
@@ -18,11 +18,12 @@ def crowded(boxes):
     centre, half = rng.uniform(0, 1, (boxes, 2)), rng.uniform(0.02, 0.25, (boxes, 2))
     high = rng.uniform(size=(boxes, CLASSES)) < 0.01
     scores = np.where(high, rng.uniform(0.1, 1, high.shape), 0.01)
-    return np.clip(np.concatenate([centre - half, centre + half], 1), 0, 1).astype(np.float32), scores.astype(np.float32)
+    return np.clip(np.concatenate([centre - half, centre + half], 1), 0,
+                   1).astype(np.float32), scores.astype(np.float32)
 
 
 def class_by_class(boxes, scores, config):
-    "Detections as published code makes them: for each class, one kept box at a time against all that are left"
+    "Detections as published code makes them: in each class, one kept box at a time against all that are left"
     boxes, found = boxes * np.array(SIZE * 2, float), []
     for label in range(1, CLASSES):
         left = np.flatnonzero(scores[:, label] > config.min_score)
@@ -47,9 +48,11 @@ def bench_nms(rounds):
         output = crowded(boxes)
         found, loop = detect(*output, SIZE, config), class_by_class(*output, config)
         equal = np.array_equal(np.column_stack([found.boxes, found.scores, found.labels]), loop)
-        pairs = [(seconds(lambda: class_by_class(*output, config)), seconds(lambda: detect(*output, SIZE, config))) for _ in range(rounds)]
+        pairs = [(seconds(lambda: class_by_class(*output, config)),
+                  seconds(lambda: detect(*output, SIZE, config))) for _ in range(rounds)]
         one, other = np.median(pairs, axis=0) * 1e3
-        print(f'{boxes:6} boxes, {len(found)} detections: class by class {one:.1f} ms an image, all classes at once {other:.1f} ms, '
+        print(f'{boxes:6} boxes, {len(found)} detections: class by class {one:.1f} ms an image, all classes '
+              f'at once {other:.1f} ms, '
               f'{statistics.median(a / b for a, b in pairs):.1f} times as fast, equal: {equal}')
 
 
@@ -59,7 +62,8 @@ def generated_truth(images):
     for i in range(1, images + 1):
         for _ in range(rng.poisson(7.3)):
             x, y, w, h = np.append(rng.uniform(0, 0.8, 2), rng.uniform(0.03, 0.4, 2)) * [640, 480, 640, 480]
-            notes.append(dict(image_id=i, category_id=int(rng.integers(1, CLASSES)), bbox=[float(v) for v in (x, y, w, h)]))
+            notes.append(dict(image_id=i, category_id=int(rng.integers(1, CLASSES)),
+                              bbox=[float(v) for v in (x, y, w, h)]))
     return dict(images=[dict(id=i, height=480, width=640) for i in range(1, images + 1)], annotations=notes,
                 categories=[dict(id=i, name=f'class {i}') for i in range(1, CLASSES)])
 
@@ -78,7 +82,7 @@ def generated_output(objects, rng):
 
 
 def bench_set(images, evaluator):
-    "Post-processing and metrics of a generated set, without the time that it takes to generate it, and megabytes, as a dict"
+    "Seconds of post-processing and metrics of a generated set, and megabytes, as a dict"
     truth, rng, spent, used = generated_truth(images), np.random.default_rng(2), [], [memory()]
     objects = {i: [] for i in range(1, images + 1)}
     for note in truth['annotations']: objects[note['image_id']].append(note)
@@ -93,15 +97,20 @@ def bench_set(images, evaluator):
     batches = [dict(image=ids, image_id=ids, shape=np.tile(SIZE, (len(ids), 1)))
                for ids in np.split(np.arange(1, images + 1), range(16, images, 16))]
     classes, start = ('background', *(c['name'] for c in truth['categories'])), time.perf_counter()
-    result = evaluate(predict, batches, truth, classes, EvalConfig(evaluator=evaluator), progress=False, verbose=False)
-    return dict(seconds=time.perf_counter() - start - sum(spent), detections=sum(map(len, result.detections.values())),
-                objects=len(truth['annotations']), mAP=result.mAP, before=used[0], detected=used[-1], peak=peak_memory())
+    result = evaluate(predict, batches, truth, classes, EvalConfig(evaluator=evaluator), progress=False,
+                      verbose=False)
+    return dict(seconds=time.perf_counter() - start - sum(spent),
+                detections=sum(map(len, result.detections.values())),
+                objects=len(truth['annotations']), mAP=result.mAP, before=used[0], detected=used[-1],
+                peak=peak_memory())
 
 
 def bench_sets(sizes, evaluator):
     "Sets of all sizes, each in a process of its own, since a peak never goes down"
     for images in sizes:
         found = in_new_process(bench_set, images, evaluator)
-        print(f'{images:6} images, {found["objects"]} objects, {found["detections"]} detections, mAP {found["mAP"]:.4f}: post-processing and metrics '
-              f'{found["seconds"]:.1f} s with {evaluator}; memory {found["before"]:.0f} MB before, {found["detected"]:.0f} MB with all images detected, '
+        print(f'{images:6} images, {found["objects"]} objects, {found["detections"]} detections, mAP '
+              f'{found["mAP"]:.4f}: post-processing and metrics '
+              f'{found["seconds"]:.1f} s with {evaluator}; memory {found["before"]:.0f} MB before, '
+              f'{found["detected"]:.0f} MB with all images detected, '
               f'{found["peak"]:.0f} MB at the peak, in the metrics')

@@ -42,7 +42,7 @@ def shrink_picture(data):
     picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')
     if picture.getcolors(PHOTOGRAPH) is None:
         return 'image/jpeg', encode(picture, 'JPEG', quality=85, optimize=True, subsampling=0)
-    few = picture.quantize(256)  # exact where there are no more colours; dithering needs a palette that exists
+    few = picture.quantize(256)  # exact where there are no more colours; dithering needs a palette
     if not picture.getcolors(256): few = picture.quantize(palette=few, dither=Image.Dither.FLOYDSTEINBERG)
     return 'image/png', encode(few, 'PNG', optimize=True)
 

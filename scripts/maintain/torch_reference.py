@@ -1,4 +1,4 @@
-"""Prints what torchvision's backbones answer to seeded weights: the numbers that plumbing/weights compares ours with.
+"""Prints what torchvision's backbones answer to seeded weights, as plumbing/weights compares it with ours.
 
 Needs torch and torchvision, in an environment of their own; ssd_nb needs neither.
 """

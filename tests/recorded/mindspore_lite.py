@@ -1,7 +1,8 @@
-"""A stand-in for MindSpore Lite 2.10 on an Ascend: names and types as its documentation gives them, and nothing else.
+"""A stand-in for MindSpore Lite 2.10 on an Ascend: names and types of its documentation, and nothing else.
 
-Written from the pages of `Context`, `Model`, `ModelType`, `DataType` and `Tensor`. Whoever uses a name that is not there, or passes what
-is refused there, gets the documented error. The numbers come from MindSpore on the CPU, so the stand-in says nothing about the device.
+Written from the pages of `Context`, `Model`, `ModelType`, `DataType` and `Tensor`. Whoever uses a
+name that is not there, or passes what is refused there, gets the documented error. The numbers come from
+MindSpore on the CPU, so the stand-in says nothing about the device.
 """
 from enum import Enum
 from pathlib import Path
@@ -40,7 +41,8 @@ class Ascend:
     def __setattr__(self, name, value):
         if name not in self.__slots__: raise AttributeError(name)
         check(name, value, int if name.endswith('_id') else str)
-        if name == 'precision_mode' and value not in self.MODES: raise ValueError(f'precision_mode must be in {self.MODES}, but got {value}.')
+        if name == 'precision_mode' and value not in self.MODES:
+            raise ValueError(f'precision_mode must be in {self.MODES}, but got {value}.')
         if name.endswith('_id') and value < 0: raise ValueError(f'{name} must be a non-negative int.')
         object.__setattr__(self, name, value)
 
@@ -58,7 +60,8 @@ class Context:
         check('target', target, list)
         for element in target:
             check('target element', element, str)
-            if element.lower() not in ('cpu', 'gpu', 'ascend'): raise ValueError(f"target elements must be in ['cpu', 'gpu', 'ascend'], but got {element}.")
+            if element.lower() not in ('cpu', 'gpu', 'ascend'):
+                raise ValueError(f"target elements must be in ['cpu', 'gpu', 'ascend'], but got {element}.")
         self._target = target
 
 
@@ -79,29 +82,37 @@ class Tensor:
     def element_num(self): return int(np.prod(self._shape))
 
     @property
-    def data_size(self): return self.element_num * {DataType.UINT8: 1, DataType.FLOAT16: 2, DataType.FLOAT32: 4}[self._dtype]
+    def data_size(self):
+        return self.element_num * {DataType.UINT8: 1, DataType.FLOAT16: 2, DataType.FLOAT32: 4}[self._dtype]
 
     def get_data_to_numpy(self): return self._data
 
     def set_data_from_numpy(self, numpy_obj):
         check('numpy_obj', numpy_obj, np.ndarray)
-        if numpy_obj.dtype.type not in NUMPY_TYPES: raise TypeError(f'Unsupported numpy dtype value {numpy_obj.dtype}')
+        if numpy_obj.dtype.type not in NUMPY_TYPES: raise TypeError(f'Unsupported numpy dtype value '
+                                                                    f'{numpy_obj.dtype}')
         if NUMPY_TYPES[numpy_obj.dtype.type] != self._dtype:
-            raise RuntimeError(f'data type not equal! Numpy type: {numpy_obj.dtype.type}, Tensor type: {self._dtype}')
+            raise RuntimeError(f'data type not equal! Numpy type: {numpy_obj.dtype.type}, Tensor type: '
+                               f'{self._dtype}')
         if numpy_obj.nbytes != self.data_size:
-            raise RuntimeError(f'data size not equal! Numpy size: {numpy_obj.nbytes}, Tensor size: {self.data_size}')
+            raise RuntimeError(f'data size not equal! Numpy size: {numpy_obj.nbytes}, Tensor size: '
+                               f'{self.data_size}')
         self._data = numpy_obj.copy()
 
 
 class Model:
     __slots__ = '_run', '_shape', '_aipp'
 
-    def build_from_file(self, model_path, model_type, context=None, config_path='', config_dict=None, dec_key=None, dec_mode='AES-GCM', dec_num_parallel=0):
-        for name, value, kind in (('model_path', model_path, str), ('model_type', model_type, ModelType), ('config_path', config_path, str)): check(name, value, kind)
+    def build_from_file(self, model_path, model_type, context=None, config_path='', config_dict=None,
+                        dec_key=None, dec_mode='AES-GCM', dec_num_parallel=0):
+        for name, value, kind in (('model_path', model_path, str), ('model_type', model_type, ModelType),
+                                  ('config_path', config_path, str)): check(name, value, kind)
         context = context or Context()
         check('context', context, Context)
-        if not Path(model_path).exists(): raise RuntimeError('build_from_file failed, model_path does not exist!')
-        if context.ascend.device_id > 7: raise RuntimeError('build_from_file failed! Error is Common error code.')
+        if not Path(model_path).exists(): raise RuntimeError('build_from_file failed, model_path does not '
+                                                             'exist!')
+        if context.ascend.device_id > 7: raise RuntimeError('build_from_file failed! Error is Common error '
+                                                            'code.')
         CALLS.append((model_path, model_type, context.target, context.ascend.device_id))
         from ssd_nb.plumbing.backends import open_mindir
         self._run, self._shape = open_mindir(model_path)
