@@ -46,9 +46,8 @@ def draw_smooth_l1(beta:float=1., # where the parabola meets the straight line
                   ):              # the Axes
     "Draws smooth L1 with its slope, between the two losses that it joins"
     d = np.linspace(-3, 3, 301)
-    inner = np.minimum(abs(d), beta)
-    curves = {'d²/2': d * d / 2, '|d|': abs(d), 'smooth L1': inner ** 2 / 2 / beta + abs(d) - inner,
-              'slope of smooth L1': np.clip(d / beta, -1, 1)}
+    smooth = np.where(abs(d) < beta, d * d / 2 / beta, abs(d) - beta / 2)
+    curves = {'d²/2': d * d / 2, '|d|': abs(d), 'smooth L1': smooth, 'its slope': np.clip(d / beta, -1, 1)}
     styles = [dict(color='0.6', ls=':'), dict(color='0.6', ls='--'), dict(lw=2.5), dict(color='darkorange')]
     return draw_curves(d, curves, ax, styles, xlabel='d = prediction − target', ylim=(-1.2, 3),
                        title=f'smooth L1 with beta {beta:g}')

@@ -11,6 +11,7 @@ from typing import Iterator
 
 import numpy as np
 
+# %% ../../nbs/plumbing/detect_files.ipynb #c002b
 from ..data import prepare_input
 from ..eval import detect
 from .cocoeval import to_coco, to_result_dicts, write_results

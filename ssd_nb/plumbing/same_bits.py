@@ -35,6 +35,7 @@ class _Dropout(nn.Cell):
         noise = ops.sin(place * 12.9898 + (start - ops.floor(start)) * 7823.3) * 43758.547
         return x * (noise - ops.floor(noise) >= self.p).astype(x.dtype) / (1 - self.p)
 
+# %% ../../nbs/plumbing/same_bits.ipynb #c014b
 def dropout(p:float, # share of the numbers that become zero
            )->nn.Cell: # (B, channels, H, W) to the same shape
     "MindSpore's own; on a CPU, where its random numbers take no seed, one that makes them from the batch"
