@@ -392,8 +392,8 @@ def draw_costs(costs:dict,   # stage -> (weights, multiply-adds)
 
 # %% ../nbs/02_backbones.ipynb #c108
 def _run_stages(network:MobileNetV2, # with any table
-               x,                   # images (B, 3, H, W) float32, normalised
-              )->dict:              # stage -> (B, channels, rows, columns), in the order of computation
+                x,                   # images (B, 3, H, W) float32, normalised
+               )->dict:              # stage -> (B, channels, rows, columns), in the order of computation
     "The output of every stage of a backbone"
     maps = {}
     for i, cell in enumerate(network.features_1): x = maps[f'features_1.{i}'] = cell(x)

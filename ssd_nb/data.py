@@ -273,11 +273,11 @@ MEAN = np.float32([0.485, 0.456, 0.406]) * 255 # of red, green and blue in Image
 STD = np.float32([0.229, 0.224, 0.225]) * 255  # their deviation
 
 def _zoom_out(image:np.ndarray,  # (h, w, 3) RGB uint8
-             boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
-             labels:np.ndarray, # (n,)
-             rng,               # numpy Generator
-             limit:float,       # the canvas is at most so many times as wide and as high
-            )->tuple:           # image, boxes, labels
+              boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
+              labels:np.ndarray, # (n,)
+              rng,               # numpy Generator
+              limit:float,       # the canvas is at most so many times as wide and as high
+             )->tuple:           # image, boxes, labels
     "Puts one image in two on a larger canvas of the mean colour (SSD section 3.6)"
     if rng.random() < 0.5: return image, boxes, labels
     h, w = image.shape[:2]
@@ -301,15 +301,15 @@ class _Step(NamedTuple):
 
 # %% ../nbs/01_data.ipynb #c089
 def _augment_stepwise(image:np.ndarray,  # (h, w, 3) RGB uint8
-                     boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
-                     labels:np.ndarray, # (n,)
-                     image_shape,       # height, width of the network's input
-                     rng,               # numpy Generator
-                     rule:str='modelzoo', # see `choose_window`; none: no crop
-                     jitter:float=0.4,  # strength of `jitter_colours`; 0: none
-                     expansion:float=1, # limit of `_zoom_out`; 1: none
-                     min_iou='any',     # see `choose_window`
-                    ):                  # yields `_Step`s; the last is what is trained on
+                      boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
+                      labels:np.ndarray, # (n,)
+                      image_shape,       # height, width of the network's input
+                      rng,               # numpy Generator
+                      rule:str='modelzoo', # see `choose_window`; none: no crop
+                      jitter:float=0.4,  # strength of `jitter_colours`; 0: none
+                      expansion:float=1, # limit of `_zoom_out`; 1: none
+                      min_iou='any',     # see `choose_window`
+                     ):                  # yields `_Step`s; the last is what is trained on
     "All random changes of a training image, one after the other (SSD sections 2.2 and 3.6)"
     if expansion > 1:
         image, boxes, labels = _zoom_out(image, boxes, labels, rng, expansion)

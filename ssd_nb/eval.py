@@ -123,8 +123,8 @@ def find_objects(boxes:np.ndarray,    # (n, 4) y1 x1 y2 x2 of the detections of 
 
 # %% ../nbs/06_eval.ipynb #c061
 def _find_precision_recall(hits:np.ndarray, # (n,) bool, best score first: does this detection find an object?
-                     objects:int,     # how many objects there are to find
-                    )->tuple:         # recall (n,), precision (n,): after each detection
+                           objects:int,     # how many objects there are to find
+                          )->tuple:         # recall (n,), precision (n,): after each detection
     "Recall and precision when only the first 1, 2, 3 ... detections are counted"
     found = np.cumsum(np.asarray(hits, bool))
     return found / objects, found / np.arange(1, len(found) + 1)
@@ -165,9 +165,9 @@ def draw_first(hits:np.ndarray, # (n,) bool, best score first
 
 # %% ../nbs/06_eval.ipynb #c076
 def _find_precision_at(points:np.ndarray,    # (k,) recall values
-                 recall:np.ndarray,    # (n,) rising
-                 precision:np.ndarray, # (n,)
-                )->np.ndarray:         # (k,): 0 where that recall is never reached
+                       recall:np.ndarray,    # (n,) rising
+                       precision:np.ndarray, # (n,)
+                      )->np.ndarray:         # (k,): 0 where that recall is never reached
     "The best precision at a recall of at least so much: the curve with its dips filled"
     filled = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
     return filled[np.searchsorted(recall, points)]
@@ -177,9 +177,9 @@ AP_POINTS = dict(voc07=np.arange(11) / 10, coco=np.linspace(0, 1, 101)) # recall
 
 # %% ../nbs/06_eval.ipynb #c081
 def _compute_ap(recall:np.ndarray,    # (n,) rising
-                      precision:np.ndarray, # (n,)
-                      kind:str='coco',      # voc07: mean at 11 recalls; coco: at 101; area: below the curve
-                     )->float:              # in [0, 1]
+                precision:np.ndarray, # (n,)
+                kind:str='coco',      # voc07: mean at 11 recalls; coco: at 101; area: below the curve
+               )->float:              # in [0, 1]
     "Average precision in one of its three common forms; raises `UserError` for another"
     if kind in AP_POINTS: return _find_precision_at(AP_POINTS[kind], recall, precision).mean()
     if kind != 'area': raise UserError(f'kind={kind} is not possible: give voc07, coco or area.')

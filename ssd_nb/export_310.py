@@ -170,9 +170,9 @@ def load_predict(path:Path,            # a checkpoint, or an exported file
 
 # %% ../nbs/07_export_310.ipynb #c050
 def _compare_predictions(predict,           # a function of images, as `make_predict` makes it
-                        other,             # another one
-                        images:np.ndarray, # (n, 3, H, W) float32
-                       )->tuple:           # largest difference of each image in boxes (n,) and in scores (n,)
+                         other,             # another one
+                         images:np.ndarray, # (n, 3, H, W) float32
+                        )->tuple:           # (n,) and (n,): largest difference in boxes, in scores
     "How far two prediction functions are apart"
     pairs = zip(predict(images), other(images))
     return tuple(np.abs(a - b).reshape(len(images), -1).max(1) for a, b in pairs)
@@ -204,7 +204,7 @@ def _yuv2rgb_matrix(): # (3, 3): R, G, B from Y, U - 128, V - 128
 
 # %% ../nbs/07_export_310.ipynb #c069
 def _rgb2nv12(pixels:np.ndarray # (h, w, 3) RGB uint8, both sides even
-            )->np.ndarray:     # (h * 3 / 2, w) uint8: h rows of Y, then h / 2 rows of U V U V ...
+             )->np.ndarray:     # (h * 3 / 2, w) uint8: h rows of Y, then h / 2 rows of U V U V ...
     "What DVPP hands on, computed here"
     h, w = pixels.shape[:2]
     yuv = pixels @ np.linalg.inv(_yuv2rgb_matrix()).T + [0, 128, 128]
@@ -213,7 +213,7 @@ def _rgb2nv12(pixels:np.ndarray # (h, w, 3) RGB uint8, both sides even
 
 # %% ../nbs/07_export_310.ipynb #c077
 def _write_aipp(image_shape:tuple # height, width of the network's input
-             )->str:            # content of an AIPP file
+               )->str:            # content of an AIPP file
     "AIPP's constants for this input, from those of training (CANN: ATC, AIPP configuration)"
     height, width = image_shape
     rows = dict(aipp_mode='static', related_input_rank=0, input_format='YUV420SP_U8', src_image_size_w=width,

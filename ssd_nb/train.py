@@ -37,13 +37,13 @@ from mindspore import nn, ops
 
 # %% ../nbs/05_train.ipynb #c014
 def _schedule_rates(epochs:int,         # of the whole run
-                   steps:int,          # in an epoch
-                   lr=0.05,            # rate after the warm-up
-                   lr_init=0.001,      # rate at the first step
-                   lr_end_rate=0.001,  # the last rate, as a part of `lr`
-                   warmup_epochs=2,    # epochs in which the rate rises
-                   done:int=0,         # epochs that lie behind a run that goes on
-                  )->np.ndarray:       # (steps that are left,) float32: the rate at each
+                    steps:int,          # in an epoch
+                    lr=0.05,            # rate after the warm-up
+                    lr_init=0.001,      # rate at the first step
+                    lr_end_rate=0.001,  # the last rate, as a part of `lr`
+                    warmup_epochs=2,    # epochs in which the rate rises
+                    done:int=0,         # epochs that lie behind a run that goes on
+                   )->np.ndarray:       # (steps that are left,) float32: the rate at each
     "Linear warm-up, then half a cosine down to `lr * lr_end_rate` (Loshchilov & Hutter 2017, eq. 5)"
     warmup, total = warmup_epochs * steps, epochs * steps
     step, end = np.arange(total), lr * lr_end_rate

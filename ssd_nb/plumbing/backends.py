@@ -89,7 +89,7 @@ def open_mindir(path:Path # a MindIR file
 
 # %% ../../nbs/plumbing/backends.ipynb #c025
 def _open_onnx(path:Path # an ONNX file
-             )->tuple:  # images (B, 3, H, W) float32 to boxes and scores; (B, 3, H, W)
+              )->tuple:  # images (B, 3, H, W) float32 to boxes and scores; (B, 3, H, W)
     "ONNX in ONNX Runtime, on a CUDA device if it finds one; raises `UserError` for a file that is none"
     runtime = _require_module('onnxruntime')
     wanted = 'CUDAExecutionProvider', 'CPUExecutionProvider'

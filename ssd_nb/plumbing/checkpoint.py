@@ -22,8 +22,8 @@ from mindspore import nn
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c010
 def _list_entries(network:nn.Cell,   # the detector
-                       step:nn.Cell=None, # its training step, whose state is saved too; None: no state
-                      )->list:            # of dicts with name and data, for `ms.save_checkpoint`
+                  step:nn.Cell=None, # its training step, whose state is saved too; None: no state
+                 )->list:            # of dicts with name and data, for `ms.save_checkpoint`
     "What is saved, under published names; a running average stands in place of the weights"
     state = {p.name: p for p in step.get_parameters()} if step else {}
     weights = {p.name: p for p in network.get_parameters()}

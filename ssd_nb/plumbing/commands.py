@@ -79,8 +79,8 @@ def _report_split(data, boxes, split):
 
 # %% ../../nbs/plumbing/commands.ipynb #c025
 def _create_data(data,  # DataConfig that says where the set is
-                boxes, # BoxConfig whose default boxes the objects are compared with
-               )->None:
+                 boxes, # BoxConfig whose default boxes the objects are compared with
+                )->None:
     "Converts and reports a data set, part by part; raises `UserError` if it has none"
     from ssd_nb.plumbing.formats import source_files
     _draw_into_files()

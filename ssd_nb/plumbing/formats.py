@@ -333,7 +333,7 @@ class _VocSource(Source):
 SOURCES = dict(coco=CocoSource, voc=_VocSource, yolo=_YoloSource, other=_TxtSource)
 
 def _open_source(config, # `DataConfig`: what to read
-               )->Source:
+                )->Source:
     "The annotations that a configuration names, in whichever form they are"
     return SOURCES[config.dataset](config)
 

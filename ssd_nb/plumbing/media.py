@@ -124,9 +124,9 @@ def _check_apart(files, folder):
 
 # %% ../../nbs/plumbing/media.ipynb #c042
 def open_media(path:str,       # an image, a folder, a pattern, a video, or a camera such as camera:0
-                output_dir:str, # folder for the copies
-                frames:int=0,   # end a video or camera after so many; 0: never
-               )->MediaSource:
+               output_dir:str, # folder for the copies
+               frames:int=0,   # end a video or camera after so many; 0: never
+              )->MediaSource:
     "What a user wants to be looked at; raises `UserError` if there is nothing"
     is_video = Path(path).suffix.lower() in _VIDEO_ENDINGS and Path(path).is_file()
     if not (is_video or is_camera(path)):

@@ -64,10 +64,10 @@ def _find_by_class(detections, objects, threshold):
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c022
 def _sort_errors(detections:Detections, # of one image
-                objects:Objects,       # of the same image
-                threshold:float=0.5,   # least IoU of a hit
-                near:float=0.1,        # least IoU of a detection that means an object, but not its place
-               )->tuple: # kinds (n,), of `_ERROR_KINDS` or 'ignored'; found (n,) int: a hit's object, or -1
+                 objects:Objects,       # of the same image
+                 threshold:float=0.5,   # least IoU of a hit
+                 near:float=0.1,        # least IoU of a detection that means an object, but not its place
+                )->tuple: # kinds (n,), of `_ERROR_KINDS` or 'ignored'; found (n,) int: a hit's object, or -1
     "What is wrong with each detection"
     found, real = _find_by_class(detections, objects, threshold), ~objects.crowd
     same, overlap = objects.labels == detections.labels[:, None], iou(detections.boxes, objects.boxes)
@@ -140,9 +140,9 @@ def draw_errors(kinds:np.ndarray, # (n,) str of `_ERROR_KINDS`, of all detection
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c043
 def _compute_f1(hits,   # how many detections find an object; a number or an array
-             wrong,  # how many don't
-             missed, # how many objects nothing finds
-            ):       # in [0, 1]
+                wrong,  # how many don't
+                missed, # how many objects nothing finds
+               ):       # in [0, 1]
     "Harmonic mean of precision and recall; 0 where there is nothing at all"
     return hits / np.maximum(hits + (wrong + missed) / 2, 1e-9)
 
@@ -214,8 +214,8 @@ def list_confusions(matrix:np.ndarray, # (C, C) int, from `confusion_matrix`
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c068
 def _find_levels(ground_truth:dict,    # in COCO form
-                box_config:BoxConfig, # of the network
-               )->np.ndarray:         # (m,) int: a feature map for each annotation, 0 for the first
+                 box_config:BoxConfig, # of the network
+                )->np.ndarray:         # (m,) int: a feature map for each annotation, 0 for the first
     "The feature map whose default boxes fit each object best"
     sizes = {image['id']: [image['height'], image['width']] * 2 for image in ground_truth['images']}
     notes, defaults, level = ground_truth['annotations'], default_tlbr(box_config), box_levels(box_config)
@@ -265,9 +265,9 @@ def draw_groups(values:np.ndarray, # (g,) AP; nan for a group without objects
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c083
 def _measure_calibration(scores:np.ndarray, # (n,) in [0, 1]
-                        hits:np.ndarray,   # (n,) bool
-                        bins:int=10,       # of equal width
-                       )->tuple: # mean score, share of hits (nan if none), detections (bins,); the error
+                         hits:np.ndarray,   # (n,) bool
+                         bins:int=10,       # of equal width
+                        )->tuple: # mean score, share of hits (nan if none), detections (bins,); the error
     "How far scores are from the share of hits, in bins"
     scores, hits = np.asarray(scores, float), np.asarray(hits, float)
     which = np.minimum((scores * bins).astype(int), bins - 1)

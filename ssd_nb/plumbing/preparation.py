@@ -29,9 +29,9 @@ def set_classes(config,        # a `Config` of `05_train`
 
 # %% ../../nbs/plumbing/preparation.ipynb #c009
 def _count_steps(images:int,       # in the training set
-                batch_size:int,   # images in a step, on each device
-                device_num:int=1, # devices
-               )->int:            # steps in an epoch
+                 batch_size:int,   # images in a step, on each device
+                 device_num:int=1, # devices
+                )->int:            # steps in an epoch
     "Whole batches in an epoch; raises `UserError` if there is none"
     steps = images // (batch_size * device_num)
     if steps: return steps

@@ -138,14 +138,14 @@ def connect_team(distribute:bool, # whether there are other processes
 
 # %% ../../nbs/plumbing/team.ipynb #c044
 def _step_seconds(ranks,               # devices: a number, or an array of them
-                 parameters:int,       # that train
-                 compute:float,        # seconds for a batch on one device
-                 feed:float,           # images a second that one host prepares
-                 batch:int=32,         # images of each device
-                 bandwidth:float=1e10, # bytes a second that a device sends
-                 delay:float=2e-5,     # seconds of a hop
-                 per_host:int=8,       # devices that share a host
-                )->dict:               # name -> seconds; their sum is the step
+                  parameters:int,       # that train
+                  compute:float,        # seconds for a batch on one device
+                  feed:float,           # images a second that one host prepares
+                  batch:int=32,         # images of each device
+                  bandwidth:float=1e10, # bytes a second that a device sends
+                  delay:float=2e-5,     # seconds of a hop
+                  per_host:int=8,       # devices that share a host
+                 )->dict:               # name -> seconds; their sum is the step
     "What a step spends its time with; nothing overlaps with the adding, which is the worst case"
     ranks = np.asarray(ranks)
     sent = 2 * (ranks - 1) / ranks * 4 * parameters

@@ -165,8 +165,8 @@ def is_done(trainer:Trainer # the run
 
 # %% ../../nbs/plumbing/trainer.ipynb #c046
 def _save_run(trainer:Trainer, # the run
-             name:str, # of a file in the folder of the run
-            )->None:
+              name:str, # of a file in the folder of the run
+             )->None:
     "Writes a checkpoint from which training can go on; in a team, the first process does"
     if trainer.team.is_first:
         write_checkpoint(trainer.folder / name, trainer.network, to_json(trainer.config),

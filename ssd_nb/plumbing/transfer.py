@@ -16,10 +16,10 @@ from mindspore import nn
 
 # %% ../../nbs/plumbing/transfer.ipynb #c008
 def _load_pre_trained(network:nn.Cell,   # what `build_model` made, to fill
-                     model:ModelConfig, # what it was made from
-                     path:Path,         # a checkpoint of the same model
-                     filter_weight:bool=False, # what belongs to the classes stays as it is
-                    )->str:             # a sentence that says what was filled
+                      model:ModelConfig, # what it was made from
+                      path:Path,         # a checkpoint of the same model
+                      filter_weight:bool=False, # what belongs to the classes stays as it is
+                     )->str:             # a sentence that says what was filled
     "Fills a detector from another one; raises `UserError` where it does not fit"
     saved = read_saved(path)
     its = json.loads(saved.config)['model'] if saved.config else {}
@@ -32,7 +32,7 @@ def _load_pre_trained(network:nn.Cell,   # what `build_model` made, to fill
 
 # %% ../../nbs/plumbing/transfer.ipynb #c021
 def _freeze_backbone(network:nn.Cell # what `build_model` made
-                   )->str:          # a sentence that says how much still trains
+                    )->str:          # a sentence that says how much still trains
     "Takes the backbone's parameters away from the optimizer"
     whole = count_parameters(network)
     for p in get_backbone(network).get_parameters(): p.requires_grad = False
