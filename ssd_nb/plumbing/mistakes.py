@@ -81,7 +81,7 @@ def _sort_errors(detections:Detections, # of one image
 def group_objects(ground_truth:dict, # in COCO form
                   category_ids:list, # category id of each class, background first
                   image_ids:list,    # images that count
-                 )->dict:            # `Objects` by image id, also for images without any
+                 )->dict[int, Objects]: # by image id, also for images without any
     "The ground truth as arrays, image by image"
     label, notes = {c: i for i, c in enumerate(category_ids) if i}, {i: [] for i in image_ids}
     for a in ground_truth['annotations']:

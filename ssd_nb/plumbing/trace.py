@@ -65,7 +65,7 @@ def _watch(network:nn.Cell, layers:list)->list: # every run adds to the layers -
 # %% ../../nbs/plumbing/trace.ipynb #c014
 def trace_layers(network:nn.Cell,   # any network of images
                  image_shape:tuple, # height, width
-                )->list:            # of `Layer`, as they are computed; one that is used twice is there twice
+                )->list[Layer]:     # as they are computed; one that is used twice is there twice
     "The convolutions and poolings of a network, from one run on an empty image"
     mode, training, layers = ms.get_context('mode'), network.training, []
     handles = _watch(network, layers)
