@@ -7,14 +7,15 @@ from ssd_nb.plumbing.options import UserError
 COCO = 81 # classes with background
 
 
-def create_network(name:str,           # a model of the README, such as ssd300; ssd-mobilenet-v1-fpn and ssd_mobilenet_v1_fpn are the same
+def create_network(name:str,           # a model of the README, such as ssd300, with - or _
                    num_classes:int=COCO, # classes with background
-                   image_shape:tuple=None, # height, width of its input; None: what the model is published with
+                   image_shape:tuple=None, # height, width of its input; None: as published
                    **options,          # other fields of `ModelConfig`
-                  ):                   # the network with new weights: images to offsets and class logits; raises `UserError` for a wrong name
+                  ):                   # the network with new weights: images to offsets and class logits
     "One of the models; `ms.load_param_into_net` fills it from a checkpoint"
     using_model = name.replace('-', '_')
-    if using_model not in MODELS: raise UserError(f'{name} is not one of the networks here: give one of {", ".join(MODELS)}.')
+    if using_model not in MODELS:
+        raise UserError(f'{name} is not one of the networks here: give one of {", ".join(MODELS)}.')
     model = ModelConfig(using_model, num_classes, **options)
     boxes = MODELS[using_model].boxes
     if image_shape: boxes = fit_boxes(model, replace(boxes, image_shape=tuple(image_shape)))

@@ -1,4 +1,4 @@
-"""Installs ssd_nb; everything it says comes from settings.ini. (pyproject.toml, which nbdev writes, only points here.)"""
+"""Installs ssd_nb; all it says comes from settings.ini. (pyproject.toml, which nbdev writes, points here.)"""
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -8,6 +8,7 @@ ROOT = Path(__file__).parent
 config = ConfigParser(delimiters=['='])
 config.read(ROOT / 'settings.ini', encoding='utf-8')
 settings = config['DEFAULT']
+EXTRAS = 'dev', 'notebooks', 'gpu', 'tensorboard', 'onnx', 'fast'
 
 setup(
     name=settings['lib_name'],
@@ -24,6 +25,6 @@ setup(
     packages=find_packages(include=['ssd_nb', 'ssd_nb.*']),
     python_requires=f">={settings['min_python']}",
     install_requires=settings['requirements'].split(),
-    extras_require={name: settings[f'{name}_requirements'].split() for name in ('dev', 'gpu', 'tensorboard', 'onnx', 'fast')},
+    extras_require={name: settings[f'{name}_requirements'].split() for name in EXTRAS},
     entry_points={'console_scripts': settings['console_scripts'].split()},
 )

@@ -1,40 +1,48 @@
-"""What to know before a detector is shipped: what half precision changes in what it finds, how long it takes for each batch, and its memory."""
+"""What to know before a detector is shipped: what half precision changes, its times, its memory."""
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from jsonargparse import ArgumentParser
-from predict import image_files
-
-import cli
-from ssd_nb.data import eval_input
-from ssd_nb.ssd_heads import MODELS
-from ssd_nb.eval import EvalConfig
-from ssd_nb.export_310 import (
-    READERS, compare_detections, detect_all, float16_predict, latency_line, load_predict, peak_memory,
-    read_facts, run_times, through_nv12)
-from ssd_nb.plumbing.device import choose_device
-from ssd_nb.plumbing.media import decode_image
-from ssd_nb.plumbing.options import UserError
+from ssd_nb.plumbing.options import (
+    Option, OptionParser, UserError, device_options, field_options, replace_fields, run_command)
 
 
-def options():
-    parser = ArgumentParser(prog='check_export.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument('--ckpt_file', type=str, required=True, help='the checkpoint')
-    parser.add_argument('--image_path', type=str, required=True, help='an image, or a folder of images')
-    parser.add_argument('--exported', type=list[str], default=[], help='files that export.py wrote from it, such as [a.mindir,a.onnx]')
-    parser.add_argument('--batches', type=list[int], default=[1, 4, 16], help='batches to time the checkpoint with; an exported file has its own')
-    parser.add_argument('--limit', type=int, default=32, help='use only the first so many images')
-    parser.add_argument('--runs', type=int, default=50, help='runs to time')
-    parser.add_argument('--run_platform', type=Literal['Ascend', 'GPU', 'CPU'], default='CPU', help='device to run on')
-    parser.add_argument('--device_id', type=int, default=0, help='which of several devices')
-    parser.add_argument('--using_model', type=Literal[tuple(MODELS)], help='the model, where the checkpoint does not say')
-    cli.add_options(parser, EvalConfig())
-    return cli.parse(parser)
+def read_options(words):
+    from ssd_nb.ssd_heads import MODELS
+    from ssd_nb.eval import EvalConfig
+    parser = OptionParser('check_export.py',
+                          'What to know before a detector is shipped: what half precision changes in '
+                          'what it finds, how long it takes for each batch, and its memory.',
+                          "python scripts/check_export.py --ckpt_file=my.ckpt --image_path=MY_IMAGES "
+                          "'--exported=[my.onnx]'")
+    parser.add([
+        Option('ckpt_file', str, help='the checkpoint', required=True),
+        Option('image_path', str, help='an image, or a folder of images', required=True),
+        Option('exported', list[str], [], 'files that export.py wrote from it, such as [a.mindir,a.onnx]'),
+        Option('batches', list[int], [1, 4, 16],
+               'batches to time the checkpoint with; an exported file has its own'),
+        Option('limit', int, 32, 'use only the first so many images'),
+                Option('runs', int, 50, 'runs to time'),
+        Option('using_model', Literal[tuple(MODELS)], help='the model, where the checkpoint does not say'),
+        *device_options('CPU')])
+    parser.add(field_options(EvalConfig()), title=EvalConfig.__doc__)
+    return parser.parse(words)
+
+
+def check_options(given):
+    "Raises `UserError` for what cannot be measured"
+    from ssd_nb.plumbing.backends import READERS
+    for name, value in dict(batches=min(given.batches, default=0), limit=given.limit,
+                            runs=given.runs).items():
+        if value >= 1: continue
+        raise UserError(f'--{name}={getattr(given, name)} is not possible: give whole numbers of at least 1.')
+    for path in given.exported:
+        if Path(path).suffix in READERS: continue
+        raise UserError(f'--exported: {path} is no exported file: give {" or ".join(READERS)} files.')
 
 
 def load_all(given):
-    "Name -> prediction function: the checkpoint, the exported files, half precision, and NV12 where DVPP can make such images"
+    "The prediction functions: the checkpoint, the exported files, half precision, NV12 where DVPP makes it"
+    from ssd_nb.export_310 import float16_predict, load_predict, through_nv12
     predict, config = load_predict(given.ckpt_file, given.using_model)
     exported = {path: load_predict(path)[0] for path in given.exported}
     more = {'float16': float16_predict(given.ckpt_file, given.using_model)}
@@ -45,34 +53,46 @@ def load_all(given):
 
 def print_drift(predict, others, images, shapes, thresholds):
     "A line for each of the others: what they find, beside what the checkpoint finds"
+    from ssd_nb.export_310 import compare_detections, detect_all
     reference = detect_all(predict, images, shapes, thresholds)
     print(f'{sum(map(len, reference))} detections in {len(images)} images')
     for name, other in others.items():
         d = compare_detections(reference, detect_all(other, images, shapes, thresholds))
-        print(f'{name}: {d.both} the same, {d.lost} lost, {d.new} new; scores move by at most {d.score:.1e}, the least IoU is {d.overlap:.4f}')
+        print(f'{name}: {d.both} the same, {d.lost} lost, {d.new} new; '
+              f'scores move by at most {d.score:.1e}, the least IoU is {d.overlap:.4f}')
 
 
-def main():
-    given = options()
-    files = image_files(given.image_path)[:given.limit]
-    for name, value in dict(batches=min(given.batches, default=0), limit=given.limit, runs=given.runs).items():
-        if value < 1: raise UserError(f'--{name}={getattr(given, name)} is not possible: give whole numbers of at least 1.')
-    unknown = [path for path in given.exported if Path(path).suffix not in READERS]
-    if unknown: raise UserError(f'--exported: {unknown[0]} is no exported file: give {" or ".join(READERS)} files.')
-    choose_device(given.run_platform, given.device_id)
-    predict, config, exported, more = load_all(given)
-    pictures = [decode_image(path.read_bytes(), str(path)) for path in files]
-    images = np.stack([eval_input(p, config.boxes.image_shape) for p in pictures])
-    print_drift(predict, exported | more, images, [p.shape[:2] for p in pictures], cli.with_options(EvalConfig(), given))
-    image = images[:1]
+def print_times(given, exported, image):
+    "A line for each batch of the checkpoint, and for each exported file"
+    from ssd_nb.export_310 import latency_line, load_predict, read_facts, run_times
     for batch in given.batches:
         timed = load_predict(given.ckpt_file, given.using_model, batch)[0]
         print('checkpoint,', latency_line(run_times(timed, image.repeat(batch, 0), given.runs), batch))
     for path, other in exported.items():
         batch = read_facts(path)[0]['input']['shape'][0]
         print(f'{path},', latency_line(run_times(other, image.repeat(batch, 0), given.runs), batch))
+
+
+def check_export(words):
+    "compares exported files with their checkpoint"
+    given = read_options(words)
+    import numpy as np
+    from ssd_nb.data import prepare_input
+    from ssd_nb.eval import EvalConfig
+    from ssd_nb.export_310 import peak_memory
+    from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.media import decode_files, find_images
+    files = find_images(given.image_path)
+    check_options(given)
+    choose_device(given.run_platform, given.device_id)
+    predict, config, exported, more = load_all(given)
+    pictures = [image for _, image in decode_files(files[:given.limit])]
+    images = np.stack([prepare_input(p, config.boxes.image_shape) for p in pictures])
+    thresholds = replace_fields(EvalConfig(), given)
+    print_drift(predict, exported | more, images, [p.shape[:2] for p in pictures], thresholds)
+    print_times(given, exported, images[:1])
     print(f'peak memory of this process: {peak_memory():.0f} MB')
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    run_command(check_export)

@@ -7,72 +7,82 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from jsonargparse import ArgumentParser
-
-import cli
-from ssd_nb.data import create_dataset
-from ssd_nb.eval import EvalConfig, evaluate, result_dicts, to_coco, write_results
-from ssd_nb.export_310 import (
-    converter_command, exported_predict, latency_line, lite_reader, read_facts, through_nv12)
-from ssd_nb.plumbing.device import choose_device
-from ssd_nb.plumbing.formats import COCO_SPLITS, IMAGE_ENDINGS
-from ssd_nb.plumbing.options import UserError
-from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
+from ssd_nb.plumbing.options import Option, OptionParser, UserError, run_command
 
 ENDINGS = dict(lite='.mindir', mindspore='.mindir', onnx='.onnx')
 
 
-def options():
-    parser = ArgumentParser(prog='infer.py', description=__doc__, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument('--model_path', type=str, required=True, help='a .mindir or .onnx written by export.py, with its json beside it')
-    parser.add_argument('--data_path', type=str, required=True, help='the folder of a COCO, VOC or YOLO data set, or its folder of evaluation images')
-    parser.add_argument('--backend', type=Literal[tuple(ENDINGS)], default='lite', help='lite: MindSpore Lite on an Ascend 310; the others run on any host')
-    parser.add_argument('--preprocess', type=Literal['DVPP', 'CPU'], default='CPU', help='DVPP: the device normalises, from NV12; other backends compute the same')
-    parser.add_argument('--device_id', type=int, default=0, help='which of several devices')
-    parser.add_argument('--output_dir', type=str, default='.', help='folder for what is written')
-    return cli.parse(parser)
+def read_options(words):
+    parser = OptionParser('infer.py', 'Runs an exported file over a data set and measures it; '
+                          'run_infer_310.sh and run_infer_onnx.sh call this.')
+    parser.add([
+        Option('model_path', str, required=True,
+               help='a .mindir or .onnx written by export.py, with its json beside it'),
+        Option('data_path', str, required=True,
+               help='the folder of a COCO, VOC or YOLO data set, or its folder of evaluation images'),
+        Option('backend', Literal[tuple(ENDINGS)], 'lite',
+               'lite: MindSpore Lite on an Ascend 310; the others run on any host'),
+        Option('preprocess', Literal['DVPP', 'CPU'], 'CPU',
+               'DVPP: the device normalises, from NV12; other backends compute the same'),
+        Option('device_id', int, 0, 'which of several devices'),
+        Option('output_dir', str, '.', 'folder for what is written')])
+    return parser.parse(words)
 
 
-def data_at(path, data):
+def find_data(path, data):
     "The configuration `data`, of the data set whose folder, or folder of evaluation images, this is"
+    from ssd_nb.plumbing.coco import COCO_SPLITS
+    from ssd_nb.plumbing.formats import IMAGE_ENDINGS
     path = Path(path).absolute()
-    if not path.is_dir(): raise UserError(f'there is no folder DATA_PATH={path}: give that of a data set, or of its evaluation images.')
+    if not path.is_dir():
+        raise UserError(f'there is no folder DATA_PATH={path}: give that of a data set, or of its '
+                        f'evaluation images.')
     root = path.parent if path.name in COCO_SPLITS['eval'] else path
     if (root / 'annotations').is_dir(): return replace(data, dataset='coco', coco_root=str(root))
-    if [*root.glob('eval/*.xml'), *root.glob('eval/Annotations'), *root.glob('ImageSets/Main'), *root.glob('VOC*/ImageSets/Main')]:
+    patterns = 'eval/*.xml', 'eval/Annotations', 'ImageSets/Main', 'VOC*/ImageSets/Main'
+    if any(True for pattern in patterns for _ in root.glob(pattern)):
         return replace(data, dataset='voc', voc_root=str(root), voc_json='')
-    if (root / 'labels').is_dir() and [*root.glob('*.y*ml')]: return replace(data, dataset='yolo', yolo_root=str(root))
+    if (root / 'labels').is_dir() and [*root.glob('*.y*ml')]:
+        return replace(data, dataset='yolo', yolo_root=str(root))
     if not any(p.suffix in IMAGE_ENDINGS for p in path.iterdir()):
-        raise UserError(f'DATA_PATH={path} holds no image and no data set: give the folder of a data set, or of its evaluation images.')
-    raise UserError(f'DATA_PATH={path} has images, but no annotations in COCO, VOC or YOLO form to measure against: scripts/predict.py detects without.')
+        raise UserError(f'DATA_PATH={path} holds no image and no data set: '
+                        'give the folder of a data set, or of its evaluation images.')
+    raise UserError(f'DATA_PATH={path} has images, but no annotations in COCO, VOC or YOLO form to measure '
+                    f'against: '
+                    'scripts/predict.py detects without.')
 
 
-def converted(path, folder):
+def convert(path, folder):
     "The file with AIPP in it that MindSpore Lite's converter makes"
+    from ssd_nb.export_310 import converter_command
     command = converter_command(path, folder)
     if shutil.which(command[0]) is None:
-        raise UserError("DVPP needs MindSpore Lite's converter_lite, which is not on the PATH: add the folder tools/converter/converter of its package, or give CPU.")
+        raise UserError("DVPP needs MindSpore Lite's converter_lite, which is not on the PATH: "
+                        'add the folder tools/converter/converter of its package, or give CPU.')
     done = subprocess.run(command, capture_output=True, text=True)
     print(done.stdout, done.stderr, sep='\n')
-    if done.returncode: raise UserError(f'converter_lite failed with code {done.returncode}, infer.log has its words: {" ".join(command)}.')
+    if done.returncode:
+        raise UserError(f'converter_lite failed with code {done.returncode}, infer.log has its words: '
+                        f'{" ".join(command)}.')
     return Path(f'{next(c for c in command if c.startswith("--outputFile=")).split("=", 1)[1]}.mindir')
 
 
 def load(given):
     "The prediction function, and the configuration"
-    path = Path(given.model_path)
-    if path.suffix != ENDINGS[given.backend]: raise UserError(f'{path} is not for BACKEND={given.backend}, which runs {ENDINGS[given.backend]} files: give one.')
+    from ssd_nb.export_310 import exported_predict, lite_reader, read_facts, through_nv12
+    path, ending = Path(given.model_path), ENDINGS[given.backend]
+    if path.suffix != ending:
+        raise UserError(f'{path} is not for BACKEND={given.backend}, which runs {ending} files: give one.')
     facts, _ = read_facts(path)
     shape, dvpp = tuple(facts['input']['shape']), given.preprocess == 'DVPP'
     if given.backend != 'lite':
         predict, config = exported_predict(path)
         return through_nv12(predict, shape[2:]) if dvpp else predict, config
-    file = converted(path, Path(given.output_dir) / 'dvpp') if dvpp else None
+    file = convert(path, Path(given.output_dir) / 'dvpp') if dvpp else None
     return exported_predict(path, lite_reader(shape, given.device_id, file))
 
 
-def timed(predict, milliseconds):
+def measure_time(predict, milliseconds):
     "The same function, which writes down how long an image takes"
     def run(images):
         start = time.perf_counter()
@@ -82,36 +92,57 @@ def timed(predict, milliseconds):
     return run
 
 
+def evaluate_data(given, data, facts, milliseconds):
+    "What is measured, and the ground truth; the records are made in a folder that goes afterwards"
+    from ssd_nb.data import create_dataset
+    from ssd_nb.eval import EvalConfig, evaluate
+    from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
+    predict, config = load(given)
+    with tempfile.TemporaryDirectory(prefix='ssd_nb_infer_') as scratch:
+        data = replace(data, mindrecord_dir=scratch)
+        make_mindrecord(data, 'eval', progress=True)
+        truth, classes = load_ground_truth(data, 'eval'), tuple(load_manifest(data, 'eval')['classes'])
+        dataset = create_dataset(data, config.boxes, 'eval', facts['input']['shape'][0], train=False)
+        predict = measure_time(predict, milliseconds)
+        return evaluate(predict, dataset, truth, classes, EvalConfig(**facts['thresholds'])), truth
+
+
 def write_each(result, truth, output):
     "A json for each image: what was found in it, in COCO's form"
+    from ssd_nb.plumbing.cocoeval import to_coco, to_result_dicts, write_results
     folder = output / 'result_Files'
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     names = {image['id']: Path(image['file_name']).stem for image in truth['images']}
     for image_id, found in result.detections.items():
-        write_results(result_dicts(to_coco(found, image_id, result.category_ids)), folder / f'{names[image_id]}.json')
+        rows = to_result_dicts(to_coco(found, image_id, result.category_ids))
+        write_results(rows, folder / f'{names[image_id]}.json')
 
 
-def main():
-    given = options()
-    output = Path(given.output_dir)
-    facts, config = read_facts(given.model_path)
-    data = data_at(given.data_path, config.data)
-    choose_device('CPU') # of MindSpore; the other backends choose their own
-    predict, config = load(given)
-    with tempfile.TemporaryDirectory(prefix='ssd_nb_infer_') as scratch:
-        data = replace(data, mindrecord_dir=scratch)
-        make_mindrecord(data, 'eval', progress=True)
-        truth, classes, milliseconds = load_ground_truth(data, 'eval'), tuple(load_manifest(data, 'eval')['classes']), []
-        dataset = create_dataset(data, config.boxes, 'eval', facts['input']['shape'][0], train=False)
-        result = evaluate(timed(predict, milliseconds), dataset, truth, classes, EvalConfig(**facts['thresholds']))
-    write_each(result, truth, output)
+def write_times(milliseconds, images, backend, output):
+    "How long an image takes; the first run, which compiles, does not count"
+    import numpy as np
+    from ssd_nb.export_310 import latency_line
+    steady = np.array(milliseconds[1:] or milliseconds)
     (output / 'time_Result').mkdir(exist_ok=True)
-    steady = np.array(milliseconds[1:] or milliseconds) # the first run compiles
-    (output / 'time_Result/test_perform_static.txt').write_text(f'{len(result.detections)} images, {given.backend}; an image, without reading and NMS: '
-                                                                f'{latency_line(steady, 1)}\n')
+    (output / 'time_Result/test_perform_static.txt').write_text(
+        f'{images} images, {backend}; an image, without reading and NMS: {latency_line(steady, 1)}\n')
+
+
+def infer(words):
+    "runs an exported file over a data set"
+    given = read_options(words)
+    from ssd_nb.export_310 import read_facts
+    from ssd_nb.plumbing.device import choose_device
+    output, milliseconds = Path(given.output_dir), []
+    facts, config = read_facts(given.model_path)
+    data = find_data(given.data_path, config.data)
+    choose_device('CPU') # of MindSpore; the other backends choose their own
+    result, truth = evaluate_data(given, data, facts, milliseconds)
+    write_each(result, truth, output)
+    write_times(milliseconds, len(result.detections), given.backend, output)
     (output / 'acc.log').write_text(result.text + '\n')
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    run_command(infer)

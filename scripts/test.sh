@@ -12,4 +12,4 @@ esac
 source "$(dirname "${BASH_SOURCE[0]}")/make_venv.sh"
 make_venv || exit 1
 cd "$ROOT"
-exec "$PYTHON" -m pytest scripts/tests -p no:cacheprovider -n 2 --dist worksteal --durations=8 -q "$@"
+exec "$PYTHON" -m pytest tests -p no:cacheprovider -n 2 --dist loadgroup --durations=8 -q "$@"

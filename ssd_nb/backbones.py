@@ -3,13 +3,13 @@
 # %% auto #0
 __all__ = ['MOBILENET_V2', 'MOBILENET_TINY', 'TAP', 'find_same_padding', 'draw_padding', 'conv2d', 'batch_norm', 'draw_momentum',
            'ConvBNReLU', 'draw_points', 'InvertedResidual', 'draw_block', 'MobileNetV2', 'VGG16', 'brick',
-           'MobileNetV1', 'ResNet50', 'draw_costs', 'run_stages', 'draw_pyramid', 'draw_channels', 'draw_field']
+           'MobileNetV1', 'ResNet50', 'draw_costs', 'draw_pyramid', 'draw_channels', 'draw_field']
 
 # %% ../nbs/02_backbones.ipynb #c002
 import numpy as np
 
-from .boxes import draw_boxes, show_image
-from .plumbing.depthwise import DepthwiseConv2d # before MindSpore is imported
+from .plumbing.depthwise import DepthwiseConv2d
+from .plumbing.drawing import draw_boxes, show_image
 from .plumbing.same_bits import relu6
 
 from mindspore import nn
@@ -391,7 +391,7 @@ def draw_costs(costs:dict,   # stage -> (weights, multiply-adds)
     return axes
 
 # %% ../nbs/02_backbones.ipynb #c108
-def run_stages(network:MobileNetV2, # with any table
+def _run_stages(network:MobileNetV2, # with any table
                x,                   # images (B, 3, H, W) float32, normalised
               )->dict:              # stage -> (B, channels, rows, columns), in the order of computation
     "The output of every stage of a backbone"

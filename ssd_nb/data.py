@@ -17,17 +17,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .boxes import (
-    COLORS, BoxConfig, BoxEncoder, area, best_iou, draw_boxes, draw_images, tlbr2yxhw, xywh2tlbr)
+from .boxes import BoxConfig, BoxEncoder, best_iou, box_area, iou, tlbr2yxhw, xywh2tlbr
+from .plumbing.drawing import COLORS, draw_boxes, draw_images
 from .plumbing.files import read_text
+from .plumbing.formats import SOURCES
 from .plumbing.loader import BatchLoader
 from .plumbing.media import decode_image
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.records import make_mindrecord, read_rows
 
 # %% ../nbs/01_data.ipynb #c013
-_FORMS = 'coco', 'voc', 'yolo', 'other'
-
 def _read_classes(classes # names, or a text that has them, or a file that has them
                  )->tuple: # names, background first
     "The classes that a user names; empty if there are none"
@@ -66,7 +65,7 @@ class DataConfig:
 def _check_data_config(config # DataConfig
                       )->None:
     "Raises `UserError` for the first value of a `DataConfig` that nothing can be read with"
-    check_choice(config, 'dataset', _FORMS)
+    check_choice(config, 'dataset', SOURCES)
     check_choice(config, 'on_bad', ('skip', 'error'))
     check_choice(config, 'crop_rule', ('modelzoo', 'paper', 'none'))
     unique = len(set(config.classes)) == len(config.classes)
@@ -131,7 +130,7 @@ def _describe_spread(values # numbers; may be empty
 def format_report(report:_SetReport # of a split
                  )->list:          # of lines
     "A report as text"
-    sides, empty = np.sqrt(area(report.boxes)), (report.per_image == 0).sum()
+    sides, empty = np.sqrt(box_area(report.boxes)), (report.per_image == 0).sum()
     reached = (report.reach > 0.5).mean() if len(report.reach) else 0
     return [*(f'{name:20} {count:8,} objects' for name, count in report.counts.items()),
             f'size (part of the image side): {_describe_spread(sides)}',
@@ -192,16 +191,6 @@ def _locate_centres(boxes,   # (m, 4) y1 x1 y2 x2
 # %% ../nbs/01_data.ipynb #c053
 _MIN_IOUS = None, 0.1, 0.3, 0.5, 0.7, 0.9 # SSD section 2.2; None: the whole image
 
-def _iou(a, # (n, 4) y1 x1 y2 x2
-         b, # (m, 4) y1 x1 y2 x2, same unit
-        )->np.ndarray: # (n, m) float64
-    "`iou` in float64"
-    a, b = np.asarray(a)[:, None], np.asarray(b)[None]
-    height = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
-    width = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
-    shared = np.maximum(height, 0) * np.maximum(width, 0)
-    return shared / (area(a) + area(b) - shared)
-
 # %% ../nbs/01_data.ipynb #c054
 def choose_window(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
                   aspect:float,     # height / width of the image in pixels
@@ -215,7 +204,7 @@ def choose_window(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
     if min_iou is None or len(boxes) == 0: return whole
     tries = _sample_windows(rng)
     h, w = (tries[:, 2:] - tries[:, :2]).T
-    overlaps = _iou(tries, boxes)
+    overlaps = iou(tries, boxes)
     good = (h * aspect <= 2 * w) & (w <= 2 * h * aspect)
     good &= _accept_windows(overlaps, min_iou, rule)
     good &= (_locate_centres(boxes, tries) & (overlaps > 0)).any(axis=1)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from .boxes import COLORS, draw_boxes
+from .plumbing.drawing import COLORS, draw_boxes
 from .plumbing.options import check_choice, check_value
 from .plumbing.same_bits import softplus
 
@@ -87,7 +87,6 @@ def _softmax_loss(logits, labels): # Tensors (B, N, C) float32, (B, N) int32 -> 
 def _count(mask): # (B, N) bool -> (B, 1) float32: how many are True in each image
     return mask.astype(ms.float32).sum(-1, keepdims=True)
 
-# %% ../nbs/04_loss.ipynb #c066
 def _bracket(losses, wanted): # (B, N), (B, 1) -> two (B, 1): `wanted` boxes reach the first, fewer the second
     low, high = ops.zeros_like(wanted), 2 * ops.relu(losses.max(-1, keepdims=True)) + 1e-30
     for _ in range(64):

@@ -1,4 +1,4 @@
-"""Runs notebooks from top to bottom and saves what they show: exports the modules, executes, cleans, makes pictures small.
+"""Runs notebooks from top to bottom and saves what they show: exports, executes, cleans, shrinks pictures.
 
     python scripts/maintain/refresh_notebooks.py             # all notebooks
     python scripts/maintain/refresh_notebooks.py 00 loader   # those whose names begin so
@@ -38,19 +38,21 @@ PHOTOGRAPH = 8192 # colours; a chart with smooth edges has a few thousand at mos
 
 
 def shrink_picture(data):
-    "A photograph as JPEG, what has few colours as PNG with 256, dithered if there were more: mime type, base64 text"
+    "Mime type and text: a photograph as JPEG, what has few colours as PNG of 256, dithered if of more"
     picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')
     if picture.getcolors(PHOTOGRAPH) is None:
         return 'image/jpeg', encode(picture, 'JPEG', quality=85, optimize=True, subsampling=0)
-    few = picture.quantize(256)  # exact where there are no more colours; dithering needs a palette that exists
+    few = picture.quantize(256)  # exact where there are no more colours; dithering needs a palette
     if not picture.getcolors(256): few = picture.quantize(palette=few, dither=Image.Dither.FLOYDSTEINBERG)
     return 'image/png', encode(few, 'PNG', optimize=True)
 
 
 def tidy(cell):
-    "Keeps of a widget, or of a picture that is drawn again and again, only what stands there last, and shrinks pictures"
+    "Keeps of a widget, or of a picture that is drawn again and again, what is there last; shrinks pictures"
     cleared = [i for i, output in enumerate(cell.outputs) if CLEAR in ''.join(output.get('text', ''))]
-    if cleared: cell.outputs = [output for output in cell.outputs[cleared[-1]:] if 'image/png' in output.get('data', {})]
+    if cleared:
+        cell.outputs = [output for output in cell.outputs[cleared[-1]:]
+                        if 'image/png' in output.get('data', {})]
     for output in cell.outputs:
         if png := output.get('data', {}).pop('image/png', None):
             kind, text = shrink_picture(''.join(png))
@@ -79,7 +81,8 @@ def refresh(path, slow):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', help='how the names of the notebooks begin; all if none is given')
     parser.add_argument('--slow', action='store_true', help='run cells marked `#| slow` too')
     parser.add_argument('--here', help=argparse.SUPPRESS)

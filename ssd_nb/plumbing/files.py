@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .options import UserError
 
-# %% ../../nbs/plumbing/files.ipynb #c005
+# %% ../../nbs/plumbing/files.ipynb #c006
 def write_text(path,     # file to write
                text:str, # its content
               )->None:
@@ -19,8 +19,8 @@ def write_text(path,     # file to write
     part.write_text(text, encoding='utf-8')
     os.replace(part, path)
 
-# %% ../../nbs/plumbing/files.ipynb #c008
-def read_text(path # of an annotation file
+# %% ../../nbs/plumbing/files.ipynb #c010
+def read_text(path # of a text file, such as annotations
              )->str: # its content, without a byte order mark
     "The content of a text file; raises `UserError` if it is not UTF-8 text"
     try: return Path(path).read_text(encoding='utf-8-sig')
@@ -28,7 +28,7 @@ def read_text(path # of an annotation file
         sentence = f'{path} is not a text file in UTF-8: check that it is the annotation file.'
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/files.ipynb #c011
+# %% ../../nbs/plumbing/files.ipynb #c014
 def make_folder(path,                      # folder for what will be written
                 option:str='--output_dir', # that names it, for the message
                )->Path:                    # the folder, made if need be

@@ -23,8 +23,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .annotations import Annotations, Problem, Record, coco_ground_truth
-from .formats import load_json, read_annotations, source_files
-from .media import cut_short, decode_image
+from .coco import load_json
+from .formats import read_annotations, source_files
+from .media import decode_image, is_cut_short
 from .options import UserError
 
 # %% ../../nbs/plumbing/records.ipynb #c010
@@ -61,7 +62,7 @@ def _check_record(record:Record # as read from the annotations
     def refuse(what): return None, b'', [Problem(record.source, record.line, what)]
     try: data = name.read_bytes()
     except OSError as e: return refuse(f'the image {name} cannot be opened ({e.strerror})')
-    if cut_short(data): return refuse(f'the image {name} is cut short')
+    if is_cut_short(data): return refuse(f'the image {name} is cut short')
     try: size = decode_image(data, f'the image {name}').shape[:2]
     except UserError as e: return refuse(str(e).rstrip('.'))
     fault = _find_size_fault(record, size)

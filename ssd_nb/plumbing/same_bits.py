@@ -4,7 +4,7 @@
 __all__ = ['softplus', 'dropout', 'relu6']
 
 # %% ../../nbs/plumbing/same_bits.ipynb #c002
-from .device import on_cpu # before MindSpore: it silences harmless messages
+from .device import on_cpu
 
 import mindspore as ms
 from mindspore import nn, ops

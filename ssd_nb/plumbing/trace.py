@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backbones import TAP, find_same_padding # before MindSpore is imported
+from ..backbones import TAP, find_same_padding
 
 import mindspore as ms
 from mindspore import nn

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from ..backbones import MOBILENET_V2, TAP, VGG16, MobileNetV2, ResNet50 # before MindSpore is imported
+from ..backbones import MOBILENET_V2, TAP, VGG16, MobileNetV2, ResNet50
 from .options import UserError
 
 import mindspore as ms

@@ -1,0 +1,143 @@
+"""Makes a website of the notebooks, as they are saved, that opens without a network."""
+import argparse
+import re
+import shutil
+from configparser import ConfigParser
+from pathlib import Path
+
+import nbformat
+from bs4 import BeautifulSoup
+from jinja2 import Template
+from latex2mathml.converter import convert as mathml
+from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
+from pygments.formatters import HtmlFormatter
+
+from ssd_nb.plumbing.options import UserError, run_command
+
+ROOT = Path(__file__).resolve().parents[2]
+NBS = ROOT / 'nbs'
+READMES = {'README.md': 'readme', 'scripts/README.md': 'commands'}  # and their pages
+CODE = r'```.*?```|`[^`\n]*`'      # no mathematics in there
+FORMULA = r'\$\$(.+?)\$\$|\$([^$\n]+)\$'
+DIRECTIVE = re.compile(r'^\s*#\s*\|\s*(\w+)', flags=re.M)
+
+
+def settings():
+    config = ConfigParser(delimiters=['='])
+    config.read(ROOT / 'settings.ini', encoding='utf-8')
+    return config['DEFAULT']
+
+
+def draw_formulas(text):
+    "Markdown whose formulas are MathML, which browsers draw without help"
+    def replace(found):
+        if found[0].startswith('`'): return found[0]
+        return mathml(found[1] or found[2], display='block' if found[1] else 'inline')
+    return re.sub(f'(?s:{CODE})|{FORMULA}', replace, text)
+
+
+def directives(cell):
+    "What nbdev is told about a cell"
+    return set(DIRECTIVE.findall(cell.source)) if cell.cell_type == 'code' else set()
+
+
+def notebook_body(path):
+    "HTML of the cells that a reader sees; a cell that the package is made of has the class `exported`"
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if not directives(cell) & {'hide', 'default_exp'}]
+    kinds = [directives(cell) for cell in cells]
+    for cell in cells:
+        if cell.cell_type == 'markdown': cell.source = draw_formulas(cell.source)
+    notebook.cells = cells
+    exporter = HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True)
+    soup = BeautifulSoup(exporter.from_notebook_node(notebook)[0], 'html.parser')
+    for tag, kind in zip(soup.find_all(class_='cell'), kinds, strict=True):
+        if 'export' in kind: tag['class'].append('exported')
+    return soup
+
+
+def find_notebooks():
+    "The notebooks, those of the line first"
+    found = [path for path in NBS.rglob('*.ipynb') if '.ipynb_checkpoints' not in path.parts]
+    return sorted(found, key=lambda path: (len(path.parts), path))
+
+
+def page_name(path):
+    "Name of a notebook's page, without the ending: plumbing/records.ipynb becomes plumbing_records"
+    return '_'.join(path.relative_to(NBS).with_suffix('').parts)
+
+
+def relink(soup, folder, source):
+    "Links between notebooks lead to their pages, those to other files of the project to its repository"
+    pages = {path: f'{page_name(path)}.html' for path in find_notebooks()}
+    pages |= {ROOT / path: f'{name}.html' for path, name in READMES.items()}
+    links = [(a, 'href') for a in soup.find_all('a', href=True)] + [(i, 'src')
+                                                                    for i in soup.find_all('img', src=True)]
+    for tag, key in links:
+        address, _, anchor = tag[key].partition('#')
+        if not address or re.match(r'\w+:', address): continue
+        file = (ROOT / folder / address).resolve()
+        if file in pages: tag[key] = pages[file] + (f'#{anchor}' if anchor else '')
+        elif file.parent.name == 'pictures': tag[key] = f'pictures/{file.name}'
+        else: tag[key] = f'{source}/{file.relative_to(ROOT)}'
+    return soup
+
+
+def contents(soup):
+    "The second-level headings, as (anchor, text)"
+    return [(tag['id'], tag.get_text().removesuffix('¶').strip()) for tag in soup.find_all('h2', id=True)]
+
+
+def write_page(folder, name, soup, template, **more):
+    "One page; `name` is that of its file without the ending"
+    heading = soup.find('h1')
+    title = heading.get_text().removesuffix('¶').strip()
+    style = HtmlFormatter(style='default').get_style_defs('.highlight')
+    page = template.render(name=name, title=title, body=str(soup), contents=contents(soup), style=style,
+                           **more)
+    (folder / f'{name}.html').write_text(page, encoding='utf-8')
+
+
+def readme_body(path):
+    "HTML of a README, with the anchors at its headings that a code host gives them"
+    soup = BeautifulSoup(markdown2html(path.read_text(encoding='utf-8')), 'html.parser')
+    for own in soup.find_all(class_='anchor-link'): own.decompose()
+    for tag in soup.find_all(['h1', 'h2', 'h3']): tag['id'] = tag.get_text().strip().lower().replace(' ', '-')
+    return soup
+
+
+def build(folder):
+    "Writes all pages into a folder; the number of pages"
+    notebooks = find_notebooks()
+    if not notebooks: raise UserError(f'{NBS} holds no notebooks: run the script of a whole checkout.')
+    folder.mkdir(parents=True, exist_ok=True)
+    known = settings()
+    template = Template((Path(__file__).parent / 'site_page.html').read_text(encoding='utf-8'),
+                        autoescape=False)
+    source = f"{known['git_url']}/blob/{known['branch']}"
+    names = [page_name(path) for path in notebooks if path.stem != 'index']
+    shared = dict(pages=[name for name in names if not name.startswith('plumbing_')],
+                  git_url=known['git_url'],
+                  plumbing=[name for name in names if name.startswith('plumbing_')], source=source)
+    for path in notebooks:
+        soup = relink(notebook_body(path), path.parent.relative_to(ROOT), source)
+        write_page(folder, page_name(path), soup, template, origin=str(path.relative_to(ROOT)), **shared)
+    for path, name in READMES.items():
+        soup = relink(readme_body(ROOT / path), Path(path).parent, source)
+        write_page(folder, name, soup, template, origin=path, **shared)
+    shutil.copytree(NBS / 'pictures', folder / 'pictures', dirs_exist_ok=True)
+    return len(notebooks) + len(READMES)
+
+
+def build_site(words):
+    "makes the website"
+    parser = argparse.ArgumentParser(prog='build_site.py', description=__doc__)
+    parser.add_argument('folder', type=Path, nargs='?', default=Path('site'),
+                        help='where to write the pages (site)')
+    folder = parser.parse_args(words).folder
+    print(f'{build(folder)} pages: open {folder / "index.html"}')
+
+
+if __name__ == '__main__':
+    run_command(build_site)
