@@ -10,9 +10,7 @@ from typing import Literal, get_args
 
 from ..boxes import BoxConfig, boxes_per_cell, grids
 from .options import UserError, check_choice, check_value
-from ..ssd_heads import MODELS, SSDFPN, set_class_prior
-
-from mindspore import nn # after ssd_nb, which silences its harmless messages
+from ..ssd_heads import MODELS, SSD, SSDFPN, Architecture, set_class_prior
 
 # %% ../../nbs/plumbing/model_config.ipynb #c006
 _Model = Literal['ssd300', 'ssd_vgg16', 'ssd_mobilenet_v1_fpn', 'ssd_resnet50_fpn', 'ssd_tiny']
@@ -43,29 +41,33 @@ class ModelConfig:
     def __post_init__(self): _check_model(self)
 
 # %% ../../nbs/plumbing/model_config.ipynb #c016
+def _find_model(config)->Architecture: # of a `ModelConfig`
+    return MODELS[config.using_model]
+
+# %% ../../nbs/plumbing/model_config.ipynb #c019
 def _network_options(config): # what the network class is called with, besides boxes and classes
-    options = dict(MODELS[config.using_model].options, pad=config.pad)
+    options = dict(_find_model(config).options, pad=config.pad)
     return options | dict(paper=True) if config.paper_vgg else options
 
-# %% ../../nbs/plumbing/model_config.ipynb #c020
+# %% ../../nbs/plumbing/model_config.ipynb #c023
 def _map_grids(config, image_shape): # (rows, columns) of every feature map of a `ModelConfig`
     options = _network_options(config)
-    sides = lambda n: MODELS[config.using_model].sides(n, **options)
+    sides = lambda n: _find_model(config).sides(n, **options)
     least = next(n for n in range(1, 10_000) if min(sides(n)) > 0)
     if min(image_shape) < least:
         raise UserError(f'image_shape={tuple(image_shape)} is too small for {config.using_model}: '
                         f'give at least {least} pixels on each side.')
     return tuple(zip(*map(sides, image_shape)))
 
-# %% ../../nbs/plumbing/model_config.ipynb #c028
+# %% ../../nbs/plumbing/model_config.ipynb #c031
 def _fit_step(pixels, cells): # so that ceil(pixels / step) == cells
     step = ceil(pixels / cells * 1000) / 1000
     return step if ceil(pixels / step) == cells else step + 0.001 # a quotient may be a hair too large
 
-# %% ../../nbs/plumbing/model_config.ipynb #c032
+# %% ../../nbs/plumbing/model_config.ipynb #c035
 def _fit_steps(config, image_shape): # steps for `BoxConfig` that fit the maps of a `ModelConfig`
     "Pixels per feature map, rounded up to thousandths; (vertical, horizontal) where they must differ"
-    if MODELS[config.using_model].network is SSDFPN: return MODELS[config.using_model].boxes.steps
+    if _find_model(config).network is SSDFPN: return _find_model(config).boxes.steps
     steps = []
     for grid in _map_grids(config, image_shape):
         each = tuple(map(_fit_step, image_shape, grid))
@@ -73,7 +75,7 @@ def _fit_steps(config, image_shape): # steps for `BoxConfig` that fit the maps o
         steps.append(max(each) if one_fits else each)
     return tuple(steps)
 
-# %% ../../nbs/plumbing/model_config.ipynb #c034
+# %% ../../nbs/plumbing/model_config.ipynb #c037
 def fit_boxes(config:ModelConfig,   # which network
               box_config:BoxConfig, # default boxes wanted
              )->BoxConfig:          # the same, with other steps where its own don't fit the maps
@@ -81,7 +83,7 @@ def fit_boxes(config:ModelConfig,   # which network
     if _map_grids(config, box_config.image_shape) == grids(box_config): return box_config
     return replace(box_config, steps=_fit_steps(config, box_config.image_shape))
 
-# %% ../../nbs/plumbing/model_config.ipynb #c042
+# %% ../../nbs/plumbing/model_config.ipynb #c045
 def _explain_misfit(config, box_config): # the message where maps and default boxes have other grids
     name, shape = config.using_model, box_config.image_shape
     cells = lambda maps: ' '.join(f'{rows}x{columns}' for rows, columns in maps)
@@ -90,7 +92,7 @@ def _explain_misfit(config, box_config): # the message where maps and default bo
     return (f'image_shape={shape} does not fit the steps: the feature maps of {name} have {have} cells, '
             f'steps={box_config.steps} makes {want}; give steps={steps}.')
 
-# %% ../../nbs/plumbing/model_config.ipynb #c044
+# %% ../../nbs/plumbing/model_config.ipynb #c047
 def check_fit(config:ModelConfig,   # which network
               box_config:BoxConfig, # its default boxes
              )->None:
@@ -100,17 +102,17 @@ def check_fit(config:ModelConfig,   # which network
                 f'the number of classes with background, at least 2, to build {name}')
     if _map_grids(config, box_config.image_shape) != grids(box_config):
         raise UserError(_explain_misfit(config, box_config))
-    if MODELS[name].network is SSDFPN:
+    if _find_model(config).network is SSDFPN:
         check_value(box_config, 'box_kind', len(set(boxes_per_cell(box_config))) == 1,
                     f'fpn, because the maps of {name} share one head and need equally many boxes in a cell')
 
-# %% ../../nbs/plumbing/model_config.ipynb #c046
+# %% ../../nbs/plumbing/model_config.ipynb #c049
 def build_model(config:ModelConfig,   # which network, and for how many classes
                 box_config:BoxConfig, # its default boxes
-               )->nn.Cell:            # with new weights; `ms.set_seed` decides which
+               )->SSD:                # with new weights; `ms.set_seed` decides which
     "The network for these default boxes; raises `UserError` where the two don't fit"
     check_fit(config, box_config)
-    build, per_cell = MODELS[config.using_model].network, boxes_per_cell(box_config)
+    build, per_cell = _find_model(config).network, boxes_per_cell(box_config)
     network = build(per_cell, config.num_classes, config.heads, **_network_options(config))
     set_class_prior(network, config.class_prior)
     return network
