@@ -382,7 +382,7 @@ def _make_prior_bias(class_prior, # score of each object class, in (0, 1)
 def set_class_prior(network:SSD,       # its class heads get new biases
                     class_prior:float, # score that every object class starts with, in (0, 1)
                    )->None:
-    "A new network that says of all default boxes how rare objects are (Lin et al. 2017, section 4.1)"
+    "Gives the class heads biases with which each object class begins at this score (RetinaNet, section 4.1)"
     classes = network.multi_box.num_classes
     for layer in network.multi_box.get_class_layers():
         bias = _make_prior_bias(class_prior, layer.out_channels // classes, classes)
