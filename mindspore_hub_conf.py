@@ -1,7 +1,8 @@
 """What MindSpore Hub calls: a network by its name."""
 from dataclasses import replace
 
-from ssd_nb.ssd_heads import MODELS, ModelConfig, build_model, fit_boxes
+from ssd_nb.ssd_heads import MODELS
+from ssd_nb.plumbing.model_config import ModelConfig, build_model, fit_boxes
 from ssd_nb.plumbing.options import UserError
 
 COCO = 81 # classes with background

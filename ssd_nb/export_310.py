@@ -20,13 +20,14 @@ import numpy as np
 
 import ssd_nb
 from .data import MEAN, STD, denormalise
-from .ssd_heads import Detector, as_array_function, make_predict, run_in_batches
+from .ssd_heads import Detector, make_predict
 from .train import from_json, load_network
 from .eval import EvalConfig, detect
 from .plumbing.backends import FORMATS, READERS, first_line, lite_model, require_format, write_graph
 from .plumbing.checkpoint import to_json
 from .plumbing.nms import pixel_iou
 from .plumbing.options import UserError
+from .plumbing.predict_batches import as_array_function, run_in_batches
 
 import mindspore as ms
 from mindspore import nn

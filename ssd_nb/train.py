@@ -15,13 +15,14 @@ import numpy as np
 # %% ../nbs/05_train.ipynb #c003
 from .boxes import BoxConfig
 from .data import DataConfig
-from .ssd_heads import MODELS, ModelConfig, build_model, get_backbone
+from .ssd_heads import MODELS, get_backbone
 from .loss import LossConfig, SSDLoss, draw_curves
 from .plumbing.checkpoint import (
     classes_of, load_weights, read_json, read_saved, to_json, write_checkpoint)
 from .plumbing.coco import COCO_CLASSES
 from .plumbing.depthwise import speed_up_depthwise
 from .plumbing.drawing import draw_boxes
+from .plumbing.model_config import ModelConfig, build_model
 from .plumbing.options import UserError, check_choice, check_value
 
 # %% ../nbs/05_train.ipynb #c004

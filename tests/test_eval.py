@@ -289,8 +289,8 @@ def modelzoo_checkpoint(model, path):
     "A network of 6 classes as the ModelZoo saves one, without anything that says what it is"
     from dataclasses import replace
     import mindspore as ms
-    from ssd_nb.ssd_heads import build_model
     from ssd_nb.train import preset
+    from ssd_nb.plumbing.model_config import build_model
     config = preset(model)
     ms.save_checkpoint(build_model(replace(config.model, num_classes=6), config.boxes), str(path))
 

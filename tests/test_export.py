@@ -29,9 +29,9 @@ def lively(network):
 
 def make_checkpoint(using_model, path, image_shape=None):
     "A detector of the sample set's classes"
-    from ssd_nb.ssd_heads import build_model, fit_boxes
     from ssd_nb.train import preset, save_checkpoint
     from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.model_config import build_model, fit_boxes
     from ssd_nb.plumbing.preparation import set_classes
     from ssd_nb.plumbing.samples import SAMPLE_CLASSES
     choose_device('CPU')
@@ -433,7 +433,8 @@ def test_dockerfile_is_sound(run, tmp_path):
 def test_hub_makes_every_network(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
     from mindspore_hub_conf import create_network
-    from ssd_nb.ssd_heads import MODELS, ModelConfig, build_model
+    from ssd_nb.ssd_heads import MODELS
+    from ssd_nb.plumbing.model_config import ModelConfig, build_model
     here = name.replace('-', '_')
     want = build_model(ModelConfig(here, 81), MODELS[here].boxes)
     shapes = {p.name: p.shape for p in create_network(name).get_parameters()}

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from bench_process import in_new_process, peak_memory
-from ssd_nb.ssd_heads import build_model
 from ssd_nb.loss import SSDLoss
 from ssd_nb.train import TrainStep, make_optimizer, ms, preset
 from ssd_nb.plumbing.device import choose_device
+from ssd_nb.plumbing.model_config import build_model
 
 CLASSES, BOXES = 81, 1917
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..boxes import BoxConfig, BoxEncoder, boxes_per_cell, cell_boxes, default_tlbr, grids, step_pairs
+from ..ssd_heads import MODELS, count_parameters, find_lit_box, get_backbone
 from .drawing import draw_boxes, show_image
 from .pictures import draw_cells
 from .samples import running_image
 from .trace import trace_layers
-from ..ssd_heads import MODELS, count_parameters, find_lit_box, get_backbone
 
 import mindspore as ms # after ssd_nb, which silences its harmless messages
 from mindspore import nn

@@ -7,8 +7,8 @@ __all__ = ['FORMATS', 'READERS', 'require_format', 'first_line', 'write_graph', 
 import importlib
 from pathlib import Path
 
-from ..ssd_heads import as_array_function
 from .options import UserError
+from .predict_batches import as_array_function
 
 import mindspore as ms
 from mindspore import nn

@@ -134,8 +134,9 @@ def _train_parser(config):
 # %% ../../nbs/plumbing/commands.ipynb #c040
 def _read_config(words):
     "The configuration of a training, and all options"
-    from ssd_nb.ssd_heads import MODELS, fit_boxes
+    from ssd_nb.ssd_heads import MODELS
     from ssd_nb.train import preset
+    from ssd_nb.plumbing.model_config import fit_boxes
     using_model = find_choice('using_model', 'ssd300', tuple(MODELS), words)
     config = preset(using_model, find_choice('run_platform', 'Ascend', PLATFORMS, words))
     given = _train_parser(config).parse(words)

@@ -9,8 +9,8 @@ from math import ceil
 from typing import Literal, get_args
 
 from ..boxes import BoxConfig, boxes_per_cell, grids
-from .options import UserError, check_choice, check_value
 from ..ssd_heads import MODELS, SSD, SSDFPN, Architecture, set_class_prior
+from .options import UserError, check_choice, check_value
 
 # %% ../../nbs/plumbing/model_config.ipynb #c006
 _Model = Literal['ssd300', 'ssd_vgg16', 'ssd_mobilenet_v1_fpn', 'ssd_resnet50_fpn', 'ssd_tiny']

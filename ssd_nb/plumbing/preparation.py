@@ -7,9 +7,9 @@ __all__ = ['set_classes', 'check_early', 'prepare', 'join_team']
 from dataclasses import replace
 from pathlib import Path
 
-from ..ssd_heads import check_fit
 from .device import choose_device
 from .formats import source_files
+from .model_config import check_fit
 from .options import UserError
 from .records import load_manifest, make_mindrecord
 from .team import connect_team, cut_gradients, keeps_files

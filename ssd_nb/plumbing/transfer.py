@@ -7,8 +7,9 @@ __all__ = ['start_weights']
 import json
 from pathlib import Path
 
-from ..ssd_heads import MODELS, ModelConfig, count_parameters, get_backbone
+from ..ssd_heads import MODELS, count_parameters, get_backbone
 from .checkpoint import load_weights, read_saved
+from .model_config import ModelConfig
 from .options import UserError
 from .weights import load_backbone
 
