@@ -1,4 +1,6 @@
-"""SSD, the Single Shot MultiBox Detector, in MindSpore: what a user of the library calls. The notebooks explain how it is made.
+"""SSD, the Single Shot MultiBox Detector, in MindSpore: what a user of the library calls.
+
+The notebooks explain how it is made.
 
 One name is missing, since a module has it: `from ssd_nb.train import train`.
 """
@@ -7,7 +9,7 @@ __version__ = "0.1.0"
 from importlib import import_module
 
 _PLACES = {
-    'BoxConfig': 'boxes',                   # options: where the default boxes lie, and how objects are matched to them
+    'BoxConfig': 'boxes',                   # options: where default boxes lie, and how objects are matched
     'BoxEncoder': 'boxes',                  # objects of an image -> targets of a training
     'default_boxes': 'boxes',               # the default boxes of a configuration, as yxhw
     'iou': 'boxes',                         # how much boxes overlap
@@ -30,7 +32,7 @@ _PLACES = {
     'detect': 'eval',                       # boxes and scores of a network -> Detections
     'evaluate': 'eval',                     # mAP of a detector on a data set
     'export_model': 'export_310',           # writes a checkpoint as MINDIR, ONNX or AIR
-    'load_predict': 'export_310',           # a checkpoint or exported file -> function: images to boxes and scores
+    'load_predict': 'export_310',           # a checkpoint or exported file -> images to boxes, scores
     'make_mindrecord': 'plumbing.records',  # converts a data set
     'choose_device': 'plumbing.device',     # Ascend, GPU or CPU
     'UserError': 'plumbing.options',        # a mistake that the user can mend, in one sentence
