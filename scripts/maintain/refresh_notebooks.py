@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
 from PIL import Image
@@ -34,6 +35,15 @@ def encode(picture, kind, **options):
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def dither(picture):
+    "The picture in 256 colours, of which white, the background, stays white"
+    palette = picture.quantize(255)  # Pillow dithers with a palette that exists, and only near its colours
+    few = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).convert('RGB')
+    white = (np.array(picture) == 255).all(-1)
+    few.paste((255, 255, 255), mask=Image.fromarray(white))
+    return few
+
+
 PHOTOGRAPH = 8192 # colours; a chart with smooth edges has a few thousand at most
 
 
@@ -42,8 +52,8 @@ def shrink_picture(data):
     picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')
     if picture.getcolors(PHOTOGRAPH) is None:
         return 'image/jpeg', encode(picture, 'JPEG', quality=85, optimize=True, subsampling=0)
-    few = picture.quantize(256)  # exact where there are no more colours; dithering needs a palette
-    if not picture.getcolors(256): few = picture.quantize(palette=few, dither=Image.Dither.FLOYDSTEINBERG)
+    if not picture.getcolors(256): picture = dither(picture)
+    few = picture.quantize(256)  # exact, since there are no more colours
     return 'image/png', encode(few, 'PNG', optimize=True)
 
 
