@@ -217,6 +217,23 @@ def test_modules_are_short():
     need_none({name: length for name, length in lengths.items() if length > 600})
 
 
+def test_the_training_loop_is_read_at_once():
+    "It stands in one place, in at most 40 lines, with an epoch, its batches, a step, and what follows them"
+    tree = ast.parse(MODULES['train'].read_text())
+    (loop,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == 'train']
+    assert loop.end_lineno - loop.lineno < 40
+    assert {'step', 'finish_epoch', 'evaluate_epoch', 'save_epoch'} <= set(words(loop))
+    assert {type(node) for node in ast.walk(loop)} >= {ast.While, ast.For, ast.Yield}
+
+
+def test_one_iou_is_taught_and_one_is_fast():
+    "Elsewhere it is called: areas and shared lengths stand together in these two modules alone"
+    found = [name for name, path in MODULES.items() for node in ast.walk(ast.parse(path.read_text()))
+             if isinstance(node, ast.FunctionDef)
+             and all(word in ast.unparse(node) for word in ('np.minimum(', 'np.maximum(', 'union'))]
+    assert found == ['boxes'], found
+
+
 # --- what is public ----------------------------------------------------------------------------------------
 
 CALLED = '__init__', '__call__', 'construct' # methods that a user calls without their names
