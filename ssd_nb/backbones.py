@@ -20,7 +20,7 @@ def find_same_padding(size:int,   # pixels of the input along one axis
                       kernel:int, # side of the window, with the gaps of a dilated one
                       stride:int, # step of the window
                      )->tuple:    # zeros before and after
-    "Zeros that 'same' padding adds; the odd one goes behind"
+    "Zeros that 'same' padding adds; an odd one goes behind"
     missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return missing // 2, missing - missing // 2
 
@@ -40,7 +40,7 @@ def _draw_pixels(padded, before:int, n:int, ax)->None: # n numbers behind `befor
         _add_box(ax, i - before, 0, 1, 1, facecolor='white' if real else '0.8', edgecolor='0.3')
         ax.text(i - before + 0.5, 0.5, f'{value:g}', ha='center', va='center', color='0' if real else '0.4')
 
-def _draw_windows(padded, before:int, kernel:int, stride:int, ax)->None: # bars that end in their sums
+def _draw_windows(padded, before:int, kernel:int, stride:int, ax)->None: # bars with their sums below
     for n, start in enumerate(range(0, len(padded) - kernel + 1, stride)):
         x, y, total = start - before, -0.6 - 0.6 * (n % 2), sum(padded[start:start + kernel])
         ax.plot([x + 0.08, x + kernel - 0.08], [y, y], color=f'C{n}', lw=3, solid_capstyle='butt')
@@ -52,7 +52,7 @@ def draw_padding(row,                # numbers of the input
                  stride:int,         # step of the window
                  padding:tuple=None, # zeros before and after; None: 'same'
                  ax=None,            # matplotlib Axes; a new one if None
-                ):                   # the Axes; each window is a bar that ends in the sum of what it covers
+                ):                   # the Axes; each window is a bar, with the sum of what it covers below
     "Draws a row of pixels with its padding, and the windows that cover it"
     before, after = padding or find_same_padding(len(row), kernel, stride)
     ax, padded = ax or _make_axes(4.5, 2.2), [0] * before + list(row) + [0] * after
@@ -68,11 +68,11 @@ def conv2d(cin:int,         # channels in
            kernel:int,      # side of the window
            stride:int=1,    # step of the window
            groups:int=1,    # `groups == cin == cout`: depthwise
-           bias:bool=False, # whether a number is added to each channel; it starts at 0
+           bias:bool=False, # whether a bias is added to each channel; it starts at 0
            pad='same',      # 'same', 'symmetric', 'mindcv' (as 'symmetric'), or zeros on every side
            dilation:int=1,  # distance of the window's pixels
           )->nn.Conv2d:     # (B, cin, H, W) to (B, cout, h, w); h is ceil(H/stride) unless `pad` is a number
-    "A convolution as every network here uses it: weights from a truncated normal of deviation 0.02"
+    "A convolution as all networks here use it; weights: truncated normal, standard deviation 0.02"
     zeros = dilation * (kernel - 1) // 2 if isinstance(pad, str) else pad
     sides = dict(pad_mode='same') if pad == 'same' else dict(pad_mode='pad', padding=zeros)
     same = pad == 'same' or isinstance(pad, str) and stride == 1
@@ -91,7 +91,7 @@ def _max_pool(kernel:int, stride:int, pad:str='same')->nn.MaxPool2d: # see `conv
 def batch_norm(channels:int,        # of the maps
                eps:float=1e-3,      # added to the variance
                momentum:float=0.97, # share of the old running statistics that each step keeps
-               gamma='ones',        # what the factors start with
+               gamma='ones',        # initial value of the scale
               )->nn.BatchNorm2d:    # (B, channels, H, W) to the same shape
     "Batch norm; the constants are those of the MobileNetV2 detector unless given"
     return nn.BatchNorm2d(channels, eps=eps, momentum=momentum, gamma_init=gamma)
@@ -128,7 +128,7 @@ class ConvBNReLU(nn.Cell):
     def construct(self,
                   x, # (B, cin, H, W) float32
                  ):  # (B, cout, ceil(H/stride), ceil(W/stride)), each number in [0, 6]
-        "The three after each other"
+        "Applies the three in turn"
         return self.features(x)
 
 # %% ../nbs/02_backbones.ipynb #c053
@@ -262,7 +262,7 @@ class VGG16(nn.Cell):
     "Two feature maps, at strides 8 and 16: conv4_3 and pool5 (Simonyan & Zisserman 2015, table 1, column D)"
     def __init__(self,
                  pad:str='same',  # 'same', 'symmetric' or 'mindcv', see `conv2d`
-                 bias:bool=False, # whether convolutions add a number, as in the paper
+                 bias:bool=False, # whether convolutions have a bias, as in the paper
                 ):
         super().__init__()
         groups = (3, 64, 2), (64, 128, 2), (128, 256, 3), (256, 512, 3), (512, 512, 3)
@@ -310,7 +310,7 @@ class MobileNetV1(nn.Cell):
     def construct(self,
                   x, # images (B, 3, H, W) float32, normalised
                  ):  # three feature maps (B, 256, h, w), (B, 512, h/2, w/2), (B, 1024, h/4, w/4), h = H/8
-        "The maps before the image is halved again, and the last"
+        "The maps at strides 8 and 16 before they are halved, and the last"
         maps = ()
         for i, layer in enumerate(self.network):
             x = layer(x)
@@ -338,7 +338,7 @@ class _Bottleneck(nn.Cell):
 
 # %% ../nbs/02_backbones.ipynb #c094
 def _make_bottlenecks(cin:int, width:int, repeats:int, stride:int, pad)->nn.SequentialCell:
-    "One group of blocks of ResNet-50, of which the first makes the step (He et al. 2016, table 1)"
+    "One group of blocks of ResNet-50, of which the first has the stride (He et al. 2016, table 1)"
     rest = [(4 * width, 1)] * (repeats - 1)
     return nn.SequentialCell([_Bottleneck(c, width, step, pad) for c, step in ((cin, stride), *rest)])
 
@@ -377,7 +377,7 @@ def _draw_shares(names:list, values, color:str, ax)->None: # bars in millions, e
 def draw_costs(costs:dict,   # stage -> (weights, multiply-adds)
                title:str='', # above both titles
                axes=None,    # two Axes; new ones if None
-              ):             # two Axes with one bar a stage, in millions: weights, multiply-adds
+              ):             # two Axes with one bar per stage, in millions: weights, multiply-adds
     "Draws where a network has its weights and where it does its work"
     import matplotlib.pyplot as plt
     size = 8, 1.3 + 0.21 * len(costs)
@@ -434,7 +434,7 @@ def draw_pyramid(image,             # (h, w, 3) RGB uint8
 
 # %% ../nbs/02_backbones.ipynb #c117
 def _tile_channels(maps, columns:int=8): # (channels, rows, columns) -> 2-d array in [0, 1]; gaps are nan
-    "Puts the channels of a map side by side, each scaled by itself"
+    "Puts the channels of a map side by side, each scaled on its own"
     low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
     scaled = (maps - low) / np.maximum(high - low, 1e-12)
     scaled = np.pad(scaled, ((0, -len(maps) % columns), (0, 1), (0, 1)), constant_values=np.nan)

@@ -92,8 +92,8 @@ class BoxConfig:
     image_shape: tuple[int, int] = (300, 300) # height and width of the network's input in pixels
     steps: tuple[_Step, ...] = (16, 32, 64, 100, 150, 300) # per map: pixels between cells, or (down, across)
     box_kind: Literal['ssd', 'fpn', 'paper'] = 'ssd' # sizes by scale, by step (fpn) or as in the paper's code
-    min_scale: float = 0.2   # size of the first map's boxes (paper: second) as a part of the image (not fpn)
-    max_scale: float = 0.95  # size of the last map's boxes as a part of the image (not fpn)
+    min_scale: float = 0.2   # box size on the first map (paper: second), as a fraction of the image (not fpn)
+    max_scale: float = 0.95  # box size on the last map, as a fraction of the image (not fpn)
     aspect_ratios: tuple[tuple[float, ...], ...] = ((2,),) + ((2, 3),) * 5 # width / height per map (not fpn)
     prior_scaling: tuple[float, float] = (0.1, 0.2) # what centre offsets and log sizes are divided by
     match_threshold: float = 0.5 # a default box takes an object when their IoU is above this
@@ -287,14 +287,14 @@ def decode(loc:np.ndarray,      # (..., 4) offsets in y, x, h, w order
            defaults:np.ndarray, # (..., 4) centre y, centre x, height, width of the default box of each
            prior_scaling:tuple=(0.1, 0.2), # as in `encode`
           )->np.ndarray:        # (..., 4) y1 x1 y2 x2 in unit coordinates, clipped to [0, 1]
-    "The reverse of `encode`, clipped to the image"
+    "The inverse of `encode`, clipped to the image"
     centre = loc[..., :2] * prior_scaling[0] * defaults[..., 2:] + defaults[..., :2]
     size = np.exp(loc[..., 2:] * prior_scaling[1]) * defaults[..., 2:]
     return np.clip(yxhw2tlbr(np.concatenate([centre, size], axis=-1)), 0, 1)
 
 # %% ../nbs/00_boxes.ipynb #c097
 def _pair_objects(overlap, rule): # (n, m) IoU
-    "Rule 1: pairs (object, default box), however small their IoU; of two with one box, the later counts"
+    "Rule 1: pairs (object, default box), however small their IoU; of two with the same box, the later counts"
     if rule == 'bipartite': return _pair_highest_first(overlap)
     if rule not in _MATCHING:
         raise UserError(f'--matching={rule} is not possible: give one of {", ".join(_MATCHING)}.')

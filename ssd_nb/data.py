@@ -27,7 +27,7 @@ from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.records import make_mindrecord, read_rows
 
 # %% ../nbs/01_data.ipynb #c013
-def _read_classes(classes # names, or a text that has them, or a file that has them
+def _read_classes(classes # names, or a text with commas, or a file with one name a line
                  )->tuple: # names, background first
     "The classes that a user names; empty if there are none"
     if isinstance(classes, str):
@@ -39,8 +39,8 @@ def _read_classes(classes # names, or a text that has them, or a file that has t
 @dataclass(frozen=True)
 class DataConfig:
     "Where the images and their annotations are, and how they are read"
-    dataset: str = 'coco' # form of the annotations: coco, voc, yolo, or other (a TXT file)
-    classes: str | tuple[str, ...] = () # names with commas, or a file of names; empty: all that are annotated
+    dataset: str = 'coco' # format of the annotations: coco, voc, yolo, or other (a TXT file)
+    classes: str | tuple[str, ...] = () # names separated by commas, or a file of names; empty: all
     coco_root: str = ''   # folder with annotations/ and one folder of images for each of its files (coco)
     voc_root: str = ''    # folder with train/ and eval/ of images and XML files, or a VOCdevkit (voc)
     voc_json: str = ''    # COCO json to evaluate against; empty: it is built from the XML files (voc)
@@ -50,12 +50,12 @@ class DataConfig:
     eval_anno_path: str = '' # the same for evaluation; empty: anno_path (other)
     mindrecord_dir: str = '' # folder for the MindRecord files; empty: runs/mindrecord_ and the dataset's form
     on_bad: str = 'skip'  # what to do with bad images and objects: skip, or error
-    num_parallel_workers: int = 2 # processes that decode, augment and encode; 0: none but this one
+    num_parallel_workers: int = 2 # processes that decode, augment and encode; 0: only this one
     shards: int = 0       # number of files that a MindRecord is divided into; 0: one for every 4096 images
     augment: bool = True  # crop, flip and colour the training images at random
     jitter: float = 0.4   # how far brightness, contrast and saturation change at random; 0: not at all
     crop_rule: str = 'modelzoo' # when a random crop is accepted: modelzoo, paper, or none for no crop at all
-    expansion: float = 1  # one in two training images goes on a canvas up to so many times as wide; 1: none
+    expansion: float = 1  # half of the training images go on a canvas up to this many times as wide; 1: none
 
     def __post_init__(self):
         object.__setattr__(self, 'classes', _read_classes(self.classes))
@@ -116,7 +116,7 @@ def describe_set(truth:dict,           # in COCO's form, from `load_ground_truth
     aspects = (boxes[:, 3] - boxes[:, 1]) / np.maximum(boxes[:, 2] - boxes[:, 0], 1e-9)
     reach = best_iou(unit, box_config) if len(unit) else np.zeros(0)
     return _SetReport({name: labels[i] for i, name in names.items()}, unit, aspects,
-                     np.array([per_image[i] for i in sizes]), reach)
+                      np.array([per_image[i] for i in sizes]), reach)
 
 # %% ../nbs/01_data.ipynb #c028
 def _describe_spread(values # numbers; may be empty
@@ -139,7 +139,7 @@ def format_report(report:_SetReport # of a split
             f'reached by a default box with an IoU above 0.5: {reached:.1%} of the objects']
 
 # %% ../nbs/01_data.ipynb #c032
-def draw_report(report:_SetReport,     # of a split
+def draw_report(report:_SetReport,    # of a split
                 box_config:BoxConfig, # as in `describe_set`
                 title:str='',         # above all
                )->np.ndarray:         # 2 × 2 Axes
@@ -270,15 +270,15 @@ def jitter_colours(image:np.ndarray, # (h, w, 3) RGB uint8
 
 # %% ../nbs/01_data.ipynb #c082
 MEAN = np.float32([0.485, 0.456, 0.406]) * 255 # of red, green and blue in ImageNet's photographs
-STD = np.float32([0.229, 0.224, 0.225]) * 255  # their deviation
+STD = np.float32([0.229, 0.224, 0.225]) * 255  # their standard deviation
 
 def _zoom_out(image:np.ndarray,  # (h, w, 3) RGB uint8
               boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
               labels:np.ndarray, # (n,)
               rng,               # numpy Generator
-              limit:float,       # the canvas is at most so many times as wide and as high
+              limit:float,       # the canvas is at most this many times as wide and as high
              )->tuple:           # image, boxes, labels
-    "Puts one image in two on a larger canvas of the mean colour (SSD section 3.6)"
+    "Puts half of the images on a larger canvas of the mean colour (SSD section 3.6)"
     if rng.random() < 0.5: return image, boxes, labels
     h, w = image.shape[:2]
     ratio = rng.uniform(1, limit)
@@ -357,7 +357,7 @@ def draw_steps(steps # `_Step`s of one image
 def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
               out:np.ndarray=None, # (3, h, w) float32 to write to; a new array if None
              )->np.ndarray:     # (3, h, w) float32
-    "Subtracts the mean, divides by the deviation, and puts the channels first, as the network wants it"
+    "Subtracts the mean, divides by the standard deviation, puts the channels first, as the network wants it"
     result = np.empty((3, *image.shape[:2]), np.float32) if out is None else out
     for channel, plane, mean, std in zip(result, cv2.split(image), MEAN, STD):
         np.multiply(plane, np.float32(1 / std), out=channel)
@@ -367,7 +367,7 @@ def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
 # %% ../nbs/01_data.ipynb #c112
 def denormalise(image:np.ndarray # (3, h, w) float32
                )->np.ndarray:    # (h, w, 3) RGB uint8
-    "The reverse of `normalise`"
+    "The inverse of `normalise`"
     return np.clip(np.round(np.moveaxis(image, 0, -1) * STD + MEAN), 0, 255).astype(np.uint8)
 
 # %% ../nbs/01_data.ipynb #c116
@@ -431,7 +431,7 @@ def order_images(n:int,          # number of images
                  epoch:int,      # with the seed it decides the order
                  rank:int,       # number of this process
                  ranks:int,      # number of processes
-                 limit:int=None, # use only so many images, the first of the files
+                 limit:int=None, # use only this many images, the first of the files
                 )->np.ndarray:   # the images of this process, in order
     "Which images a process takes in an epoch; in training all processes take equally many"
     n = min(n, limit or n)
@@ -470,8 +470,8 @@ def create_dataset(config:DataConfig,    # what to read
                    rank:int=0,           # number of this process
                    ranks:int=1,          # number of processes
                    train:bool=True,      # augmented, encoded, whole batches; or in order, with ids and sizes
-                   limit:int=None,       # use only the first so many images
-                   skip:int=0,           # leave out so many batches at the beginning
+                   limit:int=None,       # use only the first images, this many
+                   skip:int=0,           # leave out this many batches at the beginning
                   ):                     # MindSpore dataset with _TRAIN_COLUMNS or _EVAL_COLUMNS
     "One epoch of batches; builds the MindRecord if there is none. `UserError` if there is no whole batch"
     import mindspore.dataset as ds

@@ -26,7 +26,7 @@ from .plumbing.records import load_ground_truth, load_manifest, make_mindrecord
 class EvalConfig:
     "How predictions become detections, and which images count in the mAP; raises `UserError` for a bad value"
     min_score: float = 0.1     # boxes with a score up to this are dropped, class by class
-    nms_threshold: float = 0.6 # of two boxes of a class with an IoU above this, the lower score is dropped
+    nms_threshold: float = 0.6 # of two boxes of a class with a larger IoU, the lower-scored one is dropped
     max_boxes: int = 100       # at most so many boxes are kept per image and class
     eval_protocol: str = 'modelzoo' # modelzoo: no images without objects or with a crowd; coco: all
     evaluator: str = 'pycocotools'  # computes the mAP: pycocotools, or hotcoco: the same numbers, much faster
@@ -35,7 +35,7 @@ class EvalConfig:
         score, overlap = 0 <= self.min_score < 1, 0 <= self.nms_threshold <= 1
         check_value(self, 'min_score', score, 'a number from 0 to below 1, because no score is above 1')
         check_value(self, 'nms_threshold', overlap, 'a number from 0 to 1, because it is an IoU')
-        check_value(self, 'max_boxes', self.max_boxes >= 1, 'a whole number from 1 up, or nothing is kept')
+        check_value(self, 'max_boxes', self.max_boxes >= 1, 'a whole number from 1 up, as 0 keeps nothing')
         check_choice(self, 'eval_protocol', PROTOCOLS)
         check_choice(self, 'evaluator', EVALUATORS)
 
@@ -46,7 +46,7 @@ class Detections:
     boxes: np.ndarray  # (n, 4) float64 y1 x1 y2 x2 in pixels of the original image
     scores: np.ndarray # (n,) float32
     labels: np.ndarray # (n,) int, 1 for the first class after background
-    defaults: np.ndarray = None # (n,) int32: the default box that each comes from, where that is known
+    defaults: np.ndarray = None # (n,) int32: the default box that each comes from, if known
 
     def __len__(self): return len(self.scores)
 
@@ -72,7 +72,7 @@ def detect(boxes:np.ndarray,  # (N, 4) y1 x1 y2 x2 in unit coordinates, one per 
 def draw_detections(image:np.ndarray,      # (h, w, 3) RGB uint8
                     detections:Detections, # of this image
                     classes:tuple,         # names, background first
-                    truth:np.ndarray=None, # (n, 4) y1 x1 y2 x2 of the objects in pixels, to draw below
+                    truth:np.ndarray=None, # (n, 4) y1 x1 y2 x2 of the objects in pixels, drawn underneath
                     ax=None,               # matplotlib Axes; a new one if None
                     most_texts:int=15,     # write class and score only if there are at most so many
                    ):                      # the Axes
@@ -113,7 +113,7 @@ def find_objects(boxes:np.ndarray,    # (n, 4) y1 x1 y2 x2 of the detections of 
                  truth:np.ndarray,    # (m, 4) y1 x1 y2 x2 of the objects of this class, same unit
                  threshold:float=0.5, # least IoU of a hit
                 )->np.ndarray:        # (n,) int: the object that each detection finds, -1 = none
-    "COCO's rule: best score first, each detection takes the object it overlaps most of those not yet taken"
+    "COCO's rule: best score first, each takes the object that it overlaps most of those not yet taken"
     overlap, found = iou(boxes, truth), np.full(len(boxes), -1)
     for i in np.argsort(-np.asarray(scores), kind='stable'):
         if not (overlap[i] >= threshold).any(): continue
@@ -225,14 +225,14 @@ def _iterate_batches(dataset, progress):
 
 # %% ../nbs/06_eval.ipynb #c105
 def _check_output(boxes, scores, image_ids, classes):
-    "Raises `UserError` if a network's output does not fit the classes, or holds NaN"
+    "Raises `UserError` if a network's output does not fit the classes, or holds NaN or infinity"
     if scores.shape[-1] != len(classes):
         raise UserError(f'the network gives {scores.shape[-1]} scores a box, but there are {len(classes)} '
                         'classes with background: give the `classes` that it was trained with.')
     for image_id, of_boxes, of_scores in zip(image_ids, boxes, scores):
         if np.isfinite(of_scores.sum() + of_boxes.sum()): continue
-        raise UserError(f'the network gives NaN for image {image_id}: use a checkpoint from before the loss '
-                        'grew without limit, or train with a smaller lr.')
+        raise UserError(f'the network gives NaN or infinity for image {image_id}: use a checkpoint from '
+                        'before the training diverged, or train with a smaller lr.')
 
 # %% ../nbs/06_eval.ipynb #c106
 def _detect_all(predict, dataset, classes, config, progress):
@@ -250,10 +250,10 @@ def _detect_all(predict, dataset, classes, config, progress):
 class EvalResult:
     "What `evaluate` measured"
     stats: np.ndarray     # (12,) COCO's numbers
-    text: str             # what was printed
+    text: str             # COCO's 12 lines, the mAP and a table of the classes
     classes: tuple        # names without background
     precision: np.ndarray # (10, 101, K, 4) as `read_precisions` gives them
-    objects: np.ndarray   # (K,) int: how many objects of each class were to be found
+    objects: np.ndarray   # (K,) int: how many objects of each class there are to find
     image_ids: list       # images that count
     detections: dict      # Detections by image id, also of images that don't count
     category_ids: list    # of the ground truth, for each class, background first
@@ -324,12 +324,12 @@ def _prepare_evaluation(data, network, box_config, batch_size, softmax): # as in
     return own, load_ground_truth(own, 'eval'), make_predict(network, box_config, batch_size, softmax)
 
 # %% ../nbs/06_eval.ipynb #c141
-def make_evaluate(data:DataConfig,      # of the training; its classes are evaluated, else its images'
+def make_evaluate(data:DataConfig,      # of the training; without `classes`, those of its training images
                   box_config:BoxConfig, # of the network
                   batch_size:int=16,    # images in one run of the graph
                   softmax:bool=False,   # see `Detector`
                  ):                     # a function of the network that gives its mAP
-    "What `train` calls while it trains"
+    "Makes the function that `train` calls to evaluate the network"
     made = []
     def mean_average_precision(network):
         network.set_train(False)

@@ -36,13 +36,13 @@ from mindspore import nn
 _TOLERANCE = 1e-3 # of the check after an export: far above rounding, far below a wrong operation
 
 def _read_back(path, detector, images): # exported file, its network, images of its shape
-    "Largest difference of any answer, nan for a form that is not read; raises `UserError` if it is large"
+    "Largest difference of the answers, nan for a format that is not read; raises `UserError` if it is large"
     if path.suffix not in READERS: return float('nan')
     answers = zip(READERS[path.suffix](path)[0](images), as_array_function(detector)(images))
     difference = max(float(np.abs(a - b).max()) for a, b in answers)
     if not difference <= _TOLERANCE:
-        raise UserError(f'the exported file answers otherwise than the checkpoint, by {difference:.1e}, '
-                        'and is not kept: please report this.')
+        raise UserError(f'the answers of the exported file differ from those of the checkpoint by '
+                        f'{difference:.1e}, so it is not kept: please report this.')
     return difference
 
 # %% ../nbs/07_export_310.ipynb #c019
@@ -53,29 +53,29 @@ def facts_path(path:Path # an exported file
     "The json beside an exported file"
     return Path(f'{path}.json')
 
-def _checksum(path): # SHA-256 of a file's content, 64 digits
+def _compute_checksum(path): # SHA-256 of a file's content, 64 digits
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 # %% ../nbs/07_export_310.ipynb #c023
-def _input_facts(config, batch_size):
+def _describe_input(config, batch_size):
     "What the file takes"
     return dict(shape=[batch_size, 3, *config.boxes.image_shape], dtype='float32', colours='RGB',
                 pixels='0 to 255, then normalised')
 
 # %% ../nbs/07_export_310.ipynb #c024
 def _collect_facts(config, file_format, batch_size, thresholds, files): # files: 'file', 'checkpoint' -> path
-    "All that is to be known of an exported file: plain numbers, texts and lists"
+    "What there is to know about an exported file, as plain numbers, texts and lists"
     kept = {name: getattr(thresholds, name) for name in ('min_score', 'nms_threshold', 'max_boxes')}
     return dict(model=config.model.using_model, classes=list(config.data.classes), file_format=file_format,
-                name=Path(files['file']).name, input=_input_facts(config, batch_size),
+                name=Path(files['file']).name, input=_describe_input(config, batch_size),
                 normalisation=_NORMALISATION, thresholds=kept,
                 version=dict(ssd_nb=ssd_nb.__version__, mindspore=ms.__version__),
-                sha256={name: _checksum(path) for name, path in files.items()},
+                sha256={name: _compute_checksum(path) for name, path in files.items()},
                 config=json.loads(to_json(config)))
 
 # %% ../nbs/07_export_310.ipynb #c028
 def _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file):
-    "Writes graph and json; the file gets its name when it has been read back: the largest difference"
+    "Writes graph and json, names the file when it has been read back, and returns the largest difference"
     part = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
     shape = batch_size, 3, *config.boxes.image_shape
     images = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
@@ -98,19 +98,20 @@ def export_model(ckpt_file:Path,           # a checkpoint of ours, or a publishe
                  file_format:str='MINDIR', # MINDIR, ONNX or AIR
                  batch_size:int=1,         # images that the file takes at once
                  using_model:str=None,     # for a checkpoint that does not say which model it holds
-                 thresholds:EvalConfig=EvalConfig(), # written beside, for whoever runs the file
+                 thresholds:EvalConfig=EvalConfig(), # written into the json, for whoever runs the file
                 )->tuple:                  # the file; largest difference of its answers from the network's
     "Writes network and decoder as one graph: float32 (B, 3, H, W) to boxes (B, N, 4) and scores (B, N, C)"
     require_format(file_format)
     if batch_size < 1:
-        raise UserError(f'--batch_size={batch_size} is not possible: give 1 or more, the images of one run.')
+        raise UserError(f'--batch_size={batch_size} is not possible: give a whole number from 1 up, since it '
+                        'counts the images of one run.')
     network, config = load_network(ckpt_file, using_model)
     detector, ending = Detector(network, config.boxes, config.softmax).set_train(False), FORMATS[file_format]
     path = Path(f'{str(file_name).removesuffix(ending)}{ending}')
     return path, _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file)
 
 # %% ../nbs/07_export_310.ipynb #c034
-def _load_facts(path): # -> content of the json, its Config, checksum, whether it fits the form
+def _load_facts(path): # -> content of the json, its Config, checksum, whether it fits the file's format
     try:
         facts = json.loads(facts_path(path).read_text())
         config = from_json(json.dumps(facts['config']))
@@ -125,10 +126,10 @@ def _load_facts(path): # -> content of the json, its Config, checksum, whether i
 # %% ../nbs/07_export_310.ipynb #c035
 def read_facts(path:Path # an exported file
               )->tuple:  # the content of its json, see `_collect_facts`; the `Config`
-    "What lies beside a file; raises `UserError` if one of them is missing, or the json is of another file"
+    "The json beside a file; raises `UserError` if one of the two is missing, or they don't belong together"
     if not Path(path).is_file(): raise UserError(f'there is no file {path}: check the path.')
     facts, config, its_sum, fits = _load_facts(path)
-    same = its_sum == _checksum(path)
+    same = its_sum == _compute_checksum(path)
     if not fits or (not same and facts['name'] != Path(path).name):
         raise UserError(f'{facts_path(path)} does not belong to {path}, but to {facts["name"]}: '
                         'copy the one that does, or export again.')
@@ -136,13 +137,13 @@ def read_facts(path:Path # an exported file
         raise UserError(f'{path} is not as it was exported, its checksum differs: '
                         'copy it again, or export again.')
     if facts['normalisation'] != _NORMALISATION:
-        raise UserError(f'{path} was exported for another normalisation than this version computes: '
+        raise UserError(f'{path} was exported with another normalisation than this version has: '
                         f'use ssd_nb {facts["version"]["ssd_nb"]}, or export again.')
     return facts, config
 
 # %% ../nbs/07_export_310.ipynb #c037
 def exported_predict(path:Path,   # an exported file, with its json beside it
-                     reader=None, # of a path to a function and its shape; None: the one for the file's ending
+                     reader=None, # path -> function, its input shape; None: the one for the file's ending
                     )->tuple:     # images (n, 3, H, W) float32 to boxes and scores; the `Config`
     "The prediction function of an exported file; raises `UserError` where file, json and images don't fit"
     facts, config = read_facts(path)
@@ -154,7 +155,7 @@ def exported_predict(path:Path,   # an exported file, with its json beside it
     def run_checked(images):
         if images.shape == shape: return run(images)
         wrong = f'{images.shape[2]}×{images.shape[3]}'
-        raise UserError(f'{path} takes images of {shape[2]}×{shape[3]}, not {wrong}: resize them to that.')
+        raise UserError(f'{path} takes images of {shape[2]}×{shape[3]}, not {wrong}: resize them.')
     return run_in_batches(run_checked, shape[0]), config
 
 # %% ../nbs/07_export_310.ipynb #c046
@@ -162,7 +163,7 @@ def load_predict(path:Path,            # a checkpoint, or an exported file
                  using_model:str=None, # for a checkpoint that does not say which model it holds
                  batch_size:int=1,     # images at once; an exported file has its own
                 )->tuple:              # images (n, 3, H, W) float32 to boxes and scores; the `Config`
-    "The prediction function of a trained model; its kind is told by the ending of the file name"
+    "The prediction function of a trained model; the ending of the file name says what kind it is"
     if Path(path).suffix in READERS: return exported_predict(path)
     if Path(path).suffix == FORMATS['AIR']:
         raise UserError(f'{path} is AIR, which only Ascend tools read: give a .mindir, .onnx or .ckpt.')
@@ -174,7 +175,7 @@ def _compare_predictions(predict,           # a function of images, as `make_pre
                          other,             # another one
                          images:np.ndarray, # (n, 3, H, W) float32
                         )->tuple:           # (n,) and (n,): largest difference in boxes, in scores
-    "How far two prediction functions are apart"
+    "How far apart two prediction functions are"
     pairs = zip(predict(images), other(images))
     return tuple(np.abs(a - b).reshape(len(images), -1).max(1) for a, b in pairs)
 
@@ -182,14 +183,14 @@ def _compare_predictions(predict,           # a function of images, as `make_pre
 def draw_differences(differences:dict, # name: (n,) numbers, zero or more
                      ax=None,          # matplotlib Axes; a new one if None
                     ):                 # the Axes
-    "Draws differences of each image as points, over the spacing of float32 numbers near 1"
+    "Draws the differences of each image as points, and the spacing of float32 numbers above 1 as a line"
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8), layout='tight')[1]
     for marker, (name, values) in zip('o^sxv+', differences.items()):
         ax.plot(range(1, len(values) + 1), values, marker, alpha=0.7, label=name)
     ax.axhline(2**-23, color='grey', linewidth=1, label='float32 spacing at 1')
     ax.set(xlabel='image', ylabel='largest difference', ylim=(-2e-8, 3e-3))
-    ax.set_title('how far two answers are apart')
+    ax.set_title('how far apart two answers are')
     ax.set_yscale('symlog', linthresh=1e-7)
     ax.legend(loc='center left', bbox_to_anchor=(1, 0.5))
     return ax
@@ -197,7 +198,7 @@ def draw_differences(differences:dict, # name: (n,) numbers, zero or more
 # %% ../nbs/07_export_310.ipynb #c065
 _EYE = 0.299, 0.587, 0.114 # how bright red, green and blue look (ITU-R BT.601)
 
-def _yuv2rgb_matrix(): # (3, 3): R, G, B from Y, U - 128, V - 128
+def _make_yuv2rgb_matrix(): # (3, 3): R, G, B from Y, U - 128, V - 128
     "How colours come back from brightness and differences, in full range as in JPEG files"
     red, green, blue = _EYE
     u, v = 2 * (1 - blue), 2 * (1 - red)
@@ -206,9 +207,9 @@ def _yuv2rgb_matrix(): # (3, 3): R, G, B from Y, U - 128, V - 128
 # %% ../nbs/07_export_310.ipynb #c069
 def _rgb2nv12(pixels:np.ndarray # (h, w, 3) RGB uint8, both sides even
              )->np.ndarray:     # (h * 3 / 2, w) uint8: h rows of Y, then h / 2 rows of U V U V ...
-    "What DVPP hands on, computed here"
+    "What DVPP delivers, computed in NumPy"
     h, w = pixels.shape[:2]
-    yuv = pixels @ np.linalg.inv(_yuv2rgb_matrix()).T + [0, 128, 128]
+    yuv = pixels @ np.linalg.inv(_make_yuv2rgb_matrix()).T + [0, 128, 128]
     colours = yuv[..., 1:].reshape(h // 2, 2, w // 2, 2, 2).mean((1, 3)).reshape(h // 2, w)
     return np.clip(np.round(np.concatenate([yuv[..., 0], colours])), 0, 255).astype(np.uint8)
 
@@ -219,7 +220,7 @@ def _write_aipp(image_shape:tuple # height, width of the network's input
     height, width = image_shape
     rows = dict(aipp_mode='static', related_input_rank=0, input_format='YUV420SP_U8', src_image_size_w=width,
                 src_image_size_h=height, csc_switch='true', rbuv_swap_switch='false')
-    matrix = np.round(256 * _yuv2rgb_matrix()).astype(int)
+    matrix = np.round(256 * _make_yuv2rgb_matrix()).astype(int)
     rows |= {f'matrix_r{r}c{c}': value for (r, c), value in np.ndenumerate(matrix)}
     rows |= {f'input_bias_{i}': value for i, value in enumerate((0, 128, 128))}
     for i, (mean, std) in enumerate(zip(_NORMALISATION['mean'], _NORMALISATION['std'])):
@@ -264,7 +265,7 @@ def through_nv12(predict,           # images (n, 3, H, W) float32 to boxes and s
 
 # %% ../nbs/07_export_310.ipynb #c097
 def _pair_off(overlap, scores): # (n, m) IoU, (n,) -> (row, column, IoU) of pairs, each row and column once
-    "Who belongs together: overlaps by half at least; the best score chooses first"
+    "Pairs with an IoU of at least 0.5; the best score chooses first"
     free, found = overlap.copy(), []
     for i in np.argsort(-scores, kind='stable'):
         j = int(free[i].argmax())
@@ -316,12 +317,12 @@ def detect_all(predict,           # a function of images, as `make_predict` make
                shapes:list,       # height, width of each original image
                config:EvalConfig=EvalConfig(), # its thresholds are used
               )->list:            # of `Detections`
-    "What is found in some images"
+    "Detections of several images"
     return [detect(b, s, shape, config) for b, s, shape in zip(*predict(images), shapes)]
 
 # %% ../nbs/07_export_310.ipynb #c123
 def run_times(predict,           # a function of images, as `make_predict` makes it
-              images:np.ndarray, # (n, 3, H, W) float32, as many as are to go together
+              images:np.ndarray, # (n, 3, H, W) float32: one batch
               runs:int=50,       # to time; two more before them are not counted
              )->np.ndarray:      # (runs,) milliseconds
     "How long a prediction takes"
@@ -397,7 +398,7 @@ def lite_reader(shape:tuple,         # (B, 3, H, W) that the network takes
 # %% ../nbs/07_export_310.ipynb #c139
 def converter_command(path:Path,   # a .mindir file of ours
                       folder:Path, # where to write aipp.cfg and converter.cfg
-                     )->list:      # the command; it writes the name of its --outputFile, with .mindir behind
+                     )->list:      # the command; it writes its --outputFile, with .mindir appended
     "Writes what the converter needs to put AIPP first; raises `UserError` where DVPP is impossible"
     facts, _ = read_facts(path)
     image_shape, folder = tuple(facts['input']['shape'][2:]), Path(folder).absolute()

@@ -94,7 +94,7 @@ def _bracket(losses, wanted): # (B, N), (B, 1) -> two (B, 1): `wanted` boxes rea
         low, high = ops.where(enough, middle, low), ops.where(enough, high, middle)
     return low, high
 
-# %% ../nbs/04_loss.ipynb #c067
+# %% ../nbs/04_loss.ipynb #c066
 def _hard_negatives(losses, labels, ratio=3.): # Tensors (B, N) float32, (B, N) int32 -> (B, N) bool
     "The most expensive background boxes of every image (SSD section 2.2); of equals the first; no gradient"
     background = labels == 0
@@ -105,14 +105,14 @@ def _hard_negatives(losses, labels, ratio=3.): # Tensors (B, N) float32, (B, N) 
     room = wanted - _count(above)
     return ops.logical_or(above, ops.logical_and(equal, ops.cumsum(equal.astype(ms.float32), -1) <= room))
 
-# %% ../nbs/04_loss.ipynb #c074
+# %% ../nbs/04_loss.ipynb #c073
 def _mined_softmax_loss(logits, labels, ratio=3.): # Tensors (B, N, C), (B, N) -> the sum over the batch
     "Softmax cross entropy of matched boxes and of the hardest background boxes (SSD eq. 3 with mining)"
     losses = _softmax_loss(logits, labels)
     used = ops.logical_or(labels > 0, _hard_negatives(losses, labels, ratio))
     return (losses * used.astype(ms.float32)).sum()
 
-# %% ../nbs/04_loss.ipynb #c082
+# %% ../nbs/04_loss.ipynb #c081
 def draw_background(losses:dict, # name -> (n,) loss of every background box, in any order
                     kept:int,    # how many of them 3:1 mining keeps
                     axes=None,   # two matplotlib Axes; new ones if None
@@ -129,12 +129,12 @@ def draw_background(losses:dict, # name -> (n,) loss of every background box, in
     for ax in axes: ax.axvline(kept, color='black', ls='--', lw=1)
     return axes
 
-# %% ../nbs/04_loss.ipynb #c093
+# %% ../nbs/04_loss.ipynb #c092
 def draw_loss_share(shares:dict,         # name of a row -> share of the sum by name of its part
                     ax=None,             # matplotlib Axes; a new one if None
-                    of:str='class loss', # what is shared out, for the title
+                    of:str='class loss', # what is split, for the label of the axis
                    ):                    # the Axes
-    "Draws one bar a row, cut into the shares of objects, hard and easy background"
+    "Draws one bar per row, cut into the shares of matched boxes, hard and easy background"
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(7, 1 + 0.4 * len(shares)), layout='tight')[1]
     colors, left = (COLORS['positive'], COLORS['ignored'], '0.9'), np.zeros(len(shares))
@@ -149,11 +149,11 @@ def draw_loss_share(shares:dict,         # name of a row -> share of the sum by 
     ax.legend(ncols=3, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False)
     return ax
 
-# %% ../nbs/04_loss.ipynb #c098
+# %% ../nbs/04_loss.ipynb #c097
 @dataclass(frozen=True)
 class LossConfig:
     "Options of the loss; raises `UserError` for a value that is not possible"
-    gamma: float = 2.   # focusing of the focal loss: 0 is cross entropy, larger makes good answers cheaper
+    gamma: float = 2.   # focusing of the focal loss: 0 is cross entropy, more makes good answers cheaper
     alpha: float = 0.75 # weight of a box's own class in the focal loss; every other class weighs 1 - alpha
     cls_loss: Literal['focal', 'softmax'] = 'focal' # sigmoid focal loss, or softmax with hard negative mining
     neg_ratio: float = 3. # background boxes kept for each matched box; only for cls_loss softmax
@@ -166,7 +166,7 @@ class LossConfig:
         check_value(self, 'neg_ratio', self.neg_ratio > 0,
                     'a number above 0, such as 3: with 0 no background box would be trained')
 
-# %% ../nbs/04_loss.ipynb #c102
+# %% ../nbs/04_loss.ipynb #c101
 class _ClassLoss(nn.Cell):
     "Class loss of a batch, not divided: focal loss of all boxes, or softmax of those that mining keeps"
     def __init__(self, num_classes, config):
@@ -180,7 +180,7 @@ class _ClassLoss(nn.Cell):
         one_hot = ops.one_hot(gt_label, self.depth, self.one, self.zero)
         return _focal_loss(cls, one_hot, self.gamma, self.alpha).sum()
 
-# %% ../nbs/04_loss.ipynb #c103
+# %% ../nbs/04_loss.ipynb #c102
 class SSDLoss(nn.Cell):
     "Loss of SSD: classes of all boxes + smooth L1 of matched boxes, per matched box (SSD eq. 1), in float32"
     def __init__(self,

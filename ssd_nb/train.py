@@ -41,9 +41,9 @@ def _schedule_rates(epochs:int,         # of the whole run
                     steps:int,          # in an epoch
                     lr=0.05,            # rate after the warm-up
                     lr_init=0.001,      # rate at the first step
-                    lr_end_rate=0.001,  # the last rate, as a part of `lr`
+                    lr_end_rate=0.001,  # the last rate, as a fraction of `lr`
                     warmup_epochs=2,    # epochs in which the rate rises
-                    done:int=0,         # epochs that lie behind a run that goes on
+                    done:int=0,         # epochs that are already done
                    )->np.ndarray:       # (steps that are left,) float32: the rate at each
     "Linear warm-up, then half a cosine down to `lr * lr_end_rate` (Loshchilov & Hutter 2017, eq. 5)"
     warmup, total = warmup_epochs * steps, epochs * steps
@@ -57,7 +57,7 @@ def make_optimizer(network:nn.Cell,     # its trainable parameters are moved
                    rates:np.ndarray,    # (steps,) float32, from `_schedule_rates`
                    momentum=0.9,        # how much of the last step is repeated
                    weight_decay=1.5e-4, # how much of a weight is added to its gradient
-                   accumulate:int=1,    # steps that make one update, which has the rate of the last
+                   accumulate:int=1,    # steps to an update, which takes the rate of the last one
                   )->nn.Momentum:
     "Stochastic gradient descent with momentum; raises `UserError` if there is no update at all"
     rates = rates[accumulate - 1::accumulate]
@@ -67,7 +67,7 @@ def make_optimizer(network:nn.Cell,     # its trainable parameters are moved
 
 # %% ../nbs/05_train.ipynb #c033
 class _Gradients(nn.Cell):
-    "The losses of a batch and the gradient of each parameter that trains; with several processes, the mean"
+    "The losses of a batch and the gradient of each trainable parameter; with several processes, its mean"
     def __init__(self,
                  network:nn.Cell, # what `build_model` made
                  loss:nn.Cell,    # an `SSDLoss`
@@ -102,10 +102,10 @@ class TrainStep(nn.Cell):
                  network:nn.Cell,   # what `build_model` made
                  loss:nn.Cell,      # an `SSDLoss`
                  optimizer:nn.Cell, # from `make_optimizer`
-                 loss_scale=1.0,    # factor on the loss, taken back from the gradients
-                 dynamic=False,     # the loss scale follows the gradients
-                 clip_norm=0.0,     # longest gradient, of all parameters together; 0: no limit
-                 accumulate=1,      # steps that make one update
+                 loss_scale=1.0,    # factor on the loss; the gradients are divided by it
+                 dynamic=False,     # adapt the loss scale to the gradients
+                 clip_norm=0.0,     # largest norm of all gradients together; 0: no limit
+                 accumulate=1,      # steps to an update
                  ema_decay=0.0,     # of the running average of the weights; 0: none
                  ranks=1,           # processes that train together
                 ):
@@ -143,7 +143,7 @@ def training_mode(step:nn.Cell,    # a `TrainStep`
                   network:nn.Cell, # its network
                   options,         # of training: `freeze_layer` is 'backbone' or 'none'
                  )->None:
-    "Batch norm learns from the batch, but not in a frozen backbone"
+    "Sets the network to training, but a frozen backbone to evaluation: its batch norm collects nothing"
     step.set_train()
     if options.freeze_layer == 'backbone': get_backbone(network).set_train(False)
 
@@ -152,8 +152,8 @@ def train(config,             # a `Config`: all that decides how the run goes, s
           progress:bool=True, # show a bar with the time that is left and images a second, on a terminal
           evaluate=None,      # a function of the network that gives its mAP; needed for run_eval
          ):                   # a generator of `EpochReport`, one after each epoch
-    "Trains, and leaves checkpoints and metrics.csv in `config.train.output_dir`"
-    _need_evaluate(config.train, evaluate)
+    "Trains, and writes checkpoints and metrics.csv to `config.train.output_dir`"
+    _require_evaluate(config.train, evaluate)
     trainer = Trainer(config, _build_step)           # network, step and data, new or from last.ckpt
     with watch_run(trainer, progress):               # shows a bar, and notes signals that ask to stop
         while not is_done(trainer):
@@ -168,19 +168,19 @@ def train(config,             # a `Config`: all that decides how the run goes, s
             if is_asked_to_stop(trainer): stop_run(trainer)
 
 # %% ../nbs/05_train.ipynb #c079
-def _need_evaluate(options, evaluate): # a `TrainConfig`
+def _require_evaluate(options, evaluate): # a `TrainConfig`
     if options.run_eval and evaluate is None:
         raise UserError('run_eval needs a function that evaluates: scripts/train.py has one.')
 
 # %% ../nbs/05_train.ipynb #c081
-def _rates_of(options, steps): # a `TrainConfig`, steps in an epoch
+def _make_rates(options, steps): # a `TrainConfig`, steps in an epoch
     o = options
     return _schedule_rates(o.epoch_size, steps, o.lr, o.lr_init, o.lr_end_rate, o.warmup_epochs,
-                          o.pre_trained_epoch_size)
+                           o.pre_trained_epoch_size)
 
 # %% ../nbs/05_train.ipynb #c082
 def _build_step(config, steps, ranks=1): # network, `TrainStep`, rates, what `start_weights` said
-    o, rates = config.train, _rates_of(config.train, steps)
+    o, rates = config.train, _make_rates(config.train, steps)
     ms.set_seed(o.seed)
     network = build_model(config.model, config.boxes)
     notes = start_weights(network, config)
@@ -213,23 +213,23 @@ _FACTOR = 5e-324, math.inf, 'a number above 0' # the smallest there is
 
 # %% ../nbs/05_train.ipynb #c087
 _LIMITS = dict( # option -> limits, and why
-    device_num=(_COUNT, 'since it counts the processes that train together'),
-    epoch_size=(_COUNT, 'since without an epoch nothing is learned'),
-    batch_size=(_COUNT, 'since each step needs images to learn from'),
-    lr=(_FACTOR, 'since weights that are not moved learn nothing'),
-    lr_init=(_SIZE, 'since a step with a negative rate makes the loss grow'),
-    lr_end_rate=(_SIZE, 'since it is the last learning rate as a part of lr'),
+    device_num=(_COUNT, 'because it counts the processes that train together'),
+    epoch_size=(_COUNT, 'because without an epoch nothing is learned'),
+    batch_size=(_COUNT, 'because each step needs images to learn from'),
+    lr=(_FACTOR, 'because weights that are not moved learn nothing'),
+    lr_init=(_SIZE, 'because a step with a negative rate makes the loss grow'),
+    lr_end_rate=(_SIZE, 'because it is the last learning rate as a fraction of lr'),
     warmup_epochs=(_SIZE, 'where 0 begins with the full rate'),
-    momentum=(_PART, 'since with 1 no step would ever fade'),
-    weight_decay=(_SIZE, 'since a negative one makes weights grow without end'),
-    loss_scale=(_FACTOR, 'since the loss is multiplied by it'),
+    momentum=(_PART, 'because with 1 no step would ever fade'),
+    weight_decay=(_SIZE, 'because a negative one makes weights grow without end'),
+    loss_scale=(_FACTOR, 'because the loss is multiplied by it'),
     clip_norm=(_SIZE, 'where 0 means no limit'),
-    accumulate=(_COUNT, 'since it counts the steps that move the weights together'),
-    ema_decay=(_PART, 'since with 1 the average would never change'),
-    save_checkpoint_epochs=(_COUNT, 'since it counts the epochs from one checkpoint to the next'),
-    pre_trained_epoch_size=(_SIZE, 'since it counts the epochs that lie behind'),
-    eval_start_epoch=(_COUNT, 'since epochs are counted from 1'),
-    eval_interval=(_COUNT, 'since it counts the epochs from one evaluation to the next'),
+    accumulate=(_COUNT, 'because it counts the steps that move the weights together'),
+    ema_decay=(_PART, 'because with 1 the average would never change'),
+    save_checkpoint_epochs=(_COUNT, 'because it counts the epochs from one checkpoint to the next'),
+    pre_trained_epoch_size=(_SIZE, 'because it counts the epochs that are done'),
+    eval_start_epoch=(_COUNT, 'because epochs are counted from 1'),
+    eval_interval=(_COUNT, 'because it counts the epochs from one evaluation to the next'),
     early_stop=(_SIZE, 'where 0 means that all epochs are trained'))
 
 # %% ../nbs/05_train.ipynb #c088
@@ -250,8 +250,8 @@ def _check_together(o): # a `TrainConfig`
         raise UserError('--mixed_precision=float16 is not for --run_platform=CPU, which computes in float32: '
                         'leave it out.')
     if o.device_num > 1 and not o.distribute:
-        raise UserError(f'--device_num={o.device_num} is for --distribute=True: '
-                        f'bash scripts/run_distribute.sh {o.device_num} starts so many.')
+        raise UserError(f'--device_num={o.device_num} is for --distribute=True: start the processes with '
+                        f'bash scripts/run_distribute.sh {o.device_num}.')
     if o.early_stop and not o.run_eval:
         raise UserError('--early_stop needs evaluations: give --run_eval=True with it.')
 
@@ -267,27 +267,27 @@ class TrainConfig:
     batch_size: int = 32 # images in a training step, on each device
     lr: float = 0.05 # learning rate after the warm-up
     lr_init: float = 0.001 # learning rate at the first step
-    lr_end_rate: float = 0.001 # the last learning rate, as a part of lr
+    lr_end_rate: float = 0.001 # the last learning rate, as a fraction of lr
     warmup_epochs: int = 2 # epochs in which the rate rises from lr_init to lr
     momentum: float = 0.9 # how much of the last step is repeated
     weight_decay: float = 1.5e-4 # pulls weights and biases towards zero, not those of batch norm
     mixed_precision: Literal['none', 'float16'] = 'none' # float16: convolutions in half precision
     loss_scale: float = 1024.0 # factor on the loss that keeps float16 gradients from vanishing
     dynamic_loss_scale: bool = False # halve it when a gradient overflows, double it after 2000 good steps
-    clip_norm: float = 0.0 # longest gradient, of all parameters together; 0: no limit
+    clip_norm: float = 0.0 # largest norm of all gradients together, longer ones are shortened; 0: no limit
     accumulate: int = 1 # steps whose gradients move the weights together, like a larger batch
     ema_decay: float = 0.0 # running average of the weights, such as 0.999: it is saved and evaluated; 0: none
     save_checkpoint_epochs: int = 10 # epochs between two checkpoints; the last epoch always saves one
     pre_trained: str = '' # a checkpoint of the same model to start from
-    pre_trained_epoch_size: int = 0 # epochs that pre_trained has behind it, of epoch_size
-    filter_weight: bool = False # leave out what in pre_trained belongs to its classes: yours are others
+    pre_trained_epoch_size: int = 0 # how many of the epochs pre_trained has already done
+    filter_weight: bool = False # leave out the layers of pre_trained that depend on its classes: yours differ
     feature_extractor_base_param: str = '' # classification checkpoint for the backbone: ckpt or safetensors
     freeze_layer: Literal['none', 'backbone'] = 'none' # backbone: its weights and statistics stay
     run_eval: bool = False # evaluate while training
     eval_start_epoch: int = 40 # the first epoch that is evaluated, with run_eval
     eval_interval: int = 1 # epochs between two evaluations, with run_eval
     save_best_ckpt: bool = True # keep the weights with the best mAP as best_map.ckpt, with run_eval
-    early_stop: int = 0 # end after so many evaluations without a better mAP, with run_eval; 0: never
+    early_stop: int = 0 # end after this many evaluations without a better mAP, with run_eval; 0: never
     resume: bool = False # go on from last.ckpt in output_dir, as if the run had never stopped
     output_dir: str = 'runs/train' # folder for checkpoints, metrics.csv and metrics.png
     seed: int = 1 # of weights, order and augmentation
@@ -352,7 +352,7 @@ def save_checkpoint(network:nn.Cell,   # what `build_model` made
                     epoch:int,         # epochs done
                     path:Path,         # the file to write
                     step:nn.Cell=None, # its `TrainStep`: with it, training can go on from the file
-                    progress:str='',   # from `write_progress`, for the same
+                    progress:str='',   # from `write_progress`, also for going on
                    )->Path:            # `path`
     "Writes weights and configuration; raises `UserError` if the disk is full"
     return write_checkpoint(path, network, to_json(config), epoch, step, progress)
@@ -365,7 +365,7 @@ def read_checkpoint(path:Path # a file of ours or of the ModelZoo
     return saved.weights, from_json(saved.config) if saved.config else None
 
 # %% ../nbs/05_train.ipynb #c115
-def _config_of(weights, path, using_model): # of a published file
+def _make_config(weights, path, using_model): # of a published file
     if using_model is None:
         raise UserError(f'{path} does not say which model it holds: give --using_model.')
     config, n = preset(using_model), classes_of(weights)
@@ -379,7 +379,7 @@ def load_network(path:Path,            # a checkpoint
                 )->tuple:              # the network in evaluation mode, its `Config`
     "The network of a checkpoint; raises `UserError` for one that does not fit"
     weights, config = read_checkpoint(path)
-    if config is None: config = _config_of(weights, path, using_model)
+    if config is None: config = _make_config(weights, path, using_model)
     its = config.model.using_model
     if using_model not in (None, its):
         raise UserError(f'{path} holds {its}, not --using_model={using_model}: leave that option out.')

@@ -20,7 +20,7 @@ from .options import UserError
 # %% ../../nbs/plumbing/annotations.ipynb #c006
 @dataclass(frozen=True, eq=False)
 class Record:
-    "One image and its objects, whatever form they were read from"
+    "One image and its objects, whatever format they were read from"
     image: Path        # image file
     image_id: int      # COCO's own, or its place in the list from 1
     boxes: np.ndarray  # (n, 4) float32 y1 x1 y2 x2 in pixels
@@ -39,7 +39,7 @@ class Item(NamedTuple):
     label: int           # 1 for the first class after background
     crowd: bool = False  # neither trained nor counted
     area: float = None   # pixels; None: that of the box
-    line: int = 0        # where it stands in the annotation file; 0 if that has no lines to speak of
+    line: int = 0        # in the annotation file, from 1; 0 if it is not known
 
 # %% ../../nbs/plumbing/annotations.ipynb #c010
 def item_row(item:Item, # one object
@@ -105,7 +105,7 @@ class Records:
 class Problem(NamedTuple):
     "Something in the data that cannot be used"
     file: str        # annotation file
-    line: int        # line in it, from 1; 0 if it has no lines to speak of
+    line: int        # line in it, from 1; 0 if it is not known
     what: str        # one sentence without its full stop
     bad: bool = True # False: left out on purpose, since the user named other classes
     count: int = 1   # how many objects it stands for
@@ -117,16 +117,16 @@ class Problem(NamedTuple):
 # %% ../../nbs/plumbing/annotations.ipynb #c031
 def parse_numbers(texts, # list of strings, or of numbers
                  )->list: # floats
-    "Finite numbers; raises `ValueError` for a text that is none"
+    "Finite numbers; raises `ValueError` for any other text"
     values = [float(text) for text in texts]
     if not all(map(isfinite, values)): raise ValueError(f'{",".join(map(str, texts))} is not finite')
     return values
 
 # %% ../../nbs/plumbing/annotations.ipynb #c035
-def join_inside(folder,  # that the data may be in
+def join_inside(folder,  # where the data must be
                 name:str, # a path from an annotation file
                )->Path:   # the path to open
-    "Joins the two; raises `ValueError` for a path that leaves the folder"
+    "Joins folder and path; raises `ValueError` for a path that leaves the folder"
     path = os.path.normpath(name)
     if os.path.isabs(path) or path.startswith('..'):
         raise ValueError(f'the path {name} leaves the folder {folder}')
@@ -142,8 +142,8 @@ class Annotations(NamedTuple):
 
 # %% ../../nbs/plumbing/annotations.ipynb #c040
 def _require_path(config,        # `DataConfig`, or anything that has its fields
-                  option:str,    # field that leads to the path
-                  path,          # what it leads to
+                  option:str,    # field that the path comes from
+                  path,          # of the folder or file
                   kind='folder', # what has to be there: 'folder' or 'file'
                  )->Path:        # the path
     "Raises `UserError` that names the option if there is nothing at `path`"
@@ -158,9 +158,9 @@ def _require_path(config,        # `DataConfig`, or anything that has its fields
 def choose_classes(config,      # `DataConfig`, or anything that has `classes`: those asked for
                    names,       # list of all that the annotations have, in their order
                    path,        # file that they come from, for the message
-                   kind='name', # what a class is called there
+                   kind='name', # what the file calls a class
                   )->tuple:     # names, background first
-    "The classes asked for, or all that there are; raises `UserError` for one that there is not"
+    "The classes asked for, or all; raises `UserError` for one that does not exist"
     classes = config.classes or ('background', *names)
     for name in classes[1:]:
         if name in names: continue
@@ -169,7 +169,7 @@ def choose_classes(config,      # `DataConfig`, or anything that has `classes`: 
 
 # %% ../../nbs/plumbing/annotations.ipynb #c047
 class Source:
-    "The annotations of a data set; each form is a class of its own that answers `list_files` and `read`"
+    "The annotations of a data set; a subclass for each format defines `list_files` and `read`"
     def __init__(self, config # `DataConfig`, or anything that has its fields: what to read
                 ): self.config = config
 
@@ -184,18 +184,18 @@ class Source:
         raise NotImplementedError
 
     def require(self, option:str,    # field of the configuration
-                      path=None,     # what it leads to; None: its value itself
+                      path=None,     # of the folder or file; None: the option's value
                       kind='folder', # what has to be there: 'folder' or 'file'
                )->Path:              # the path
         "Raises `UserError` that names the option if there is nothing at `path`"
         return _require_path(self.config, option, path or getattr(self.config, option), kind)
 
 # %% ../../nbs/plumbing/annotations.ipynb #c054
-def _coco_annotation(record, # `Sample` or `Record`
-                     i,      # number of the object in it
-                     box,    # (4,) x y w h of the object
-                     **ids   # id, image_id and category_id
-                    )->dict:
+def _make_coco_annotation(record, # `Sample` or `Record`
+                          i,      # number of the object in it
+                          box,    # (4,) x y w h of the object
+                          **ids   # id, image_id and category_id
+                         )->dict:
     areas, crowd = getattr(record, 'areas', None), getattr(record, 'crowd', None) # a `Sample` has none
     return dict(**ids, bbox=[round(float(v), 3) for v in box], iscrowd=0 if crowd is None else int(crowd[i]),
                 area=round(float(box[2] * box[3] if areas is None else areas[i]), 3))
@@ -206,14 +206,14 @@ def coco_ground_truth(records,           # `Sample`s or `Record`s: all have size
                       category_ids=None, # number of each class in the file; None: its place in classes
                       first_id=1,        # of the annotations
                      )->dict:            # the content of an instances_*.json
-    "The COCO form: one file for all images, boxes as x, y, width, height"
+    "Ground truth in COCO format: one file for all images, boxes as x, y, width, height"
     ids = range(len(classes)) if category_ids is None else category_ids
     images, annotations = [], []
     for record in records:
         name, number = Path(getattr(record, 'name', None) or record.image).name, int(record.image_id)
         images.append(dict(id=number, file_name=name, height=int(record.size[0]), width=int(record.size[1])))
         for i, (box, label) in enumerate(zip(tlbr2xywh(record.boxes), record.labels)):
-            annotations.append(_coco_annotation(record, i, box, id=first_id + len(annotations),
-                                                image_id=number, category_id=int(ids[label])))
+            annotations.append(_make_coco_annotation(record, i, box, id=first_id + len(annotations),
+                                                     image_id=number, category_id=int(ids[label])))
     categories = [dict(id=int(i), name=name) for i, name in list(zip(ids, classes))[1:]]
     return dict(images=images, annotations=annotations, categories=categories)

@@ -14,7 +14,7 @@ import mindspore as ms
 from mindspore import nn
 
 # %% ../../nbs/plumbing/backends.ipynb #c005
-FORMATS = dict(MINDIR='.mindir', ONNX='.onnx', AIR='.air') # form to ending
+FORMATS = dict(MINDIR='.mindir', ONNX='.onnx', AIR='.air') # format -> ending of the file
 
 def _require_module(name): # -> the module
     "What ONNX needs; raises `UserError` where it is not installed"
@@ -26,7 +26,7 @@ def _require_module(name): # -> the module
 # %% ../../nbs/plumbing/backends.ipynb #c007
 def require_format(file_format:str # one of `FORMATS`
                   )->None:
-    "Raises `UserError` for a form that is unknown, or cannot be written here"
+    "Raises `UserError` for a format that is unknown, or cannot be written here"
     if file_format not in FORMATS:
         raise UserError(f'--file_format={file_format} is not possible: give one of {", ".join(FORMATS)}.')
     if file_format == 'ONNX':
@@ -38,7 +38,7 @@ def require_format(file_format:str # one of `FORMATS`
 # %% ../../nbs/plumbing/backends.ipynb #c012
 def first_line(error:Exception # what a library raised
               )->str:          # without its full stop
-    "What is worth saying of an error of MindSpore, which may have a hundred lines"
+    "The first line of a library's message, which may have a hundred"
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')
 
 # %% ../../nbs/plumbing/backends.ipynb #c015
@@ -56,14 +56,14 @@ def _name_ends(path): # an ONNX file of one input and two outputs; it is rewritt
 # %% ../../nbs/plumbing/backends.ipynb #c017
 def write_graph(detector:nn.Cell, # of one input and two outputs
                 images:ms.Tensor, # its input: the file will take this shape
-                path:Path,        # where to write, with the ending of the form
+                path:Path,        # where to write, with the ending of the format
                 file_format:str,  # one of `FORMATS`
                )->None:
-    "Writes the graph that a network is for inputs of this shape; raises `UserError` if that fails"
+    "Writes a network as a graph for inputs of this shape; raises `UserError` if that fails"
     try:
         if file_format == 'ONNX': ms.onnx.export(detector, images, file_name=str(path))
         else: ms.export(detector, images, file_name=str(path), file_format=file_format)
-        path.chmod(0o644) # MindSpore makes it read-only, so that it could not be replaced
+        path.chmod(0o644) # MindSpore makes it read-only; then it could not be replaced
         if file_format == 'ONNX': _name_ends(path)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, 'strerror', None) or first_line(error)
@@ -71,7 +71,7 @@ def write_graph(detector:nn.Cell, # of one input and two outputs
                         'or give another --file_name.') from None
 
 # %% ../../nbs/plumbing/backends.ipynb #c021
-def _mindir_shape(path): # of its first input; raises for a file that is no MindIR
+def _read_mindir_shape(path): # of its first input; raises for a file that is no MindIR
     from mindspore.train.mind_ir_pb2 import ModelProto
     model = ModelProto()
     model.ParseFromString(Path(path).read_bytes())
@@ -80,23 +80,23 @@ def _mindir_shape(path): # of its first input; raises for a file that is no Mind
 # %% ../../nbs/plumbing/backends.ipynb #c023
 def open_mindir(path:Path # a MindIR file
                )->tuple:  # images (B, 3, H, W) float32 to boxes and scores; (B, 3, H, W)
-    "MindIR in MindSpore, on the device that is chosen; raises `UserError` for a file that is none"
-    try: shape, graph = _mindir_shape(path), nn.GraphCell(ms.load(str(path)))
-    except Exception: # MindSpore and protobuf have many kinds
-        raise UserError(f'{path} is no MindIR file that MindSpore can read, or not a whole one: '
+    "MindIR in MindSpore, on the chosen device; raises `UserError` for any other file"
+    try: shape, graph = _read_mindir_shape(path), nn.GraphCell(ms.load(str(path)))
+    except Exception: # MindSpore and protobuf raise many kinds
+        raise UserError(f'{path} is no MindIR file that MindSpore can read, or it is incomplete: '
                         'export again.') from None
     return as_array_function(graph), shape
 
 # %% ../../nbs/plumbing/backends.ipynb #c025
 def _open_onnx(path:Path # an ONNX file
               )->tuple:  # images (B, 3, H, W) float32 to boxes and scores; (B, 3, H, W)
-    "ONNX in ONNX Runtime, on a CUDA device if it finds one; raises `UserError` for a file that is none"
+    "ONNX in ONNX Runtime, on a CUDA device if it finds one; raises `UserError` for any other file"
     runtime = _require_module('onnxruntime')
     wanted = 'CUDAExecutionProvider', 'CPUExecutionProvider'
     providers = [p for p in wanted if p in runtime.get_available_providers()]
     try: session = runtime.InferenceSession(str(path), providers=providers)
-    except Exception: # it has many kinds
-        raise UserError(f'{path} is no ONNX file that ONNX Runtime can read, or not a whole one: '
+    except Exception: # it raises many kinds
+        raise UserError(f'{path} is no ONNX file that ONNX Runtime can read, or it is incomplete: '
                         'export again.') from None
     image = session.get_inputs()[0]
     return lambda images: session.run(['boxes', 'scores'], {image.name: images}), tuple(image.shape)
@@ -104,7 +104,7 @@ def _open_onnx(path:Path # an ONNX file
 READERS = {'.mindir': open_mindir, '.onnx': _open_onnx} # by the ending of the file
 
 # %% ../../nbs/plumbing/backends.ipynb #c031
-def _build_lite(lite, path, device_id): # the module, a MindIR file, which Ascend
+def _build_lite(lite, path, device_id): # the module, a MindIR file, number of the Ascend
     "Context and model, as the documentation of MindSpore Lite has it"
     context = lite.Context()
     context.target = ['ascend']

@@ -22,7 +22,7 @@ from .options import UserError
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c006
 @dataclass(frozen=True)
 class EpochReport:
-    "What one epoch came to; losses are means over its steps"
+    "The results of one epoch; losses are means over its steps"
     epoch: int       # number, from 1
     step: int        # steps in the epoch
     loss: float      # loc_loss + cls_loss
@@ -57,7 +57,7 @@ class MetricsFile:
     "metrics.csv, to which each epoch adds a row"
     def __init__(self,
                  path:Path, # the file; a new one is made if there is none
-                 done:int,  # rows of so many epochs are kept
+                 done:int,  # rows up to this epoch are kept
                 ):
         self.path = Path(path)
         kept = [r for r in read_metrics(path) if r.epoch <= done] if self.path.exists() else []
@@ -91,7 +91,7 @@ class Progress:
                  matched:int,   # matched default boxes of the batch
                  seconds:float, # that the step took
                 )->'Progress':
-        "One step further"
+        "The progress after one more step"
         sums = tuple(a + b for a, b in zip(self.losses, losses))
         return replace(self, step=self.step + 1, losses=sums, matched=self.matched + matched,
                        seconds=self.seconds + seconds)
@@ -118,7 +118,7 @@ _FREE_OPTIONS = set("""
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c033
 def check_same_options(saved,     # the configuration in a checkpoint: a dataclass of dataclasses
-                       config,    # the one that is asked for
+                       config,    # the one of this run
                        path:Path, # of the checkpoint, for the message
                       )->None:
     "Raises `UserError` if a training could not go on as if it had never stopped"
@@ -131,18 +131,18 @@ def check_same_options(saved,     # the configuration in a checkpoint: a datacla
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c038
 def check_finite(loss:float, # of the step
-                 epoch:int,  # in which it is, from 1
+                 epoch:int,  # that the step belongs to, from 1
                  step:int,   # of the epoch, from 1
                  lr:float,   # learning rate that was asked for
                 )->None:
-    "Raises `UserError` for a loss that is infinite or no number"
+    "Raises `UserError` for a loss that is infinite or nan"
     if math.isfinite(loss): return
     raise UserError(f'the loss is {loss} at step {step} of epoch {epoch}: give a smaller --lr (it is {lr}), '
                     'more --warmup_epochs, or --clip_norm=1; checkpoints of earlier epochs are still there.')
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c042
 class Stopped(UserError):
-    "Somebody asked the training to stop"
+    "Raised when a signal has stopped the training"
     def __init__(self,
                  number:int, # of the signal
                  text:str,   # the sentence for the user
@@ -172,10 +172,10 @@ def catch_signals():
 _GRACE = 30 # seconds from a signal to the end of a process that waits for others
 
 @contextmanager
-def end_in_time(ranks:int,           # processes that train together; alone, nothing is done
+def end_in_time(ranks:int,            # processes that train together; alone, nothing is done
                 seconds:float=_GRACE, # that a signalled process may take to end
                ):
-    "Ends this process that long after a signal, should it still be there"
+    "Ends this process so long after a signal, if it is still running"
     if ranks == 1 or threading.current_thread() is not threading.main_thread():
         yield
         return

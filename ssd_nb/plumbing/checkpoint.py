@@ -34,7 +34,7 @@ def _list_entries(network:nn.Cell,   # the detector
     return [dict(name=name, data=p) for name, p in entries.items()]
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c014
-def _reason(error): # MindSpore's messages have many lines, of which the first says what happened
+def _shorten_error(error): # MindSpore's messages have many lines; the first says what happened
     return getattr(error, 'strerror', None) or str(error).strip().splitlines()[0].rstrip('.')
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c015
@@ -43,9 +43,9 @@ def write_checkpoint(path:Path,         # the file to write
                      config:str,        # its configuration as text
                      epoch:int,         # epochs done
                      step:nn.Cell=None, # its training step: with it, training can go on from the file
-                     progress:str='',   # how far training has come, as text, for the same
+                     progress:str='',   # how far training has come, as text, also for going on
                     )->Path:            # `path`
-    "Replaces a file of that name at once, never half; raises `UserError` if the disk is full"
+    "Replaces a file of that name as a whole; raises `UserError` if it cannot, as on a full disk"
     path = Path(path)
     part = path.with_name(f'.{path.stem}.{os.getpid()}.ckpt')
     texts = dict(config=config, epoch=epoch, progress=progress)
@@ -56,7 +56,7 @@ def write_checkpoint(path:Path,         # the file to write
         return part.replace(path)
     except (OSError, RuntimeError) as error:
         with suppress(OSError): part.unlink()
-        raise UserError(f'{path} cannot be written ({_reason(error)}): free space, or give another '
+        raise UserError(f'{path} cannot be written ({_shorten_error(error)}): free space, or give another '
                         '--output_dir; what was saved before is still there.') from None
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c021

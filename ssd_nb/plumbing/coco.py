@@ -25,7 +25,7 @@ _COCO_PARTS = 'images', 'annotations', 'categories'
 
 def _stream_entries(file, # COCO JSON, open for reading bytes
                    ):     # yields the name of a list and one of its elements; raises `ijson.JSONError`
-    if file.read(3) != b'\xef\xbb\xbf': file.seek(0) # a byte order mark is no JSON
+    if file.read(3) != b'\xef\xbb\xbf': file.seek(0) # a byte order mark is not JSON
     events = ijson.parse(file, use_float=True)
     for part, event, _ in events:
         if event == 'start_array' and part in _COCO_PARTS:
@@ -99,11 +99,11 @@ class _CocoContent:
     owners: array = field(default_factory=lambda: array('q')) # image id of each object
     kinds: array = field(default_factory=lambda: array('i'))  # its category, as a number in `ids`
     rows: array = field(default_factory=lambda: array('f'))   # its seven numbers, see `item_row`
-    ids: dict = field(default_factory=dict)          # category id to a number from 0
-    counts: Counter = field(default_factory=Counter) # objects of each number, those with a fault included
+    ids: dict = field(default_factory=dict)          # category id -> a number from 0
+    counts: Counter = field(default_factory=Counter) # objects of each number, including those with a fault
     faults: list = field(default_factory=list)       # of (number or None, `Problem`)
 
-    def add_fault(self, part, entry, error, kind=None): # what was raised by an entry of a list of the file
+    def add_fault(self, part, entry, error, kind=None): # the error that an entry of a list raised
         number = entry.get('id') if isinstance(entry, dict) else entry
         reason = f'it has no {error}' if isinstance(error, KeyError) else str(error)
         what = f'{part[:-1]} {number} cannot be used: {reason}'
@@ -146,14 +146,14 @@ def _load_coco(path # of a COCO file
 
 # %% ../../nbs/plumbing/coco.ipynb #c041
 def _sort_categories(content # `_CocoContent`
-                    )->dict: # name to id, in the order of the ids; raises `UserError`
+                    )->dict: # name -> id, in the order of the ids; raises `UserError`
     try: return {c['name']: c['id'] for c in sorted(content.categories, key=lambda c: c['id'])}
     except (KeyError, TypeError): what = 'each of its categories needs a name and a number as id'
     raise UserError(f'{content.path}: {what}.')
 
 # %% ../../nbs/plumbing/coco.ipynb #c044
 def _list_coco_problems(content, # `_CocoContent`
-                        ids,     # name to category id
+                        ids,     # name -> category id
                         labels,  # (n,) label of each number of a category, 0 for one that is left out
                        )->list:  # of `Problem`
     problems = [problem for kind, problem in content.faults if kind is None or labels[kind]]

@@ -71,7 +71,7 @@ def write_results(entries, # dicts, from `to_result_dicts`
 # %% ../../nbs/plumbing/cocoeval.ipynb #c027
 def complete_ground_truth(ground_truth:dict # in COCO form
                          )->dict: # the same with fresh ids from 1, and no area or crowd mark missing
-    "What an evaluation needs of the ground truth; raises `UserError` for an annotation that lacks something"
+    "Fills in what an evaluation needs; raises `UserError` for an annotation that lacks a required part"
     keys, notes = ('image_id', 'category_id', 'bbox'), []
     for i, a in enumerate(ground_truth['annotations'], 1):
         missing = [key for key in keys if key not in a]
@@ -135,7 +135,7 @@ _LOADERS = dict(zip(EVALUATORS, (_load_pycocotools, _load_hotcoco)))
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c043
 def _put_groups(truth, groups):
-    "Writes the groups of the objects into the ground truth; answers those of the rows"
+    "Writes the groups of the objects into the ground truth; returns those of the rows"
     for note, group in zip(truth['annotations'], groups[0]): note['area'] = float(group)
     return np.asarray(groups[1], float)
 

@@ -23,24 +23,24 @@ def _draw_into_files():
 
 # %% ../../nbs/plumbing/commands.ipynb #c009
 def _save_figure(figure, path, dpi=100):
-    "Writes a picture, which is then forgotten"
+    "Writes a figure into a file and closes it"
     import matplotlib.pyplot as plt
     figure.savefig(path, dpi=dpi)
     plt.close(figure)
 
 # %% ../../nbs/plumbing/commands.ipynb #c011
-def _model_option(default=None, help='the model, where the checkpoint does not say'):
+def _make_model_option(default=None, help='the model, if the checkpoint does not say'):
     "The option that names a model"
     from ssd_nb.ssd_heads import MODELS
     return Option('using_model', Literal[tuple(MODELS)], default, help)
 
 # %% ../../nbs/plumbing/commands.ipynb #c014
-def _batch_option(size):
-    "The option for how many images a network takes together"
-    return Option('batch_size', int, size, 'images at once; an exported file has its own')
+def _make_batch_option(size):
+    "The option for the number of images that go through the network together"
+    return Option('batch_size', int, size, 'images at a time; an exported file has its own number')
 
 def _check_batch(given):
-    "Raises `UserError` for a batch of nothing"
+    "Raises `UserError` for a batch without images"
     check_value(given, 'batch_size', given.batch_size >= 1, 'a whole number of at least 1')
 
 # %% ../../nbs/plumbing/commands.ipynb #c016
@@ -50,7 +50,7 @@ def _add_config(parser, config, unset=False):
 
 # %% ../../nbs/plumbing/commands.ipynb #c019
 def _print_manifest(manifest, folder, split):
-    "What a conversion found"
+    "Prints what a conversion found"
     print(f'\n{split}: {manifest["images"]:,} images with {manifest["objects"]:,} objects '
           f'and {manifest["crowd"]:,} crowds are in {folder}; '
           f'{manifest["skipped_images"]:,} images are left out, {manifest["problems"]:,} problems were found')
@@ -59,7 +59,7 @@ def _print_manifest(manifest, folder, split):
 
 # %% ../../nbs/plumbing/commands.ipynb #c021
 def _describe_records(data, boxes, split, folder, count):
-    "Says what objects there are, and draws it"
+    "Prints which objects there are, and draws them"
     from ssd_nb.data import describe_set, draw_report, format_report
     from ssd_nb.plumbing.records import load_ground_truth
     described = describe_set(load_ground_truth(data, split), boxes)
@@ -105,7 +105,7 @@ def data_command(words # of the command line
     from ssd_nb.data import DataConfig
     from ssd_nb.ssd_heads import MODELS
     parser = OptionParser('ssd_nb data', _DATA_PURPOSE, _DATA_EXAMPLE)
-    parser.add([_model_option('ssd300', 'whose default boxes are to reach the objects')])
+    parser.add([_make_model_option('ssd300', 'the model whose default boxes are compared with the objects')])
     _add_config(parser, DataConfig())
     given = parser.parse(words)
     _create_data(replace_fields(DataConfig(), given), MODELS[given.using_model].boxes)
@@ -124,7 +124,7 @@ _TRAIN_OPTIONS = (
 _PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 
 # %% ../../nbs/plumbing/commands.ipynb #c038
-def _train_parser(config):
+def _make_train_parser(config):
     "The options of a training"
     parser = OptionParser('ssd_nb train', _TRAIN_PURPOSE, _TRAIN_EXAMPLE)
     parser.add(_TRAIN_OPTIONS)
@@ -139,7 +139,7 @@ def _read_config(words):
     from ssd_nb.plumbing.model_config import fit_boxes
     using_model = find_choice('using_model', 'ssd300', tuple(MODELS), words)
     config = preset(using_model, find_choice('run_platform', 'Ascend', PLATFORMS, words))
-    given = _train_parser(config).parse(words)
+    given = _make_train_parser(config).parse(words)
     wanted = replace(config, **{part: replace_fields(getattr(config, part), given) for part in _PARTS})
     if wanted.boxes.steps == config.boxes.steps:
         wanted = replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))
@@ -147,7 +147,7 @@ def _read_config(words):
 
 # %% ../../nbs/plumbing/commands.ipynb #c044
 def _open_event_writer(folder):
-    "A function that writes a report for TensorBoard"
+    "A function that writes reports for TensorBoard"
     try: from tensorboardX import SummaryWriter
     except ImportError:
         raise UserError('--tensorboard needs the package tensorboardX: pip install tensorboardX, '
@@ -188,7 +188,7 @@ def _train(config, tensorboard):
 
 # %% ../../nbs/plumbing/commands.ipynb #c050
 def _prepare(config):
-    "All that can go wrong before a training begins"
+    "Checks options and device, and converts the data"
     from ssd_nb.plumbing.device import choose_device
     from ssd_nb.plumbing.preparation import check_early, prepare
     check_early(config)
@@ -206,8 +206,8 @@ def train_command(words # of the command line
     else: _train(config, given.tensorboard)
 
 # %% ../../nbs/plumbing/commands.ipynb #c057
-_EVAL_PURPOSE = ('Evaluates a checkpoint of ours, which knows its model and data, '
-                 'a checkpoint of the ModelZoo (--using_model), or an exported file.')
+_EVAL_PURPOSE = ('Evaluates a checkpoint or an exported file. It knows its model and data; '
+                 'only a checkpoint of the ModelZoo needs --using_model and the options of its data.')
 _EVAL_EXAMPLE = 'ssd_nb eval --run_platform=CPU --checkpoint_path=runs/my_training/last.ckpt --report'
 
 # %% ../../nbs/plumbing/commands.ipynb #c059
@@ -215,23 +215,23 @@ _CHECKPOINT = Option('checkpoint_path', str, required=True,
                      help='a .ckpt, or a file written by ssd_nb export')
 _EVAL_OPTIONS = (
     Option('output_dir', str, '', 'folder for the results; '
-           'empty: runs/eval_FOLDER_NAME, after the checkpoint and the folder that it is in'),
-    Option('report', bool, False, 'also write report.html: every picture of 06_eval on one page'))
+           'empty: runs/eval_FOLDER_NAME, from folder and name of the checkpoint'),
+    Option('report', bool, False, 'also write report.html: all numbers and pictures on one page'))
 
 # %% ../../nbs/plumbing/commands.ipynb #c061
-def _eval_parser():
+def _make_eval_parser():
     "The options of an evaluation"
     from ssd_nb.data import DataConfig
     from ssd_nb.eval import EvalConfig
     parser = OptionParser('ssd_nb eval', _EVAL_PURPOSE, _EVAL_EXAMPLE)
-    parser.add([_CHECKPOINT, *_EVAL_OPTIONS, *device_options(), _model_option(), _batch_option(16)])
+    parser.add([_CHECKPOINT, *_EVAL_OPTIONS, *device_options(), _make_model_option(), _make_batch_option(16)])
     _add_config(parser, EvalConfig())
     _add_config(parser, DataConfig(), unset=True)
     return parser
 
 # %% ../../nbs/plumbing/commands.ipynb #c065
 def _check_classes(known, classes, name):
-    "Raises `UserError` if a network knows another number of classes than the data"
+    "Raises `UserError` if network and data differ in the number of classes"
     if len(classes) == known: return
     raise UserError(f'{name} knows {known} classes with background, the data has {len(classes)}: '
                     'give the data that it was trained for, or its classes with --classes.')
@@ -246,14 +246,14 @@ def _load_truth(data, model, name):
     return load_ground_truth(data, 'eval'), classes
 
 # %% ../../nbs/plumbing/commands.ipynb #c071
-def _results_folder(given):
-    "The folder for the results of an evaluation"
+def _make_results_folder(given):
+    "Makes the folder for the results of an evaluation"
     checkpoint = Path(given.checkpoint_path).resolve()
     return make_folder(given.output_dir or f'runs/eval_{checkpoint.parent.name}_{checkpoint.stem}')
 
 # %% ../../nbs/plumbing/commands.ipynb #c073
 def _write_results(result, page, folder):
-    "What was measured, as text, as a COCO result file, and the report if there is one"
+    "Writes the results as text and as a COCO result file, and the report if there is one"
     from ssd_nb.plumbing.cocoeval import to_result_dicts, write_results
     try:
         (folder / 'metrics.txt').write_text(result.text + '\n')
@@ -286,39 +286,39 @@ def eval_command(words # of the command line
                 )->None:
     "evaluates a checkpoint or an exported file"
     _draw_into_files()
-    given = _eval_parser().parse(words)
+    given = _make_eval_parser().parse(words)
     _check_batch(given)
     from ssd_nb.data import create_dataset
     from ssd_nb.eval import EvalConfig, evaluate
     predict, config = _load_detector(given, given.batch_size)
     data = replace_fields(config.data, given)
     truth, classes = _load_truth(data, config.model, given.checkpoint_path)
-    folder = _results_folder(given)
+    folder = _make_results_folder(given)
     dataset = create_dataset(data, config.boxes, 'eval', given.batch_size, train=False)
     result = evaluate(predict, dataset, truth, classes, replace_fields(EvalConfig(), given))
     _write_results(result, _make_report(given, config, data, result, truth), folder)
     print(f'{"report.html, " if given.report else ""}metrics.txt and detections.json are in {folder}')
 
 # %% ../../nbs/plumbing/commands.ipynb #c083
-_EXPORT_PURPOSE = ('Writes a trained network with its decoder into one file, and a json beside it: '
-                   'they run without this code, see scripts/README.md.')
+_EXPORT_PURPOSE = ('Writes a trained network with its decoder into one file, and a json beside it. '
+                   'The two need none of this code to run: see scripts/README.md.')
 _EXPORT_EXAMPLE = 'ssd_nb export --ckpt_file=runs/my_training/last.ckpt --file_name=runs/my_ssd'
 
 # %% ../../nbs/plumbing/commands.ipynb #c084
 _EXPORT_OPTIONS = (
     Option('ckpt_file', str, help='the checkpoint', required=True),
     Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
-    Option('batch_size', int, 1, 'images that the file takes at once'))
+    Option('batch_size', int, 1, 'images that the file takes at a time'))
 _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 
 # %% ../../nbs/plumbing/commands.ipynb #c086
-def _export_parser():
+def _make_export_parser():
     "The options of an export"
     from ssd_nb.eval import EvalConfig
     from ssd_nb.plumbing.backends import FORMATS
     parser = OptionParser('ssd_nb export', _EXPORT_PURPOSE, _EXPORT_EXAMPLE)
-    form = Option('file_format', Literal[tuple(FORMATS)], 'MINDIR', 'form of the file; AIR on an Ascend only')
-    parser.add([*_EXPORT_OPTIONS, form, _model_option(), *device_options('CPU')])
+    kind = Option('file_format', Literal[tuple(FORMATS)], 'MINDIR', 'what to write; AIR on an Ascend only')
+    parser.add([*_EXPORT_OPTIONS, kind, _make_model_option(), *device_options('CPU')])
     parser.add(field_options(EvalConfig(), _THRESHOLDS), title='Thresholds that are written beside the file')
     return parser
 
@@ -326,7 +326,7 @@ def _export_parser():
 def export_command(words # of the command line
                   )->None:
     "writes a checkpoint as a MINDIR, ONNX or AIR file"
-    given = _export_parser().parse(words)
+    given = _make_export_parser().parse(words)
     from ssd_nb.eval import EvalConfig
     from ssd_nb.export_310 import export_model, facts_path
     from ssd_nb.plumbing.device import choose_device
@@ -349,17 +349,18 @@ _PREDICT_OPTIONS = (
            help='an image, a folder of images, a pattern such as "a/*.jpg", a video, or camera:0'),
     Option('output_dir', str, 'runs/predict', 'folder for what is written'),
     Option('score', float, 0.4, 'only detections with a score above this', ('min_score',)),
-    Option('nms', float, 0.6, 'of two boxes of a class with an IoU above this, only the better one',
+    Option('nms', float, 0.6, 'of two boxes of a class with an IoU above this, only the higher score is kept',
            ('nms_threshold',)),
-    Option('max_boxes', int, 100, 'at most so many boxes of a class in an image'),
+    Option('max_boxes', int, 100, 'at most so many boxes per image and class'),
     Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'),
-    Option('frames', int, 0, 'end a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
+    Option('frames', int, 0, 'stop a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
 
 # %% ../../nbs/plumbing/commands.ipynb #c095
-def _predict_parser():
+def _make_predict_parser():
     "The options of a prediction"
     parser = OptionParser('ssd_nb predict', _PREDICT_PURPOSE, _PREDICT_EXAMPLE)
-    parser.add([_CHECKPOINT, *_PREDICT_OPTIONS, _batch_option(4), *device_options(), _model_option()])
+    shared = _make_batch_option(4), *device_options(), _make_model_option()
+    parser.add([_CHECKPOINT, *_PREDICT_OPTIONS, *shared])
     return parser
 
 # %% ../../nbs/plumbing/commands.ipynb #c097
@@ -383,7 +384,7 @@ def _find_objects(given, source):
 
 # %% ../../nbs/plumbing/commands.ipynb #c101
 def _write_found(given, source, found, classes):
-    "Writes the copies, detections.json and, for images, overview.png; a sentence that says so"
+    "Writes the copies, detections.json and, for images, overview.png; returns a sentence that says so"
     from ssd_nb.plumbing.detect_files import copy_annotated, draw_overview, open_copies, write_detections
     folder, video = make_folder(given.output_dir), source.fps > 0
     copies = open_copies(given.image_path, folder, source.fps)
@@ -399,7 +400,7 @@ def predict_command(words # of the command line
     "finds objects in images, a video or a camera"
     _silence_opencv()
     _draw_into_files()
-    given = _predict_parser().parse(words)
+    given = _make_predict_parser().parse(words)
     _check_batch(given)
     from ssd_nb.plumbing.media import open_media
     source = open_media(given.image_path, given.output_dir, given.frames)

@@ -78,7 +78,7 @@ void gather(const float *line, long row, long step, float *image, long h, long w
 
 # %% ../../nbs/plumbing/depthwise.ipynb #c036
 _SHARE = r'''
-template <class Work> void share(long channels, Work work) { // work(first, last) on each core
+template <class Work> void share(long channels, Work work) { // work(first, last) in each thread
     long cores = std::min<long>(channels, std::max(1u, std::thread::hardware_concurrency()));
     std::vector<std::thread> threads;
     for (long t = 0; t < cores; t++)
@@ -174,7 +174,7 @@ class _Depthwise(nn.Cell):
         def shape(x, weight): return (*x[:2], *(-(-size // stride) for size in x[2:]))
         def alike(x, weight, dout): return x, weight
         self.ahead = ops.Custom(f'{library}:forward', shape, lambda x, weight: x, 'aot')
-        self.ahead.add_prim_attr('stride', stride) # or MindSpore takes one for the other
+        self.ahead.add_prim_attr('stride', stride) # or MindSpore confuses the two strides
         self.back = ops.Custom(f'{library}:backward', alike, alike, 'aot')
 
     def construct(self,
@@ -184,14 +184,14 @@ class _Depthwise(nn.Cell):
         "The convolution"
         return self.ahead(x, weight)
 
-    def bprop(self, x, weight, out, dout): # the gradients by x and weight
+    def bprop(self, x, weight, out, dout): # the gradients of x and weight
         return self.back(x, weight, dout)
 
 # %% ../../nbs/plumbing/depthwise.ipynb #c054
 class DepthwiseConv2d(nn.Conv2d):
-    "`nn.Conv2d`, which `speed_up_depthwise` gives a `_Depthwise` to train with"
+    "An `nn.Conv2d` that trains with a `_Depthwise` once `speed_up_depthwise` has given it one"
     def __init__(self,
-                 *args,    # as `nn.Conv2d` has them: 3 x 3, group = channels, pad_mode='same', stride 1 or 2
+                 *args,    # as for `nn.Conv2d`: 3 x 3, group = channels, pad_mode='same', stride 1 or 2
                  **kwargs, # likewise
                 ):
         super().__init__(*args, **kwargs)
@@ -200,7 +200,7 @@ class DepthwiseConv2d(nn.Conv2d):
     def construct(self,
                   x, # (B, C, H, W) float32
                  ):  # (B, C, ceil(H/stride), ceil(W/stride)) float32
-        "In C++ while it is trained and has it, as MindSpore does it otherwise"
+        "In C++ in training, where there is a library; otherwise with MindSpore's operator"
         if self.training and self.quick is not None: y = self.quick(x, self.weight)
         else: y = self.conv2d(x, self.weight)
         return self.bias_add(y, self.bias) if self.has_bias else y

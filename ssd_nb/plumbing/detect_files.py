@@ -11,7 +11,7 @@ from typing import Iterator
 
 import numpy as np
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c002b
+# %% ../../nbs/plumbing/detect_files.ipynb #c004
 from ..data import prepare_input
 from ..eval import detect
 from .cocoeval import to_coco, to_result_dicts, write_results
@@ -19,11 +19,11 @@ from .media import ImageCopies, VideoCopy
 from .options import UserError, suggest_name
 from .paint import annotate
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c007
+# %% ../../nbs/plumbing/detect_files.ipynb #c009
 def find_labels(names:str,    # of classes, separated by commas; '': all
                 classes:tuple # names of the classes, background first
                )->list:       # their numbers
-    "The classes to report; raises `UserError` for a name that there is not"
+    "The classes to report; raises `UserError` for an unknown name"
     wanted = [name.strip() for name in names.split(',') if name.strip()] or list(classes[1:])
     for name in wanted:
         if name in classes[1:]: continue
@@ -31,13 +31,13 @@ def find_labels(names:str,    # of classes, separated by commas; '': all
         raise UserError(f"--keep: there is no class '{name}': {meant}")
     return [classes.index(name) for name in wanted]
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c011
+# %% ../../nbs/plumbing/detect_files.ipynb #c013
 def _make_batches(entries, size):
     "The entries in lists of so many"
     entries = iter(entries)
     while batch := list(islice(entries, size)): yield batch
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c015
+# %% ../../nbs/plumbing/detect_files.ipynb #c017
 def detect_entries(entries,           # of (name, (h, w, 3) RGB uint8), of any sizes
                    predict,           # images (n, 3, H, W) -> boxes (n, boxes, 4), scores (n, boxes, classes)
                    image_shape:tuple, # height, width of the network's input in pixels
@@ -52,7 +52,7 @@ def detect_entries(entries,           # of (name, (h, w, 3) RGB uint8), of any s
             found = detect(boxes, scores, image.shape[:2], thresholds)
             yield name, image, found[np.isin(found.labels, labels)]
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c022
+# %% ../../nbs/plumbing/detect_files.ipynb #c024
 def until_stopped(entries # of any kind
                  )->Iterator: # the same
     "The entries, until Ctrl-C or SIGTERM"
@@ -65,19 +65,19 @@ def until_stopped(entries # of any kind
     finally:
         for number, handler in zip(signals, before): signal.signal(number, handler)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c026
-def open_copies(path:str,    # what is looked at: its name is that of a copied video
-                folder:Path, # where to
+# %% ../../nbs/plumbing/detect_files.ipynb #c028
+def open_copies(path:str,    # what was opened; a copied video gets its name
+                folder:Path, # where to write
                 fps:float,   # frames a second; 0: these are images
                ):            # `VideoCopy` or `ImageCopies`
-    "What writes the copies"
+    "Opens what writes the copies"
     return VideoCopy(folder, Path(path.replace(':', '')).stem, fps) if fps else ImageCopies(folder)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c030
+# %% ../../nbs/plumbing/detect_files.ipynb #c032
 def copy_annotated(found,         # of (name, image, Detections)
                    copies,        # what writes them, see `open_copies`
                    classes:tuple, # names of the classes, background first
-                   count:int,     # how many come, for the progress bar; None: nobody knows
+                   count:int,     # how many there are, for the progress bar; None: unknown
                    unit:str='image', # what the bar counts
                   )->tuple: # [(name, Detections)] of all, [(image, Detections)] of the first twelve
     "Writes a copy of each image with its detections"
@@ -90,14 +90,14 @@ def copy_annotated(found,         # of (name, image, Detections)
     copies.close()
     return every, shown
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c034
+# %% ../../nbs/plumbing/detect_files.ipynb #c036
 def _list_rows(found, classes):
     "The rows of detections.json"
     for number, (name, detections) in enumerate(found, start=1):
         for row in to_result_dicts(to_coco(detections, number, range(len(classes)))):
             yield row | dict(file_name=name, category_name=classes[row['category_id']])
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c035
+# %% ../../nbs/plumbing/detect_files.ipynb #c037
 def write_detections(found,         # of (name, Detections)
                      classes:tuple, # names of the classes, background first
                      path,          # file to write
@@ -105,7 +105,7 @@ def write_detections(found,         # of (name, Detections)
     "Writes a COCO result file, with names in it"
     write_results(_list_rows(found, classes), path)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c039
+# %% ../../nbs/plumbing/detect_files.ipynb #c041
 def draw_overview(shown,        # of (image, Detections), up to twelve
                   classes:tuple # names of the classes, background first
                  ):             # the matplotlib Figure

@@ -39,7 +39,7 @@ def _load_all(waiting:list)->list: # paths of shared libraries -> those that can
 
 # %% ../../nbs/plumbing/device.ipynb #c015
 def _write_nvcc(folder:Path, release:str)->None: # bin/nvcc is written in the folder; of CUDA, such as '11.7'
-    "Writes a file that states its version as CUDA's compiler does"
+    "Writes a script that states its version as CUDA's compiler does"
     nvcc = folder / 'bin/nvcc'
     nvcc.parent.mkdir(exist_ok=True)
     nvcc.write_text(f'#!/bin/sh\necho "Cuda compilation tools, release {release}, "\n')
@@ -59,7 +59,7 @@ _wanted = 'CUDA_HOME' not in os.environ and 'libcudart.so.11.0' in _find_pip_cud
 if _wanted and _can_load('libcuda.so.1'): _offer_cuda(_find_pip_cuda())
 
 # %% ../../nbs/plumbing/device.ipynb #c020
-os.environ.setdefault('GLOG_v', '4') # 4: errors that are none stay away; it must stand before the import
+os.environ.setdefault('GLOG_v', '4') # 4: hides errors that are none; it must come before the import
 
 import mindspore as ms
 
@@ -67,7 +67,7 @@ from .options import PLATFORMS, UserError
 
 # %% ../../nbs/plumbing/device.ipynb #c022
 def _name_gpu_needs(driver:bool, cuda:bool)->str: # whether libcuda.so.1 loads, whether CUDA 11 is there
-    "What a GPU needs and does not have here"
+    "What a GPU needs and is missing here"
     parts = [] if driver else ['the NVIDIA driver (libcuda.so.1)']
     if not cuda: parts.append('CUDA 11 with cuDNN 8 (which pip install .[gpu] installs)')
     return ', nor '.join(parts) or 'a GPU that it can use'
@@ -76,7 +76,7 @@ def _name_gpu_needs(driver:bool, cuda:bool)->str: # whether libcuda.so.1 loads, 
 _PLATFORM_NEEDS = dict(Ascend='an Ascend with its driver and CANN', CPU='its CPU part')
 
 def _explain_missing(run_platform:str)->str: # a name of `PLATFORMS`
-    "One sentence about a device that is not there"
+    "One sentence about a missing device"
     cuda = bool(_find_pip_cuda() or os.environ.get('CUDA_HOME'))
     needs = _PLATFORM_NEEDS.get(run_platform) or _name_gpu_needs(_can_load('libcuda.so.1'), cuda)
     return (f'--run_platform={run_platform} is not available here, since MindSpore {ms.__version__} does not '
@@ -87,7 +87,7 @@ def _explain_missing(run_platform:str)->str: # a name of `PLATFORMS`
 _TOO_LATE = 'can not be modified', 'has been initialized'
 
 def _explain_refusal(run_platform:str, device_id:int, active:tuple, error:str)->str: # see above
-    "Why this device cannot be had, and what to do, in one sentence"
+    "Why this device cannot be used, and what to do, in one sentence"
     wish = f'--run_platform={run_platform} --device_id={device_id}'
     if 'Unsupported device target' in error: return _explain_missing(run_platform)
     if any(text in error for text in _TOO_LATE):
@@ -135,7 +135,7 @@ def _check_wish(run_platform:str, device_id:int)->None: # as in `choose_device`
 
 # %% ../../nbs/plumbing/device.ipynb #c044
 def _keep_active(run_platform:str, device_id:int, active:tuple, error:str)->bool: # as in `_explain_refusal`
-    "Whether MindSpore complains although the process runs on this device; on another, it stays there"
+    "Whether MindSpore complains although the process already runs there; another device is kept"
     if not any(text in error for text in _TOO_LATE): return False
     if active[0] == run_platform and (active[1] == device_id or run_platform == 'CPU'): return True
     with suppress(RuntimeError): ms.set_device(*active)
@@ -143,9 +143,9 @@ def _keep_active(run_platform:str, device_id:int, active:tuple, error:str)->bool
 
 # %% ../../nbs/plumbing/device.ipynb #c046
 def choose_device(run_platform:str='CPU', # a name of `PLATFORMS`
-                  device_id:int=0,        # which of several; 0: the first, or the one that msrun gives
+                  device_id:int=0,        # which of several; 0: the first, or the one that msrun assigns
                  )->None:
-    "Graph mode on that device, for all that follows; raises `UserError` where that is impossible"
+    "Sets device and graph mode for all that follows; raises `UserError` where that is impossible"
     _check_wish(run_platform, device_id)
     if run_platform == 'CPU': device_id = 0
     active = tuple(ms.get_current_device())
@@ -158,5 +158,5 @@ def choose_device(run_platform:str='CPU', # a name of `PLATFORMS`
 
 # %% ../../nbs/plumbing/device.ipynb #c053
 def on_cpu()->bool:
-    "Whether networks are made for the CPU"
+    "Whether the CPU is the device of this process"
     return ms.get_context('device_target') == 'CPU'

@@ -45,7 +45,7 @@ def add_rectangle(ax,             # matplotlib Axes, drawn on
 def _label_box(text, box, color, ax): # box: y1 x1 y2 x2 in unit coordinates
     "Writes at a free corner, the upper left first; at a right one first if there is no room on the left"
     y1, x1, y2, x2 = np.clip(box, 0, 1)
-    letter = 0.07 * ax.figure.dpi / ax.bbox.width # 0.07 inches, as a part of the Axes
+    letter = 0.07 * ax.figure.dpi / ax.bbox.width # 0.07 inches, as a fraction of the Axes
     left, right = [(x1, y, 'left') for y in (y1, y2)], [(x2, y, 'right') for y in (y1, y2)]
     corners = right + left if x1 + len(text) * letter > 1 else left + right
     def near(text, corner): return (abs(np.subtract(text.get_position(), corner[:2])) < (0.2, 0.07)).all()

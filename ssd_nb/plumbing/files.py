@@ -30,7 +30,7 @@ def read_text(path # of a text file, such as annotations
 
 # %% ../../nbs/plumbing/files.ipynb #c014
 def make_folder(path,                      # folder for what will be written
-                option:str='--output_dir', # that names it, for the message
+                option:str='--output_dir', # the option that it comes from, for the message
                )->Path:                    # the folder, made if need be
     "Makes a folder; raises `UserError` where that is not possible"
     try: Path(path).mkdir(parents=True, exist_ok=True)

@@ -93,8 +93,8 @@ class _TxtSource(Source):
         return Annotations(records, classes, problems, tuple(range(len(classes))))
 
 # %% ../../nbs/plumbing/formats.ipynb #c037
-def _label_file(image:Path # in a tree images/
-               )->Path:    # in a tree labels/
+def _find_label_file(image:Path # in a tree images/
+                    )->Path:    # in a tree labels/
     parts = list(image.parts)
     place = max((i for i, part in enumerate(parts[:-1]) if part == 'images'), default=None)
     if place is not None: parts[place] = 'labels'
@@ -103,8 +103,8 @@ def _label_file(image:Path # in a tree images/
 # %% ../../nbs/plumbing/formats.ipynb #c040
 def _parse_yolo_object(row,    # class cx cy w h
                        size,   # height, width of the image in pixels
-                       labels, # number in the file to label; one that is not in it was not asked for
-                       count,  # numbers in the file
+                       labels, # class in the file -> label, for the classes asked for
+                       count,  # number of classes in the file
                       )->Item: # None for a class that was not asked for; raises ValueError
     n = len(row.split())
     if n != 5: raise ValueError(f'"{row}" has {n} numbers where class, x, y, width and height are wanted')
@@ -154,11 +154,11 @@ def _list_yolo_images(path,   # of the yaml file
 # %% ../../nbs/plumbing/formats.ipynb #c053
 def _read_yolo_image(image,    # path of the image file
                      number,   # of the image
-                     labels,   # number in the file to label; one that is not in it was not asked for
-                     count,    # numbers in the file
+                     labels,   # class in the file -> label, for the classes asked for
+                     count,    # number of classes in the file
                      problems, # list that problems are added to
                     )->Record: # raises OSError or `UserError` where a file cannot be read
-    file = _label_file(image)
+    file = _find_label_file(image)
     with Image.open(image) as header: size = header.size[::-1]
     rows = enumerate(read_text(file).splitlines(), 1) if file.is_file() else ()
     items = _collect_items([(line, row) for line, row in rows if row.strip()],
@@ -172,7 +172,7 @@ class _YoloSource(Source):
                   )->list: # the yaml file, then the label files that exist
         "The files of a split; raises `UserError` where the yaml file or the images are missing"
         path = _find_yolo_yaml(self)
-        return [path, *(p for p in map(_label_file, _list_yolo_images(path, split)) if p.is_file())]
+        return [path, *(p for p in map(_find_label_file, _list_yolo_images(path, split)) if p.is_file())]
 
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
@@ -193,14 +193,14 @@ def _parse_voc_object(element # <object> of a VOC file
     texts = [element.findtext(f'bndbox/{side}', '') for side in ('ymin', 'xmin', 'ymax', 'xmax')]
     try: y1, x1, y2, x2 = parse_numbers(texts)
     except ValueError: y1 = x1 = y2 = x2 = float('nan')
-    first = 1 if y2 > y1 and x2 > x1 else 0 # a box of one pixel is nobody's object: it stays empty
+    first = 1 if y2 > y1 and x2 > x1 else 0 # with xmin = xmax it stays empty, and is dropped later
     difficult = (element.findtext('difficult') or '0').strip() == '1'
     return (element.findtext('name') or '').strip(), (y1 - first, x1 - first, y2, x2), difficult
 
 # %% ../../nbs/plumbing/formats.ipynb #c063
 def parse_voc(path # XML file
              )->tuple: # height, width; then a list of (name, box y1 x1 y2 x2, difficult, line)
-    """Reads a VOC file; raises `ValueError` for a size that is no number.
+    """Reads a VOC file; raises `ValueError` for a size that is not a number.
     The pixels xmin to xmax, from 1, become the edges xmin - 1 and xmax; with xmin = xmax a box is empty"""
     text = Path(path).read_text(encoding='utf-8-sig')
     root = ElementTree.fromstring(text)
@@ -219,9 +219,9 @@ def _find_image(path # of an annotation file
     return next((p for p in found if p.is_file()), folders[0] / f'{path.stem}.jpg')
 
 # %% ../../nbs/plumbing/formats.ipynb #c072
-def _listed_files(folder, # a year of a VOCdevkit: with Annotations, and ImageSets/Main
-                  split,  # 'train' or 'eval'
-                 )->list: # XML files in the order of the list
+def _list_split_files(folder, # a year of a VOCdevkit: with Annotations, and ImageSets/Main
+                      split,  # 'train' or 'eval'
+                     )->list: # XML files in the order of the list
     lists = Path(folder) / 'ImageSets/Main'
     both = (lists / 'trainval.txt').is_file() and (lists / 'test.txt').is_file()
     path = lists / f'{dict(train="trainval" if both else "train", eval="test" if both else "val")[split]}.txt'
@@ -265,7 +265,7 @@ def _list_voc_files(source, # `_VocSource`
                    )->list: # XML files in the order of their names, or of a list; these may be missing
     root = source.require('voc_root')
     years = [folder for folder in (root, *sorted(root.glob('VOC*'))) if (folder / 'ImageSets/Main').is_dir()]
-    if years: return [file for year in years for file in _listed_files(year, split)]
+    if years: return [file for year in years for file in _list_split_files(year, split)]
     folder = source.require('voc_root', root / split)
     files = sorted(folder.glob('*.xml')) or sorted(folder.glob('Annotations/*.xml'))
     if not files: raise UserError(f'--voc_root={root}: there is no XML file in {folder}, so give another.')
@@ -285,7 +285,7 @@ def _find_voc_classes(source, # `_VocSource`
 def _read_voc_ids(source,  # `_VocSource`
                   split,   # 'train' or 'eval'
                   classes, # names, background first
-                 )->tuple: # file name to image id, {} without voc_json; number of each class
+                 )->tuple: # file name -> image id, {} without voc_json; number of each class
     path = source.config.voc_json
     if not path or split != 'eval': return {}, tuple(range(len(classes)))
     content = load_json(source.require('voc_json', kind='file'))
@@ -334,7 +334,7 @@ SOURCES = dict(coco=CocoSource, voc=_VocSource, yolo=_YoloSource, other=_TxtSour
 
 def _open_source(config, # `DataConfig`: what to read
                 )->Source:
-    "The annotations that a configuration names, in whichever form they are"
+    "The annotations that a configuration names, whatever their format"
     return SOURCES[config.dataset](config)
 
 # %% ../../nbs/plumbing/formats.ipynb #c101

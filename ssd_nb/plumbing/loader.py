@@ -32,7 +32,7 @@ from .options import UserError
 def _column_bytes(shape, dtype, # of one sample
                   samples,      # how many
                  )->int:
-    "What a column takes, in whole cache lines of 64 bytes"
+    "Bytes of a column, in whole cache lines of 64 bytes"
     return ceil(samples * prod(shape) * np.dtype(dtype).itemsize / 64) * 64
 
 # %% ../../nbs/plumbing/loader.ipynb #c016
@@ -117,7 +117,7 @@ def _fill_samples(fill,    # function(row, out, **options): writes one sample
                   rows,    # list of its first argument
                   arrays,  # of the columns, for these rows
                  )->None:
-    "Writes some samples of a batch; what goes wrong and is no `UserError` becomes a sentence"
+    "Writes some samples of a batch; an exception that is no `UserError` becomes a sentence"
     try:
         for i, row in enumerate(rows): fill(row, [a[i, ...] for a in arrays], **options)
     except UserError: raise
@@ -136,13 +136,13 @@ def _fill_shared(name,             # of the shared memory
 
 # %% ../../nbs/plumbing/loader.ipynb #c041
 def _end_with_owner()->None:
-    "Ends this process when its owner is gone, however that came about"
+    "Ends this process when its owner is gone, for whatever reason"
     multiprocessing.parent_process().join()
     os._exit(1)
 
 # %% ../../nbs/plumbing/loader.ipynb #c043
 def _start_worker()->None:
-    "What a worker does first"
+    "Prepares a worker"
     if hasattr(os, 'setsid'): os.setsid() # signals to the owner's terminal or group are not for it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
@@ -153,7 +153,7 @@ def _start_worker()->None:
 # %% ../../nbs/plumbing/loader.ipynb #c045
 @contextmanager
 def _block_interrupts():
-    "A process that is started meanwhile hears no Ctrl-C while it starts: it inherits what is blocked"
+    "A process that is started in this block gets no Ctrl-C while it starts: it inherits blocked signals"
     if not hasattr(signal, 'pthread_sigmask'): yield; return # Windows
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try: yield
@@ -164,7 +164,7 @@ _POOLS = {} # number of workers -> executor
 
 def _get_pool(workers # number of processes; 0: a thread of this one
              ):       # executor
-    "The workers, started if they are not there; nobody waits for them"
+    "The workers, started if they are not running; this function does not wait for them"
     if workers not in _POOLS:
         if not workers: _POOLS[0] = ThreadPoolExecutor(1)
         else:
@@ -178,7 +178,7 @@ def _get_pool(workers # number of processes; 0: a thread of this one
 @contextmanager
 def _name_dead_worker(workers # number of processes
                      ):
-    "Says what to do where a worker died"
+    "Says what to do when a worker has died"
     try: yield
     except BrokenProcessPool:
         _POOLS.pop(workers, None)
@@ -205,14 +205,14 @@ def _begin_batch(loader,  # `BatchLoader`
 def _finish_batch(loader, # `BatchLoader`
                   begun,  # list of the batches that are not finished
                  )->tuple: # arrays
-    "Waits for the oldest batch; what went wrong in one of its jobs is raised here"
+    "Waits for the oldest batch; an error in one of its jobs is raised here"
     with _name_dead_worker(loader.workers):
         for job in begun[0][1]: job.result()
     return tuple(begun.pop(0)[0])
 
 # %% ../../nbs/plumbing/loader.ipynb #c060
 class BatchLoader:
-    "The batches of one epoch; the next one is begun before one is handed on"
+    "The batches of one epoch; the next one is begun before one is yielded"
     def __init__(self,
                  read,            # function without arguments: an iterator over the rows
                  samples:int,     # how many rows it gives
@@ -237,4 +237,4 @@ class BatchLoader:
                 _begin_batch(self, rows, min(self.batch_size, self.samples - first), begun)
                 if len(begun) == 2: yield _finish_batch(self, begun)
             if begun: yield _finish_batch(self, begun)
-        finally: wait([job for _, jobs in begun for job in jobs]) # nobody writes to a batch that is given up
+        finally: wait([job for _, jobs in begun for job in jobs]) # nothing may write to an abandoned batch

@@ -38,7 +38,7 @@ def _encode_image(image, ending):
 
 # %% ../../nbs/plumbing/media.ipynb #c017
 def is_cut_short(data:bytes # content of an image file
-                )->bool:    # always False for what is no JPEG
+                )->bool:    # always False for other formats
     "Whether a JPEG ends before its picture does"
     return data[:2] == b'\xff\xd8' and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda')
 
@@ -50,7 +50,7 @@ _SOURCES = 'an image, a folder, a pattern such as "images/*.jpg", a video, or ca
 # %% ../../nbs/plumbing/media.ipynb #c024
 def find_images(path:str # an image, a folder, or a pattern
                )->list:  # paths, in the order of their names
-    "The image files that a path means; raises `UserError` if there are none"
+    "The image files that a path stands for; raises `UserError` if there are none"
     folder = Path(path)
     if folder.is_dir(): files = sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGE_ENDINGS)
     else: files = [folder] if folder.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
@@ -67,7 +67,7 @@ def _decode_file(path):
 
 def decode_files(files # paths of images
                 )->Iterator: # of (file name, (h, w, 3) RGB uint8)
-    "Decodes images one after another, and says which ones are left out; raises `UserError` if all are"
+    "Decodes images one after another, and names those left out; raises `UserError` if all are"
     from tqdm import tqdm
     bad = 0
     for path in files:
@@ -112,7 +112,7 @@ def _read_frames(video, path):
 class MediaSource(NamedTuple):
     "Images to look at, wherever they come from"
     entries: Iterator # of (name, (h, w, 3) RGB uint8)
-    count: int        # how many there are; None: nobody knows
+    count: int        # how many there are; None: unknown
     fps: float        # frames a second of a video or camera; 0: these are images
 
 # %% ../../nbs/plumbing/media.ipynb #c040
@@ -125,9 +125,9 @@ def _check_apart(files, folder):
 # %% ../../nbs/plumbing/media.ipynb #c042
 def open_media(path:str,       # an image, a folder, a pattern, a video, or a camera such as camera:0
                output_dir:str, # folder for the copies
-               frames:int=0,   # end a video or camera after so many; 0: never
+               frames:int=0,   # end a video or camera after so many; 0: no limit
               )->MediaSource:
-    "What a user wants to be looked at; raises `UserError` if there is nothing"
+    "Opens what the user gave; raises `UserError` if there is nothing to read"
     is_video = Path(path).suffix.lower() in _VIDEO_ENDINGS and Path(path).is_file()
     if not (is_video or is_camera(path)):
         _check_apart(files := find_images(path), output_dir)

@@ -66,7 +66,7 @@ def _find_by_class(detections, objects, threshold):
 def _sort_errors(detections:Detections, # of one image
                  objects:Objects,       # of the same image
                  threshold:float=0.5,   # least IoU of a hit
-                 near:float=0.1,        # least IoU of a detection that means an object, but not its place
+                 near:float=0.1,        # least IoU of a detection that belongs to an object, in a bad place
                 )->tuple: # kinds (n,), of `_ERROR_KINDS` or 'ignored'; found (n,) int: a hit's object, or -1
     "What is wrong with each detection"
     found, real = _find_by_class(detections, objects, threshold), ~objects.crowd
@@ -103,7 +103,7 @@ class Judgement:
 
     def above(self, score:float # what has a score up to this is left out
              ):                 # Judgement of a detector that reports only the rest
-        "The same for a detector that is more careful"
+        "The same with a higher score threshold"
         stay, found_at = self.scores > score, np.where(self.found_at > score, self.found_at, 0)
         parts = (part[stay] for part in (self.images, self.labels, self.scores, self.kinds))
         return Judgement(*parts, self.object_images, found_at)
@@ -164,7 +164,7 @@ def confusion_matrix(detections:dict,   # Detections by image id
                      num_classes:int,   # with background
                      min_score:float=0, # only detections with a score above this
                     )->np.ndarray:      # (C, C) int: rows truth, columns detection; 0 = background
-    "How often an object of one class was taken for another, or overlooked, or seen where there is none"
+    "How often an object of one class was taken for another, or missed, or reported where there is none"
     matrix = np.zeros((num_classes, num_classes), int)
     for i, truth in objects.items():
         mine, real = detections[i][detections[i].scores > min_score], ~truth.crowd

@@ -23,7 +23,7 @@ class UserError(Exception):
     "A mistake that the user can mend: one sentence that names the file, option or value and says what to do"
 
 # %% ../../nbs/plumbing/options.ipynb #c007
-def check_value(config,   # what the value belongs to: a dataclass, or parsed options
+def check_value(config,   # that has the value: a dataclass, or parsed options
                 name:str, # of its field, which is also the option
                 ok:bool,  # whether the value is possible
                 want:str, # what to give instead: the range, and the reason
@@ -37,23 +37,23 @@ def suggest_name(word,          # what was given
                  count:int=1,   # how many of them to suggest at most
                  mark:str='',   # what to write before each of them
                 )->str:         # '' if no name is near
-    "The question whether a similar name was meant"
+    "Asks whether a similar name was meant"
     near = difflib.get_close_matches(str(word), list(names), n=count, cutoff=0.4 if count == 1 else 0.6)
     return f'did you mean {" or ".join(mark + name for name in near)}?' if near else ''
 
 # %% ../../nbs/plumbing/options.ipynb #c016
-def _one_of(value, choices):
-    "The choices as words, and the one that may be meant"
+def _list_choices(value, choices):
+    "All choices, and the one that may be meant"
     asked = suggest_name(value, choices)
     return f'one of {", ".join(choices)}' + (f' ({asked})' if asked else '')
 
-def check_choice(config,   # what the value belongs to: a dataclass, or parsed options
+def check_choice(config,   # that has the value: a dataclass, or parsed options
                  name:str, # of its field, which is also the option
                  choices,  # the possible values, as texts
                 )->None:
-    "Raises `UserError` for a value that is none of the choices, and names the one that may be meant"
+    "Raises `UserError` for a value that is none of the choices, and suggests the one that may be meant"
     value, choices = getattr(config, name), list(choices)
-    check_value(config, name, value in choices, _one_of(value, choices))
+    check_value(config, name, value in choices, _list_choices(value, choices))
 
 # %% ../../nbs/plumbing/options.ipynb #c022
 def _stands_alone(comment):
@@ -120,7 +120,7 @@ def _read_yaml(path):
 
 # %% ../../nbs/plumbing/options.ipynb #c044
 def _list_given(words):
-    "The options in the order in which they count; raises `UserError` for a stray word or a bad file"
+    "The options in their order; raises `UserError` for a stray word or a bad file"
     found = []
     for name, value in _split_words(words):
         if name != 'config': found.append(_Given(name, value))
@@ -137,7 +137,7 @@ def find_choice(name:str,    # of an option
     "One option, before the others are known; raises `UserError` if it is none of the choices"
     value = {g.name: g.value for g in _list_given(words)}.get(name, default)
     if value in choices: return value
-    raise UserError(f'--{name}={value} is not possible: give {_one_of(value, choices)}.')
+    raise UserError(f'--{name}={value} is not possible: give {_list_choices(value, choices)}.')
 
 # %% ../../nbs/plumbing/options.ipynb #c052
 def _fits(kind, value, from_file):
@@ -154,7 +154,7 @@ _WORDS = {int: 'a whole number', float: 'a number', bool: 'True or False', list:
 
 def _describe_kind(kind, default, value):
     "What to give for a type, in words"
-    if get_origin(kind) is Literal: return _one_of(value, get_args(kind))
+    if get_origin(kind) is Literal: return _list_choices(value, get_args(kind))
     words = _WORDS.get(get_origin(kind) or kind, 'text')
     example = json.dumps(default, separators=(',', ':')) if default else '[1,2]'
     return f'{words} such as {example}' if words == 'a list' else words
@@ -166,7 +166,7 @@ class Option(NamedTuple):
     kind: object           # its type, such as `int` or `Literal['a', 'b']`
     default: object = None # its value where it is not given
     help: str = ''         # what it means
-    others: tuple = ()     # other names of it
+    others: tuple = ()     # other names for it
     required: bool = False # whether it must be given
 
 # %% ../../nbs/plumbing/options.ipynb #c063
@@ -188,7 +188,7 @@ def _make_parser(prog, purpose, example):
     usage = f'{prog} [--option=value ...]' + (f'\n\nexample: {example}' if example else '')
     parser = ArgumentParser(prog=prog, usage=usage, description=purpose,
                             exit_on_error=False, allow_abbrev=False)
-    help = 'YAML file with options, such as "lr: 0.05"; what follows on the command line wins'
+    help = 'YAML file with options, such as "lr: 0.05"; later options on the command line win'
     parser.add_argument('--config', action=ActionConfigFile, help=help)
     return parser
 
@@ -235,7 +235,7 @@ class OptionParser:
 
 # %% ../../nbs/plumbing/options.ipynb #c073
 def _check_given(options, given):
-    "Raises `UserError` for a name that is not known, a value that does not fit, and what is missing"
+    "Raises `UserError` for an unknown name, a value that does not fit, and a missing option"
     for name, value, file in given:
         option = options.get(name)
         if option is None or (file and option.name != name): _refuse_name(name, file, options)
@@ -250,7 +250,7 @@ def _check_given(options, given):
             raise UserError(f'--{option.name} is required: give {option.help}.')
 
 def _refuse_name(name, file, options):
-    "Raises `UserError` for an option that there is not"
+    "Raises `UserError` for an option that does not exist"
     mark, place = ('', '--config: ') if file else ('--', '')
     meant = suggest_name(name, options, count=3, mark=mark)
     if name in options: meant = f'write {options[name].name}.'
@@ -271,13 +271,13 @@ def device_options(run_platform:str='Ascend' # the default
                   )->tuple:                  # of `Option`
     "Where a command runs"
     return (Option('run_platform', Literal[PLATFORMS], run_platform, 'device to run on'),
-            Option('device_id', int, 0, 'which of several devices'))
+            Option('device_id', int, 0, 'number of the device, from 0'))
 
 # %% ../../nbs/plumbing/options.ipynb #c091
 def run_command(command,    # a function of the words of the command line
                 words=None, # the words; None: those that the program was started with
                )->None:
-    "Runs a command as a program: what the user can mend is said in one sentence, without a traceback"
+    "Runs a command as a program: a user's mistake is answered in one sentence, without a traceback"
     try: command(sys.argv[1:] if words is None else words)
     except UserError as error:
         code = getattr(error, 'code', 2)
@@ -297,6 +297,6 @@ def run_one_of(commands:dict, # name -> function of a list of words, whose docst
         for name, command in commands.items(): print(f'  {name:8} {command.__doc__.splitlines()[0]}')
         return print(f'\n{prog} COMMAND --help lists the options of a command.')
     if words[0] not in commands:
-        choice = _one_of(words[0], commands)
+        choice = _list_choices(words[0], commands)
         raise UserError(f"there is no command '{words[0]}': give {choice}; --help says what they do.")
     commands[words[0]](words[1:])

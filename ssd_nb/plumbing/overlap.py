@@ -8,7 +8,7 @@ import numpy as np
 
 # %% ../../nbs/plumbing/overlap.ipynb #c009
 def _shared_lengths(a, b): # (n, 2) and (m, 2) first and last of each interval
-    "(n, m) how much of two intervals is common, for all pairs; 0 where two do not meet"
+    "(n, m) the length that two intervals share, for all pairs; 0 where they do not meet"
     low, high = (f(a[:, None, k], b[:, k]) for k, f in enumerate((np.maximum, np.minimum)))
     return np.maximum(high - low, np.float32(0))
 
@@ -31,7 +31,7 @@ class FastIoU:
         height = _shared_lengths(boxes[:, ::2], self.rows)
         width = _shared_lengths(boxes[:, 1::2], self.columns)
         result, areas = np.empty((len(boxes), len(self.area)), np.float32), _areas(boxes)[:, None]
-        step = max(1, 32768 // len(self.area)) # so many rows fit the processor's cache
+        step = max(1, 32768 // len(self.area)) # this many rows fit into the processor's cache
         for some in (slice(i, i + step) for i in range(0, len(boxes), step)):
             shared = np.take(height[some], self.row, axis=1, out=result[some], mode='clip') # other modes copy
             shared *= np.take(width[some], self.column, axis=1)

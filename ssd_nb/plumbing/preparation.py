@@ -42,7 +42,7 @@ def _count_steps(images:int,       # in the training set
 # %% ../../nbs/plumbing/preparation.ipynb #c013
 def check_early(config # a `Config` of `05_train`
                )->None:
-    "Raises `UserError` for what can be known before the data are converted, which may take hours"
+    "Raises `UserError` for mistakes that are found before the data is converted, which may take hours"
     options = config.train
     check_fit(replace(config.model, num_classes=max(config.model.num_classes, 2)), config.boxes)
     for path in (options.pre_trained, options.feature_extractor_base_param):
@@ -55,16 +55,16 @@ def check_early(config # a `Config` of `05_train`
 # %% ../../nbs/plumbing/preparation.ipynb #c019
 def prepare(config # a `Config` of `05_train`
            ):      # the `Config` with the classes that its data has
-    "Converts the data; raises `UserError` for what does not fit"
+    "Converts the data; raises `UserError` if it has another number of classes than was asked for"
     make_mindrecord(config.data, 'train', progress=True)
     config = set_classes(config, tuple(load_manifest(config.data, 'train')['classes']))
     if config.train.run_eval: make_mindrecord(config.data, 'eval', progress=True)
     return config
 
 # %% ../../nbs/plumbing/preparation.ipynb #c022
-def join_team(config # a `Config` of `05_train`
+def join_team(config   # a `Config` of `05_train`
              )->tuple: # the `Team`, the `Config` as it is trained, steps in an epoch
-    "Device, processes and data of a run"
+    "Chooses the device, connects the processes and converts the data"
     options = config.train
     choose_device(options.run_platform, options.device_id)
     cuts = cut_gradients(config.model.using_model, options.run_platform, options.freeze_layer)

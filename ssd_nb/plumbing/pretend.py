@@ -15,7 +15,7 @@ from .samples import sample_folder
 
 # %% ../../nbs/plumbing/pretend.ipynb #c005
 @lru_cache
-def load_sample_truth()->dict: # in COCO form; shared, so leave it as it is
+def load_sample_truth()->dict: # in COCO form; shared, so do not change it
     "The ground truth of the evaluation samples"
     return json.loads((sample_folder() / 'annotations/instances_eval.json').read_text())
 
@@ -67,7 +67,7 @@ class PretendDetector:
             _pretend_object(boxes, scores, self.defaults, box, seen_as, rng.uniform(0.1, 0.6), rng)
         return np.clip(boxes, 0, 1).astype(np.float32), scores.astype(np.float32)
 
-    def __call__(self, images:np.ndarray # (B,) int: numbers of evaluation samples
+    def __call__(self, images:np.ndarray # (B,) int: ids of evaluation samples
                 )->tuple: # boxes (B, N, 4), scores (B, N, C)
         "A batch at once, as `evaluate` calls it"
         return tuple(map(np.stack, zip(*map(self.answer, images))))

@@ -78,14 +78,14 @@ def _pack_objects(record:Record # checked
     return np.concatenate([[[*record.size, 0, 0, 0, 0]], rows]).astype(np.float32)
 
 # %% ../../nbs/plumbing/records.ipynb #c038
-def _append_json(file, entries, before # open file, list of dicts, how many it has already
+def _append_json(file, entries, before # open file, list of dicts, number already written
                 ):
     "Writes entries of a JSON list"
     for i, entry in enumerate(entries, before): file.write((', ' if i else '') + json.dumps(entry))
 
 # %% ../../nbs/plumbing/records.ipynb #c040
 class _TruthWriter:
-    "Writes the ground truth in COCO's form"
+    "Writes the ground truth in COCO's format"
     def __init__(self, path, found:Annotations): # where to write; its classes and category_ids are used
         self.path, self.part = path, path.with_suffix('.part')
         self.classes = found.classes, found.category_ids
@@ -142,7 +142,7 @@ def _find_first_file(folder # of a MindRecord
 def _locate_rows(folder, # of a MindRecord
                  ids,    # image ids in the order of the annotations
                 )->np.ndarray: # (n,) int: the row of each
-    "Where MindRecord put each image"
+    "In which row MindRecord put each image"
     import mindspore.dataset as ds
     path = _find_first_file(folder)
     data = ds.MindDataset(path, columns_list=['image_id'], shuffle=False, num_parallel_workers=1)
@@ -153,8 +153,8 @@ def _locate_rows(folder, # of a MindRecord
 # %% ../../nbs/plumbing/records.ipynb #c051
 _FORMAT = 2 # of what is written here
 
-@lru_cache(100_000) # it is asked for in every epoch
-def _digest_content(path, changed, size # changed and size only tell that it has to be read again
+@lru_cache(100_000) # called in every epoch
+def _digest_content(path, changed, size # a new time or size means: read it again
                    )->bytes:
     "A digest of the content of a file"
     digest = hashlib.sha256()
@@ -189,7 +189,8 @@ def _find_misfit(manifest,  # content of a manifest.json
     if config.classes: wanted['classes'] = list(config.classes)
     for key, value in wanted.items():
         has, wants = (', '.join(v) if isinstance(v, list) else v for v in (manifest.get(key), value))
-        if has != wants: return f'its {key} is "{has}", but "{wants}" is wanted'
+        verb = 'are' if key == 'classes' else 'is'
+        if has != wants: return f'its {key} {verb} "{has}" instead of "{wants}"'
     for name, size in manifest['files'].items():
         path = record_folder(config, split) / name
         if path.is_file() and path.stat().st_size == size: continue
@@ -224,7 +225,7 @@ def _describe_build(config, split,     # as in `make_mindrecord`
     bad, sources = [p for p in problems if p.bad], source_files(config, split)
     if bad and (config.on_bad == 'error' or not counts['images']):
         raise UserError(f'{len(bad)} problems in the {split} data, the first in {bad[0]}: '
-                        'mend them or pass --on_bad=skip.')
+                        'correct them or pass --on_bad=skip.')
     return dict(format=_FORMAT, dataset=config.dataset, split=split, fingerprint=_make_fingerprint(sources),
                 source=str(sources[0] if len(sources) == 1 else sources[0].parent),
                 classes=found.classes, category_ids=found.category_ids, **counts,
@@ -310,7 +311,7 @@ def make_mindrecord(config,    # DataConfig: what to read, and where to write
     try: there = folder.exists()
     except OSError as e: raise refuse('read', e) from None
     if not there:
-        source_files(config, split) # a missing source is said before a folder is made
+        source_files(config, split) # a missing source is reported before a folder is made
         try: folder.parent.mkdir(parents=True, exist_ok=True)
         except OSError as e: raise refuse('made', e) from None
         with _lock_folder(folder.parent):
@@ -333,7 +334,7 @@ def read_rows(folder,          # of a MindRecord
 # %% ../../nbs/plumbing/records.ipynb #c098
 def load_ground_truth(config,           # DataConfig: where the MindRecord is
                       split:str='eval', # 'train' or 'eval'
-                     )->dict:           # in COCO's form; ids are those of `create_dataset` and the manifest
+                     )->dict:           # in COCO's format; ids are those of `create_dataset` and the manifest
     "What detections are compared with: voc_json if it is given, else what is in the MindRecord"
     if config.dataset == 'voc' and config.voc_json and split == 'eval': return load_json(config.voc_json)
     return json.loads((make_mindrecord(config, split) / 'ground_truth.json').read_text())

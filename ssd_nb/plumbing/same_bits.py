@@ -12,18 +12,18 @@ from mindspore.ops.auto_generate import ReLU6Grad
 
 # %% ../../nbs/plumbing/same_bits.ipynb #c007
 class _Softplus(nn.Cell):
-    "log(1 + exp(x)), with the same bits however often it was called before; the derivative is the sigmoid"
+    "log(1 + exp(x)), with the same bits in every call; its derivative is the sigmoid"
     def construct(self, x): # any shape, float32 -> the same shape
         return ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))
 
-    def bprop(self, x, out, dout): # the gradient by x
+    def bprop(self, x, out, dout): # the gradient of x
         return (dout * ops.sigmoid(x),)
 
 softplus = _Softplus()
 
 # %% ../../nbs/plumbing/same_bits.ipynb #c014
 class _Dropout(nn.Cell):
-    "Puts zeros at random places in training, and scales the rest; the same batch has the same places"
+    "In training, puts zeros at random places and scales the rest; the same batch gets the same places"
     def __init__(self, p):
         super().__init__()
         self.p = p
@@ -35,13 +35,13 @@ class _Dropout(nn.Cell):
         noise = ops.sin(place * 12.9898 + (start - ops.floor(start)) * 7823.3) * 43758.547
         return x * (noise - ops.floor(noise) >= self.p).astype(x.dtype) / (1 - self.p)
 
-# %% ../../nbs/plumbing/same_bits.ipynb #c014b
+# %% ../../nbs/plumbing/same_bits.ipynb #c015
 def dropout(p:float, # share of the numbers that become zero
            )->nn.Cell: # (B, channels, H, W) to the same shape
-    "MindSpore's own; on a CPU, where its random numbers take no seed, one that makes them from the batch"
+    "MindSpore's own; on a CPU, where that takes no seed, one that makes its random numbers from the batch"
     return _Dropout(p) if on_cpu() else nn.Dropout(p=p)
 
-# %% ../../nbs/plumbing/same_bits.ipynb #c022
+# %% ../../nbs/plumbing/same_bits.ipynb #c023
 _PAST_SIX = 1.000001 # times 6 is more than 6 in float32
 
 class _ReLU6(nn.Cell):
@@ -53,10 +53,10 @@ class _ReLU6(nn.Cell):
     def construct(self, x): # any shape -> the same shape, numbers in [0, 6]
         return self.cut(x)
 
-    def bprop(self, x, out, dout): # the gradient by x
-        out = ops.depend(out, dout) # not before the way back: what is computed earlier must be kept till then
+    def bprop(self, x, out, dout): # the gradient of x
+        out = ops.depend(out, dout) # only in the backward pass: computed earlier, it would have to be kept
         return (self.gradient(dout, out * _PAST_SIX),)
 
 def relu6()->nn.Cell: # any shape to the same shape, numbers in [0, 6]
-    "The device's own, which half precision may need; on a CPU the one that keeps less"
+    "MindSpore's own, also for half precision; on a CPU one that keeps less for the backward pass"
     return _ReLU6() if on_cpu() else nn.ReLU6()

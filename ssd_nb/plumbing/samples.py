@@ -23,7 +23,7 @@ from .media import decode_image
 from .options import UserError
 
 # %% ../../nbs/plumbing/samples.ipynb #c007
-def _make_grid(size): # pixels of a side
+def _make_grid(size): # pixels per side
     "x and y of the pixel centres of a square, each (size, size) float32, from -1.05 to 1.05"
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size * 2.1 - 1.05
     return np.meshgrid(axis, axis)
@@ -96,7 +96,7 @@ def _draw_star(size, light, rng):
 
 # %% ../../nbs/plumbing/samples.ipynb #c021
 def _turn_axes(rng):
-    "(3, 3): the normals of the three faces of a turned cube that point to the eye"
+    "(3, 3): the normals of the three faces of a turned cube that point towards the eye"
     yaw, pitch, roll = rng.uniform(0.35, 1.2), rng.uniform(0.4, 0.8), rng.uniform(-0.25, 0.25)
     sideways = (cos(yaw), sin(yaw) * sin(pitch), -sin(yaw) * cos(pitch))
     forwards = (sin(yaw), -cos(yaw) * sin(pitch), cos(yaw) * cos(pitch))
@@ -193,7 +193,7 @@ def _blend_blob(image, x, y, size, tint): # centre and radius in pixels
 
 # %% ../../nbs/plumbing/samples.ipynb #c049
 def _add_clutter(image, rng): # drawn on
-    "Things that are no objects: lines, arcs, outlines of triangles, blobs"
+    "Things that are not objects: lines, arcs, outlines of triangles, blobs"
     h, w = image.shape[:2]
     for kind in rng.choice(['line', 'arc', 'triangle', 'blob'], rng.integers(2, 9)):
         tint = tuple(map(float, _pick_colour(rng, (0.1, 0.9), (0.2, 1))))
@@ -210,7 +210,7 @@ def _add_clutter(image, rng): # drawn on
 
 # %% ../../nbs/plumbing/samples.ipynb #c051
 def _apply_camera(image, light, rng):
-    "(h, w, 3) uint8: what a camera does to all of it"
+    "(h, w, 3) uint8: what a camera does to the whole image"
     h, w = image.shape[:2]
     y, x = np.linspace(-1, 1, h, dtype=np.float32)[:, None], np.linspace(-1, 1, w, dtype=np.float32)
     field = rng.uniform(0.85, 1.2) * (1 + rng.uniform(0, 0.3) * (light[0] * x + light[1] * y))
@@ -221,7 +221,7 @@ def _apply_camera(image, light, rng):
 
 # %% ../../nbs/plumbing/samples.ipynb #c055
 def _find_boxes(owner, n): # (h, w) int, 0 = background; number of objects
-    "(n, 4) float32 y1 x1 y2 x2 in pixels of what is seen of each object, the last row and column included"
+    "(n, 4) float32 y1 x1 y2 x2 in pixels of the visible part of each object, last row and column included"
     spans = [[np.flatnonzero((owner == i + 1).any(axis)) for axis in (1, 0)] for i in range(n)]
     return np.float32([(y[0], x[0], y[-1] + 1, x[-1] + 1) for y, x in spans]).reshape(-1, 4)
 
@@ -240,7 +240,7 @@ def _find_place(owner, totals, mask, rng, visible=0.6, tries=20): # pixels of th
 
 # %% ../../nbs/plumbing/samples.ipynb #c063
 def _choose_side(rng):
-    "The longer side of a box as a part of the image's shorter side"
+    "The longer side of a box as a fraction of the image's shorter side"
     low, high = (0.05, 0.14) if rng.random() < 1 / 12 else (0.14, 0.8)
     return low * (high / low) ** rng.random()
 
@@ -275,7 +275,7 @@ def sample_seed(seed:int,  # of the sample set
 
 # %% ../../nbs/plumbing/samples.ipynb #c074
 class Sample(NamedTuple):
-    "One image of the sample set, as the writers of the three annotation forms take it"
+    "One image of the sample set, as the writers of the three annotation formats take it"
     name: str          # path of the image inside the data folder
     image_id: int      # from 1, in the order of the files
     size: tuple        # height, width
@@ -285,7 +285,7 @@ class Sample(NamedTuple):
 # %% ../../nbs/plumbing/samples.ipynb #c075
 def to_txt(sample:Sample # one image
           )->str:        # one row
-    "The TXT form: path, then xmin,ymin,xmax,ymax,class for each object"
+    "The TXT format: path, then xmin,ymin,xmax,ymax,class for each object"
     objects = zip(sample.boxes, sample.labels)
     rows = (f'{x1:g},{y1:g},{x2:g},{y2:g},{label}' for (y1, x1, y2, x2), label in objects)
     return ' '.join([sample.name, *rows])
@@ -302,7 +302,7 @@ def _voc_object(box, name): # y1 x1 y2 x2 in pixels
 def to_voc(sample:Sample,                # one image
            classes:tuple=SAMPLE_CLASSES, # names, background first
           )->str:                        # an XML file
-    "The Pascal VOC form: pixels are counted from 1 and the last one belongs to the object"
+    "The Pascal VOC format: pixels are counted from 1 and the last one belongs to the object"
     h, w = sample.size
     lines = ['<annotation>', f'  <filename>{Path(sample.name).name}</filename>',
              f'  <size><width>{w}</width><height>{h}</height><depth>3</depth></size>']
@@ -326,7 +326,7 @@ def write_samples(folder:str,        # made if it does not exist
                   seed:int=SAMPLE_SEED, # another seed draws other images
                   progress:bool=False,  # show a progress bar, on a terminal
                  )->Path:            # the folder
-    "Writes a sample set in all three forms; the lists come last, so a folder that has them is whole"
+    "Writes a sample set in all three formats; the lists come last, so a folder that has them is complete"
     folder = Path(folder)
     (folder / 'annotations').mkdir(parents=True, exist_ok=True)
     for split, number in (('train', train), ('eval', evaluation)):

@@ -42,13 +42,13 @@ class Team:
     def sum(self,
             *numbers, # of this process
            )->list:   # of floats: the sums over all processes
-        "The same for some numbers"
+        "The same for single numbers"
         return self.sum_array(np.float32(numbers)).tolist() if self.ranks > 1 else list(numbers)
 
     def broadcast(self,
                   *numbers, # of this process
                  )->list:   # those of the first one
-        "What the first process says, whatever the others think"
+        "The numbers of the first process; those of the others are ignored"
         return self.sum(*(n if self.is_first else 0. for n in numbers))
 
 # %% ../../nbs/plumbing/team.ipynb #c020
@@ -60,7 +60,7 @@ def keeps_files(options # a `TrainConfig` of `05_train`: its `distribute` is use
 # %% ../../nbs/plumbing/team.ipynb #c023
 def share_state(team:Team,    # of this process
                 step:nn.Cell, # a training step: all its parameters are filled
-                *numbers,     # how far the training has come, in the eyes of this process
+                *numbers,     # how far the training has come, as this process has it
                )->list:       # the numbers of the first process
     "Gives every process the parameters and numbers of the first"
     if team.ranks == 1: return list(numbers)
@@ -80,23 +80,23 @@ def check_same_weights(team:Team,       # of this process
     for p in network.trainable_params(): checksum = zlib.crc32(np.ascontiguousarray(p.asnumpy()), checksum)
     halves = [checksum >> 16, checksum & 0xffff]
     if team.sum(*halves) != [team.ranks * half for half in halves]:
-        raise UserError('the weights of the processes are not the same any more, so this training is worth '
-                        'nothing: go back to the last checkpoint with --resume, and tell us if it happens '
-                        'again.')
+        raise UserError('the weights of the processes are not the same any more, so this training is '
+                        'worthless: go on from the last checkpoint with --resume, and report it if this '
+                        'happens again.')
 
 # %% ../../nbs/plumbing/team.ipynb #c032
-_PATIENCE = 7200 # seconds that processes wait for each other, as long as all are alive
-_WAITS = dict(MS_CPU_COMM_OP_TIMEOUT=_PATIENCE, HCCL_EXEC_TIMEOUT=_PATIENCE, HCCL_CONNECT_TIMEOUT=_PATIENCE)
+_TIMEOUT = 7200 # seconds that processes wait for each other, as long as all are alive
+_TIMEOUTS = dict(MS_CPU_COMM_OP_TIMEOUT=_TIMEOUT, HCCL_EXEC_TIMEOUT=_TIMEOUT, HCCL_CONNECT_TIMEOUT=_TIMEOUT)
 
 # %% ../../nbs/plumbing/team.ipynb #c035
 _CUTS = dict(ssd300=[29, 58, 89], ssd_vgg16=[20, 41, 62], ssd_mobilenet_v1_fpn=[29, 58, 89],
              ssd_resnet50_fpn=[90, 183, 279])
 
-def cut_gradients(using_model:str,     # name of the model
-                  run_platform:str,    # 'Ascend', 'GPU' or 'CPU'
+def cut_gradients(using_model:str,         # name of the model
+                  run_platform:str,        # 'Ascend', 'GPU' or 'CPU'
                   freeze_layer:str='none', # with a frozen backbone there are fewer gradients
-                 )->list:              # numbers of gradients; empty: MindSpore decides
-    "Where the gradients are cut into pieces that are sent together, as published"
+                 )->list:                  # numbers of gradients; empty: MindSpore decides
+    "Gives the numbers of gradients after which the list is cut, as published"
     if run_platform == 'CPU' or freeze_layer != 'none': return []
     if (run_platform, using_model) == ('GPU', 'ssd_vgg16'): return []
     return _CUTS.get(using_model, [])
@@ -110,12 +110,12 @@ def _set_parallel_mode(ranks, cuts): # from `cut_gradients`
 # %% ../../nbs/plumbing/team.ipynb #c040
 def _init_communication():
     from mindspore.communication import get_group_size, get_rank, init
-    for name, seconds in _WAITS.items(): os.environ.setdefault(name, str(seconds))
+    for name, seconds in _TIMEOUTS.items(): os.environ.setdefault(name, str(seconds))
     try: init()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0].rstrip('.')
         raise UserError(f'the processes did not find each other ({reason}): see the logs of all of them, '
-                        'and whether MASTER_ADDR and MASTER_PORT can be reached.') from None
+                        'and check that MASTER_ADDR and MASTER_PORT can be reached.') from None
     if os.environ.get('MS_ROLE') == 'MS_SCHED': raise SystemExit # its work was to wait for the others
     return get_rank(), get_group_size()
 
@@ -124,7 +124,7 @@ def connect_team(distribute:bool, # whether there are other processes
                  device_num:int,  # how many there should be; 1: as many as were started
                  cuts:list=(),    # from `cut_gradients`
                 )->Team:
-    "Finds the other processes, on the chosen device and before anything is made there; raises `UserError`"
+    "Finds the other processes, before anything is made on the chosen device; raises `UserError`"
     if not distribute: return Team()
     if not {'MS_ROLE', 'RANK_TABLE_FILE'} & set(os.environ):
         raise UserError('--distribute=True is for processes that were started together: '
@@ -137,16 +137,16 @@ def connect_team(distribute:bool, # whether there are other processes
     return Team(rank, ranks)
 
 # %% ../../nbs/plumbing/team.ipynb #c044
-def _step_seconds(ranks,               # devices: a number, or an array of them
-                  parameters:int,       # that train
-                  compute:float,        # seconds for a batch on one device
-                  feed:float,           # images a second that one host prepares
-                  batch:int=32,         # images of each device
-                  bandwidth:float=1e10, # bytes a second that a device sends
-                  delay:float=2e-5,     # seconds of a hop
-                  per_host:int=8,       # devices that share a host
-                 )->dict:               # name -> seconds; their sum is the step
-    "What a step spends its time with; nothing overlaps with the adding, which is the worst case"
+def _estimate_step(ranks,                # devices: a number, or an array of them
+                   parameters:int,       # that train
+                   compute:float,        # seconds for a batch on one device
+                   feed:float,           # images a second that one host prepares
+                   batch:int=32,         # images of each device
+                   bandwidth:float=1e10, # bytes a second that a device sends
+                   delay:float=2e-5,     # seconds of a hop
+                   per_host:int=8,       # devices that share a host
+                  )->dict:               # name -> seconds; their sum is the step
+    "Estimates the parts of a step; nothing overlaps with adding up, which is the worst case"
     ranks = np.asarray(ranks)
     sent = 2 * (ranks - 1) / ranks * 4 * parameters
     adding = sent / bandwidth + 2 * (ranks - 1) * delay
@@ -159,13 +159,13 @@ def draw_scaling(parameters:int, # that train
                  compute:float,  # seconds for a batch on one device
                  feed:float,     # images a second that one host prepares
                  ax=None,        # matplotlib Axes; a new one if None
-                 **options,      # passed to `_step_seconds`: batch, bandwidth, delay, per_host
+                 **options,      # passed to `_estimate_step`: batch, bandwidth, delay, per_host
                 ):               # the Axes
-    "Draws what a step spends its time with, a bar for each number of devices"
+    "Draws the parts of a step, a bar for each number of devices"
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(5.5, 3), layout='tight')[1]
     ranks, below = [1, 2, 4, 8, 16, 32, 64], np.zeros(7)
-    parts = _step_seconds(ranks, parameters, compute, feed, **options)
+    parts = _estimate_step(ranks, parameters, compute, feed, **options)
     for (name, seconds), color in zip(parts.items(), ('C0', 'C1', '0.8')):
         ax.bar(range(7), 1e3 * seconds, 0.7, below, color=color, label=name)
         below = below + 1e3 * seconds

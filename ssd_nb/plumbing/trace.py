@@ -30,7 +30,7 @@ class Layer(NamedTuple):
 
     @property
     def stage(self):
-        "The part of the network that it belongs to, such as features_1.2"
+        "The part of the network that the layer belongs to, such as features_1.2"
         return re.match(r'[^.]+(\.\d+)?', self.name)[0]
 
     @property
@@ -45,7 +45,7 @@ class Layer(NamedTuple):
 
 # %% ../../nbs/plumbing/trace.ipynb #c011
 def _make_layer(name:str, cell:nn.Cell, shape_in:tuple, shape:tuple)->Layer: # (B, channels, rows, columns)
-    "What a convolution or a pooling with a square window is, and what passes through it"
+    "The `Layer` of a convolution or pooling with a square window"
     number = lambda n: n[-1] if isinstance(n, tuple) else n
     kernel, stride = number(cell.kernel_size), number(cell.stride)
     groups, dilation = getattr(cell, 'group', 0), number(getattr(cell, 'dilation', 1))
@@ -55,7 +55,7 @@ def _make_layer(name:str, cell:nn.Cell, shape_in:tuple, shape:tuple)->Layer: # (
     return Layer(name, shape_in[1], shape[1], kernel, stride, groups, dilation, *sizes)
 
 # %% ../../nbs/plumbing/trace.ipynb #c013
-def _watch(network:nn.Cell, layers:list)->list: # every run adds to the layers -> handles that end it
+def _watch(network:nn.Cell, layers:list)->list: # each run appends to the layers -> handles to stop that
     def add_hook(name, cell):
         def note(cell, inputs, output): layers.append(_make_layer(name, cell, inputs[0].shape, output.shape))
         return cell.register_forward_hook(note)
@@ -65,7 +65,7 @@ def _watch(network:nn.Cell, layers:list)->list: # every run adds to the layers -
 # %% ../../nbs/plumbing/trace.ipynb #c014
 def trace_layers(network:nn.Cell,   # any network of images
                  image_shape:tuple, # height, width
-                )->list[Layer]:     # as they are computed; one that is used twice is there twice
+                )->list[Layer]:     # in the order of computation; one that is used twice is listed twice
     "The convolutions and poolings of a network, from one run on an empty image"
     mode, training, layers = ms.get_context('mode'), network.training, []
     handles = _watch(network, layers)
@@ -98,21 +98,21 @@ def measure_field(path:list, # of `Layer`, from the image to a map
     return field, jump
 
 # %% ../../nbs/plumbing/trace.ipynb #c034
-_SIDE_STREETS = TAP, 'down_sample_layer' # layers beside the way to what follows them
+_SIDE_BRANCHES = TAP, 'down_sample_layer' # layers that are not on the path to what follows them
 
 def find_path(layers:list, # of `Layer`, see `trace_layers`
               stage:str,   # a stage of them, see `Layer`
-             )->list:      # the layers that an image passes until the end of that stage
-    "The way from the image to a stage; where it forks, the way with the windows that see more"
+             )->list:      # the layers that an image passes through up to the end of that stage
+    "The path from the image to a stage; where it forks, the branch with the larger windows"
     end = max(i for i, l in enumerate(layers) if l.stage == stage) + 1
-    beside = lambda l: any(name in l.name for name in _SIDE_STREETS) and not l.stage == stage == TAP
+    beside = lambda l: any(name in l.name for name in _SIDE_BRANCHES) and not l.stage == stage == TAP
     return [l for l in layers[:end] if not beside(l)]
 
 # %% ../../nbs/plumbing/trace.ipynb #c040
 def find_receptive_field(path:list,  # of `Layer`, from the image to a map, see `find_path`
                          row:int,    # of a cell of the map
                          column:int, # of the cell
-                        )->tuple:    # y1, x1, y2, x2 in pixels of the input, y2 and x2 just behind the last
+                        )->tuple:    # y1, x1, y2, x2 in pixels of the input, y2 and x2 one past the last
     "The pixels that can change this cell, with the padding of every layer"
     first, last = [row, column], [row, column]
     for layer in reversed(path):

@@ -36,7 +36,7 @@ def _restore(step, config, path): # a training step, its `Config`, last.ckpt; gi
     return read_progress(saved.progress)
 
 # %% ../../nbs/plumbing/trainer.ipynb #c015
-def _start_random(config): # the `Config` without files to begin from
+def _drop_start_files(config): # the `Config` without files to start from
     return replace(config, train=replace(config.train, pre_trained='', feature_extractor_base_param=''))
 
 def _share_progress(team, step, progress): # the `Progress` of the first process
@@ -44,7 +44,7 @@ def _share_progress(team, step, progress): # the `Progress` of the first process
     return replace(progress, epoch=epoch, step=done, waited=waited)
 
 # %% ../../nbs/plumbing/trainer.ipynb #c017
-def _say_start(trainer, last, goes_on): # sentences
+def _say_start(trainer, last, goes_on): # sentences for the log
     team, p, options = trainer.team, trainer.progress, trainer.config.train
     images = f'{options.batch_size} images a step each'
     if team.ranks > 1: yield f'process {team.rank} of {team.ranks}, which take {images}'
@@ -64,7 +64,7 @@ class Trainer:
         self.team, self.config, self.steps = join_team(config)
         options, last = self.config.train, self.folder / 'last.ckpt'
         goes_on = options.resume and self.team.is_first and last.exists()
-        start = self.config if self.team.is_first and not goes_on else _start_random(self.config)
+        start = self.config if self.team.is_first and not goes_on else _drop_start_files(self.config)
         self.network, self.step, self.rates, self.notes = build(start, self.steps, self.team.ranks)
         progress = Progress(options.pre_trained_epoch_size)
         if goes_on: progress = _restore(self.step, self.config, last)
@@ -74,7 +74,7 @@ class Trainer:
 # %% ../../nbs/plumbing/trainer.ipynb #c023
 @contextmanager
 def watch_run(trainer:Trainer, # the run
-              show:bool, # a bar, where there is a terminal
+              show:bool,       # a bar, where there is a terminal
              ):
     "Notes signals, shows the bar and keeps metrics.csv, as long as the loop runs"
     p, first = trainer.progress, trainer.team.is_first
@@ -99,7 +99,7 @@ def read_batches(trainer:Trainer # the run
     return data.create_tuple_iterator(num_epochs=1)
 
 # %% ../../nbs/plumbing/trainer.ipynb #c027
-def _move_bar(bar, progress, images): # in a step, on all devices
+def _move_bar(bar, progress, images): # of a step, on all devices
     speed = images * progress.step / progress.seconds
     bar.set_postfix(epoch=progress.epoch + 1, loss=f'{progress.losses[0] / progress.step:.3f}',
                     images=f'{speed:.1f}/s', refresh=False)
@@ -107,10 +107,10 @@ def _move_bar(bar, progress, images): # in a step, on all devices
 
 # %% ../../nbs/plumbing/trainer.ipynb #c029
 def count_step(trainer:Trainer, # the run
-               losses, # loss, loc_loss, cls_loss: numbers or Tensors
-               batch,  # tuple of Tensors, from `read_batches`
-              )->bool: # whether somebody asked to stop
-    "Adds to the progress what a step came to; raises `UserError` for a loss that is not a number"
+               losses,          # loss, loc_loss, cls_loss: numbers or Tensors
+               batch,           # tuple of Tensors, from `read_batches`
+              )->bool:          # whether somebody asked to stop
+    "Adds the results of a step to the progress; raises `UserError` for a loss that is not a number"
     p, team = trainer.progress, trainer.team
     losses = [float(part) for part in losses]
     *sums, matched, stopping = team.sum(*losses, int(batch[3].sum()), len(trainer.signals))
@@ -124,7 +124,7 @@ def count_step(trainer:Trainer, # the run
 # %% ../../nbs/plumbing/trainer.ipynb #c033
 def finish_epoch(trainer:Trainer # whose epoch is done
                 )->EpochReport:
-    "Closes an epoch: its report, and progress begins to count the next one"
+    "Gives the report of an epoch, and sets the progress to the start of the next one"
     p, options, steps = trainer.progress, trainer.config.train, trainer.steps
     number, images = p.epoch + 1, steps * options.batch_size * trainer.team.ranks
     check_same_weights(trainer.team, trainer.network)
@@ -140,7 +140,7 @@ def _wants_evaluation(options, epoch): # a `TrainConfig`, epochs done
     return options.run_eval and since >= 0 and (since % options.eval_interval == 0 or last)
 
 # %% ../../nbs/plumbing/trainer.ipynb #c040
-def evaluate_epoch(trainer:Trainer, # the run
+def evaluate_epoch(trainer:Trainer,    # the run
                    report:EpochReport, # of the epoch
                    evaluate,           # a function of the network that gives its mAP
                   )->EpochReport:      # with the mAP, if it was time
@@ -159,23 +159,23 @@ def evaluate_epoch(trainer:Trainer, # the run
 # %% ../../nbs/plumbing/trainer.ipynb #c042
 def is_done(trainer:Trainer # the run
            )->bool:
-    "Whether there is no epoch left, or none is wanted"
+    "Whether no epoch is left, or early stopping ends the run"
     options, p = trainer.config.train, trainer.progress
     return p.epoch >= options.epoch_size or 0 < options.early_stop <= p.waited
 
 # %% ../../nbs/plumbing/trainer.ipynb #c046
 def _save_run(trainer:Trainer, # the run
-              name:str, # of a file in the folder of the run
+              name:str,        # of a file in the folder of the run
              )->None:
     "Writes a checkpoint from which training can go on; in a team, the first process does"
     if trainer.team.is_first:
         write_checkpoint(trainer.folder / name, trainer.network, to_json(trainer.config),
                          trainer.progress.epoch, trainer.step, write_progress(trainer.progress))
 
-def save_epoch(trainer:Trainer, # the run
+def save_epoch(trainer:Trainer,    # the run
                report:EpochReport, # of the epoch
               )->None:
-    "Writes what an epoch leaves behind"
+    "Writes the row of metrics.csv and the checkpoints of an epoch"
     if trainer.metrics: trainer.metrics.add(report)
     wanted = report.epoch % trainer.config.train.save_checkpoint_epochs == 0
     if wanted or is_done(trainer): _save_run(trainer, f'ssd-{report.epoch}_{trainer.steps}.ckpt')

@@ -16,11 +16,11 @@ from .weights import load_backbone
 from mindspore import nn
 
 # %% ../../nbs/plumbing/transfer.ipynb #c008
-def _load_pre_trained(network:nn.Cell,   # what `build_model` made, to fill
-                      model:ModelConfig, # what it was made from
-                      path:Path,         # a checkpoint of the same model
-                      filter_weight:bool=False, # what belongs to the classes stays as it is
-                     )->str:             # a sentence that says what was filled
+def _load_pre_trained(network:nn.Cell,     # what `build_model` made, to fill
+                      model:ModelConfig,   # what it was made from
+                      path:Path,           # a checkpoint of the same model
+                      filter_weight=False, # the layers that depend on the classes stay as they are
+                     )->str:               # a sentence that says what was filled
     "Fills a detector from another one; raises `UserError` where it does not fit"
     saved = read_saved(path)
     its = json.loads(saved.config)['model'] if saved.config else {}
@@ -34,7 +34,7 @@ def _load_pre_trained(network:nn.Cell,   # what `build_model` made, to fill
 # %% ../../nbs/plumbing/transfer.ipynb #c021
 def _freeze_backbone(network:nn.Cell # what `build_model` made
                     )->str:          # a sentence that says how much still trains
-    "Takes the backbone's parameters away from the optimizer"
+    "Keeps the backbone's parameters from the optimizer"
     whole = count_parameters(network)
     for p in get_backbone(network).get_parameters(): p.requires_grad = False
     return f'the backbone is frozen: {count_parameters(network):,} of {whole:,} parameters train'
@@ -43,7 +43,7 @@ def _freeze_backbone(network:nn.Cell # what `build_model` made
 def start_weights(network:nn.Cell, # what `build_model` made
                   config,          # a `Config` of `05_train`: its `model` and `train` are used
                  )->list:          # of sentences that say what was done, for the log
-    "Fills and freezes a new network as the options want"
+    "Fills and freezes a new network as the options say"
     options, notes = config.train, []
     if base := options.feature_extractor_base_param:
         notes.append(load_backbone(get_backbone(network), base))

@@ -27,7 +27,7 @@ class WeightUpdate(nn.Cell):
     def __init__(self,
                  network:nn.Cell,   # whose weights are averaged
                  optimizer:nn.Cell, # takes a tuple of gradients
-                 clip_norm=0.0,     # longest gradient, of all parameters together; 0: no limit
+                 clip_norm=0.0,     # largest norm of all gradients together; 0: no limit
                  ema_decay=0.0,     # how much of the average stays at each update; 0: no average
                 ):
         super().__init__(auto_prefix=False)
@@ -39,7 +39,7 @@ class WeightUpdate(nn.Cell):
             self.averages = ms.ParameterTuple(averages)
 
     def construct(self,
-                  total, # the loss; it goes through all parts, so that none of them can be optimised away
+                  total, # the loss; it passes through all parts, so that the compiler drops none of them
                   grads, # tuple of gradients
                  ):      # `total`
         if self.clip_norm: grads = ops.clip_by_global_norm(grads, self.clip_norm)
@@ -54,7 +54,7 @@ class WeightUpdate(nn.Cell):
 @contextmanager
 def use_averages(update:WeightUpdate # with or without an average
                 ):
-    "The network has its averages for weights, as long as this lasts"
+    "Puts the averages into the network for the body of the `with` statement"
     pairs = list(zip(update.weights, update.averages))
     before = [weight.asnumpy().copy() for weight, _ in pairs]
     for weight, averaged in pairs: weight.set_data(ms.Tensor(averaged.asnumpy()))
@@ -64,7 +64,7 @@ def use_averages(update:WeightUpdate # with or without an average
 
 # %% ../../nbs/plumbing/updates.ipynb #c021
 class GradientAccumulator(nn.Cell):
-    "Adds up the gradients of some steps before the weights move"
+    "Adds up the gradients of several steps before the weights move"
     def __init__(self,
                  update:nn.Cell, # a `WeightUpdate`
                  parameters,     # those that train, as the optimizer has them
@@ -105,7 +105,7 @@ class GradientUnscaler(nn.Cell):
 _SCALE_WINDOW = 2000 # steps without overflow after which the scale doubles
 
 class LossScaler(nn.Cell):
-    "Leaves out a step whose gradients overflow, and adapts the loss scale"
+    "Skips a step whose gradients overflow, and adapts the loss scale"
     def __init__(self,
                  update:nn.Cell,   # a `WeightUpdate` or `GradientAccumulator`
                  loss_scale:float, # the first scale
@@ -132,7 +132,7 @@ class LossScaler(nn.Cell):
 # %% ../../nbs/plumbing/updates.ipynb #c037
 def use_half_precision(network:nn.Cell # what `build_model` made
                       )->None:
-    "Convolutions compute in float16, batch norm in float32 (Micikevicius et al. 2018, section 3)"
+    "Makes convolutions compute in float16, batch norm in float32 (Micikevicius et al. 2018, section 3)"
     network.to_float(ms.float16)
     for _, cell in network.cells_and_names():
         if isinstance(cell, nn.BatchNorm2d): cell.to_float(ms.float32)

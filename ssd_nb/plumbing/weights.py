@@ -27,7 +27,7 @@ def require_checkpoint(path,  # of a file of weights
 # %% ../../nbs/plumbing/weights.ipynb #c009
 def read_weights(path,    # a .ckpt of MindSpore or a .safetensors
                 )->dict:  # name -> np.ndarray, or str where the file holds a text
-    "What a file of weights holds; raises `UserError` for a file that is missing, cut off, or something else"
+    "The content of a file of weights; raises `UserError` if it is missing, cut off, or of another kind"
     path = require_checkpoint(path)
     if path.suffix in ('.pth', '.pt'):
         raise UserError(f'{path} is a file of PyTorch: save its state_dict with safetensors.torch.save_file, '
@@ -79,16 +79,16 @@ def _from_torchvision(name): # of an array of mobilenet_v2 -> its name here
     found = re.fullmatch(r'features\.(\d+)\.(.*)', name)
     if not found: return name
     block, inside = int(found[1]), found[2]
-    inside = re.sub(r'^(conv\.\d)\.(\d\.)', r'\1.features.\2', inside) # a brick inside a block
-    if inside[0].isdigit(): inside = f'features.{inside}' # a brick alone: the first and the last
+    inside = re.sub(r'^(conv\.\d)\.(\d\.)', r'\1.features.\2', inside) # a `ConvBNReLU` inside a block
+    if inside[0].isdigit(): inside = f'features.{inside}' # one alone: the first and the last
     split = MOBILENET_V2['split']
     return f'features_1.{block}.{inside}' if block <= split else f'features_2.{block - split - 1}.{inside}'
 
 # %% ../../nbs/plumbing/weights.ipynb #c043
 _VGG16_CONVOLUTIONS = [f'b{group}.{2 * i}' for group, n in enumerate((2, 2, 3, 3, 3), 1) for i in range(n)]
 
-def _match_vgg_names(weights:dict)->dict: # name -> array -> name there -> name here
-    "Names of `features.N` or `layers.N`, counted with or without batch norm"
+def _match_vgg_names(weights:dict)->dict: # name -> array; result: name there -> name here
+    "Our names for `features.N` or `layers.N`, numbered with or without batch norm"
     found = {name: re.fullmatch(r'(?:features|layers)\.(\d+)\.(\w+)', name) for name in weights}
     found = {name: (int(m[1]), m[2]) for name, m in found.items() if m}
     numbers = sorted({n for name, (n, kind) in found.items() if kind == 'weight' and weights[name].ndim == 4})
@@ -109,7 +109,7 @@ def _rename_norms(weights:dict)->dict: # name -> array, with MindSpore's names f
 
 # %% ../../nbs/plumbing/weights.ipynb #c050
 def _drop_prefix(weights:dict, names:list)->dict: # name -> array; names in the network
-    "Drops what stands in front of the network's names"
+    "Drops the prefix before the network's names"
     weights = {re.sub(r'^(module|model|ema)\.', '', name): a for name, a in weights.items()}
     found = {n[:-len(names[0])] for n in weights if f'.{n}'.endswith(f'.{names[0]}')}
     prefix = max(found, key=lambda prefix: sum(prefix + name in weights for name in names), default='')
@@ -134,8 +134,8 @@ def _rename_mobilenet(source:str, weights:dict)->tuple: # each name by a rule of
     return source, {_from_torchvision(to_torchvision(name)): a for name, a in weights.items()}
 
 # %% ../../nbs/plumbing/weights.ipynb #c057
-def _rename_weights(backbone:nn.Cell, weights:dict)->tuple: # -> who wrote them, name here -> array
-    "Recognises a file by its names, and gives arrays the names that they have here; the rest keeps its own"
+def _rename_weights(backbone:nn.Cell, weights:dict)->tuple: # -> its source, name here -> array
+    "Recognises a file by its names, and gives arrays their names here; others keep theirs"
     names = list(backbone.parameters_dict())
     source = 'PyTorch' if any(name.endswith('.running_mean') for name in weights) else 'ModelZoo'
     weights = _rename_norms(_drop_prefix(weights, names))
@@ -148,7 +148,7 @@ def _rename_weights(backbone:nn.Cell, weights:dict)->tuple: # -> who wrote them,
 _FOREIGN_EPS = 1e-5 # of batch norm in torchvision, timm and MindCV
 
 def _match_epsilon(backbone:nn.Cell, weights:dict)->None: # name here -> array; gammas are changed
-    "Makes batch norm with our epsilon answer as it did with theirs"
+    "Makes batch norm with our epsilon compute what it did with theirs"
     for name, cell in backbone.cells_and_names():
         if not isinstance(cell, nn.BatchNorm2d) or f'{name}.gamma' not in weights: continue
         variance = weights[f'{name}.moving_variance']
@@ -156,8 +156,8 @@ def _match_epsilon(backbone:nn.Cell, weights:dict)->None: # name here -> array; 
         weights[f'{name}.gamma'] = weights[f'{name}.gamma'] * factor
 
 # %% ../../nbs/plumbing/weights.ipynb #c067
-def _fold_norms(weights:dict)->None: # name here -> array; batch norms of VGG16 go into its convolutions
-    "Multiplies each convolution by its batch norm, and puts what is added into its bias"
+def _fold_norms(weights:dict)->None: # name here -> array, changed in place: batch norms go
+    "Scales each convolution as its batch norm would, and moves the shift into its bias"
     for layer in [name.removesuffix('.norm.gamma') for name in weights if name.endswith('.norm.gamma')]:
         gamma, beta, mean, variance = (weights.pop(f'{layer}.norm.{kind}') for kind in _TORCH_KINDS.values())
         factor = gamma / np.sqrt(variance + _FOREIGN_EPS)
@@ -168,7 +168,7 @@ def _fold_norms(weights:dict)->None: # name here -> array; batch norms of VGG16 
 def find_misfits(network:nn.Cell, # the network to fill
                  weights:dict,    # name -> array
                 )->list:          # one text for each parameter that cannot be filled
-    "What is missing in a file, or has another shape there"
+    "The parameters that are missing in a file, or have another shape there"
     here = {name: tuple(p.shape) for name, p in network.parameters_and_names()}
     there = {name: tuple(getattr(a, 'shape', ())) for name, a in weights.items()}
     return [f'{name} is {shape} here and ' + (f'{there[name]} there' if name in there else 'missing there')
@@ -176,14 +176,14 @@ def find_misfits(network:nn.Cell, # the network to fill
 
 # %% ../../nbs/plumbing/weights.ipynb #c072
 def shorten_list(texts:list, # to be joined by commas
-                 most:int=3, # texts that are kept
+                 most:int=3, # how many are kept
                 )->str:      # the first few, and how many more there are
     "A long list in one sentence"
     more = f', and {len(texts) - most} more' if len(texts) > most else ''
     return ', '.join(map(str, texts[:most])) + more
 
 # %% ../../nbs/plumbing/weights.ipynb #c076
-def _prepare_weights(backbone:nn.Cell, path)->tuple: # -> who wrote them, name here -> array
+def _prepare_weights(backbone:nn.Cell, path)->tuple: # -> its source, name here -> array
     "The arrays of a file as this backbone needs them"
     source, weights = _rename_weights(backbone, read_weights(path))
     if source != 'ModelZoo': _match_epsilon(backbone, weights)
