@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Literal
 
 from ssd_nb.plumbing.options import (
-    Option, OptionParser, UserError, device_options, field_options, replace_fields, run_command)
+    Option, OptionParser, UserError, make_device_options, make_field_options, replace_fields, run_command)
 
 
 def read_options(words):
@@ -23,8 +23,8 @@ def read_options(words):
         Option('limit', int, 32, 'use only the first so many images'),
                 Option('runs', int, 50, 'runs to time'),
         Option('using_model', Literal[tuple(MODELS)], help='the model, where the checkpoint does not say'),
-        *device_options('CPU')])
-    parser.add(field_options(EvalConfig()), title=EvalConfig.__doc__)
+        *make_device_options('CPU')])
+    parser.add(make_field_options(EvalConfig()), title=EvalConfig.__doc__)
     return parser.parse(words)
 
 
@@ -42,35 +42,35 @@ def check_options(given):
 
 def load_all(given):
     "The prediction functions: the checkpoint, the exported files, half precision, NV12 where DVPP makes it"
-    from ssd_nb.export_310 import float16_predict, load_predict, through_nv12
+    from ssd_nb.export_310 import load_predict, make_float16_predict, wrap_in_nv12
     predict, config = load_predict(given.ckpt_file, given.using_model)
     exported = {path: load_predict(path)[0] for path in given.exported}
-    more = {'float16': float16_predict(given.ckpt_file, given.using_model)}
-    try: more['NV12, as from DVPP'] = through_nv12(predict, config.boxes.image_shape)
+    more = {'float16': make_float16_predict(given.ckpt_file, given.using_model)}
+    try: more['NV12, as from DVPP'] = wrap_in_nv12(predict, config.boxes.image_shape)
     except UserError as reason: print(reason)
     return predict, config, exported, more
 
 
 def print_drift(predict, others, images, shapes, thresholds):
     "A line for each of the others: what they find, beside what the checkpoint finds"
-    from ssd_nb.export_310 import compare_detections, detect_all
-    reference = detect_all(predict, images, shapes, thresholds)
+    from ssd_nb.export_310 import compare_detections, detect_images
+    reference = detect_images(predict, images, shapes, thresholds)
     print(f'{sum(map(len, reference))} detections in {len(images)} images')
     for name, other in others.items():
-        d = compare_detections(reference, detect_all(other, images, shapes, thresholds))
+        d = compare_detections(reference, detect_images(other, images, shapes, thresholds))
         print(f'{name}: {d.both} the same, {d.lost} lost, {d.new} new; '
               f'scores move by at most {d.score:.1e}, the least IoU is {d.overlap:.4f}')
 
 
 def print_times(given, exported, image):
     "A line for each batch of the checkpoint, and for each exported file"
-    from ssd_nb.export_310 import latency_line, load_predict, read_facts, run_times
+    from ssd_nb.export_310 import format_latency, load_predict, measure_times, read_facts
     for batch in given.batches:
         timed = load_predict(given.ckpt_file, given.using_model, batch)[0]
-        print('checkpoint,', latency_line(run_times(timed, image.repeat(batch, 0), given.runs), batch))
+        print('checkpoint,', format_latency(measure_times(timed, image.repeat(batch, 0), given.runs), batch))
     for path, other in exported.items():
         batch = read_facts(path)[0]['input']['shape'][0]
-        print(f'{path},', latency_line(run_times(other, image.repeat(batch, 0), given.runs), batch))
+        print(f'{path},', format_latency(measure_times(other, image.repeat(batch, 0), given.runs), batch))
 
 
 def check_export(words):
@@ -79,7 +79,7 @@ def check_export(words):
     import numpy as np
     from ssd_nb.data import prepare_input
     from ssd_nb.eval import EvalConfig
-    from ssd_nb.export_310 import peak_memory
+    from ssd_nb.export_310 import measure_peak_memory
     from ssd_nb.plumbing.device import choose_device
     from ssd_nb.plumbing.media import decode_files, find_images
     files = find_images(given.image_path)
@@ -91,7 +91,7 @@ def check_export(words):
     thresholds = replace_fields(EvalConfig(), given)
     print_drift(predict, exported | more, images, [p.shape[:2] for p in pictures], thresholds)
     print_times(given, exported, images[:1])
-    print(f'peak memory of this process: {peak_memory():.0f} MB')
+    print(f'peak memory of this process: {measure_peak_memory():.0f} MB')
 
 
 if __name__ == '__main__':

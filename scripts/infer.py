@@ -54,8 +54,8 @@ def find_data(path, data):
 
 def convert(path, folder):
     "The file with AIPP in it that MindSpore Lite's converter makes"
-    from ssd_nb.export_310 import converter_command
-    command = converter_command(path, folder)
+    from ssd_nb.export_310 import make_converter_command
+    command = make_converter_command(path, folder)
     if shutil.which(command[0]) is None:
         raise UserError("DVPP needs MindSpore Lite's converter_lite, which is not on the PATH: "
                         'add the folder tools/converter/converter of its package, or give CPU.')
@@ -69,17 +69,17 @@ def convert(path, folder):
 
 def load(given):
     "The prediction function, and the configuration"
-    from ssd_nb.export_310 import exported_predict, lite_reader, read_facts, through_nv12
+    from ssd_nb.export_310 import load_exported, make_lite_reader, read_facts, wrap_in_nv12
     path, ending = Path(given.model_path), ENDINGS[given.backend]
     if path.suffix != ending:
         raise UserError(f'{path} is not for BACKEND={given.backend}, which runs {ending} files: give one.')
     facts, _ = read_facts(path)
     shape, dvpp = tuple(facts['input']['shape']), given.preprocess == 'DVPP'
     if given.backend != 'lite':
-        predict, config = exported_predict(path)
-        return through_nv12(predict, shape[2:]) if dvpp else predict, config
+        predict, config = load_exported(path)
+        return wrap_in_nv12(predict, shape[2:]) if dvpp else predict, config
     file = convert(path, Path(given.output_dir) / 'dvpp') if dvpp else None
-    return exported_predict(path, lite_reader(shape, given.device_id, file))
+    return load_exported(path, make_lite_reader(shape, given.device_id, file))
 
 
 def measure_time(predict, milliseconds):
@@ -122,11 +122,11 @@ def write_each(result, truth, output):
 def write_times(milliseconds, images, backend, output):
     "How long an image takes; the first run, which compiles, does not count"
     import numpy as np
-    from ssd_nb.export_310 import latency_line
+    from ssd_nb.export_310 import format_latency
     steady = np.array(milliseconds[1:] or milliseconds)
     (output / 'time_Result').mkdir(exist_ok=True)
     (output / 'time_Result/test_perform_static.txt').write_text(
-        f'{images} images, {backend}; an image, without reading and NMS: {latency_line(steady, 1)}\n')
+        f'{images} images, {backend}; an image, without reading and NMS: {format_latency(steady, 1)}\n')
 
 
 def infer(words):

@@ -2,9 +2,9 @@
 
 # %% auto #0
 __all__ = ['BOX_CONFIGS', 'PAPER_BOXES', 'yxhw2tlbr', 'tlbr2yxhw', 'xywh2tlbr', 'tlbr2xywh', 'box_area', 'iou', 'draw_overlap',
-           'BoxConfig', 'step_pairs', 'grids', 'boxes_per_cell', 'default_boxes', 'default_tlbr', 'box_levels',
-           'cell_boxes', 'draw_cell', 'encode', 'decode', 'match', 'draw_assignment', 'BoxEncoder', 'draw_positives',
-           'best_iou']
+           'BoxConfig', 'pair_steps', 'grids', 'count_cell_boxes', 'default_boxes', 'default_tlbr', 'find_box_levels',
+           'make_cell_boxes', 'draw_cell', 'encode', 'decode', 'match', 'draw_assignment', 'BoxEncoder',
+           'draw_positives', 'find_best_iou']
 
 # %% ../nbs/00_boxes.ipynb #c002
 from dataclasses import dataclass
@@ -107,7 +107,7 @@ class BoxConfig:
         if self.box_kind != 'fpn': _check_sizes(self)
 
 # %% ../nbs/00_boxes.ipynb #c036
-def step_pairs(config:BoxConfig # its steps are used
+def pair_steps(config:BoxConfig # its steps are used
               )->tuple:         # (vertical, horizontal) pixels from cell to cell, for each feature map
     "A step is one number for both directions, or two"
     return tuple(step if isinstance(step, tuple) else (step, step) for step in config.steps)
@@ -116,7 +116,7 @@ def grids(config:BoxConfig # its image_shape and steps are used
          )->tuple:         # (rows, columns) of each feature map
     "Rows and columns of cells per feature map: the input size divided by the step, rounded up"
     height, width = config.image_shape
-    return tuple((ceil(height / y), ceil(width / x)) for y, x in step_pairs(config))
+    return tuple((ceil(height / y), ceil(width / x)) for y, x in pair_steps(config))
 
 # %% ../nbs/00_boxes.ipynb #c038
 _MATCHING = ('modelzoo', 'last', 'bipartite')
@@ -129,9 +129,9 @@ def _check_config(config):
     check_choice(config, 'matching', _MATCHING)
     check_value(config, 'image_shape', len(config.image_shape) == 2 and _all_positive(config.image_shape),
                 'a height and a width above 0, the pixels of the input')
-    check_value(config, 'steps', _all_positive(np.ravel(step_pairs(config))),
+    check_value(config, 'steps', _all_positive(np.ravel(pair_steps(config))),
                 'a number above 0 for each feature map, the pixels from one of its cells to the next')
-    check_value(config, 'steps', config.box_kind != 'fpn' or all(y == x for y, x in step_pairs(config)),
+    check_value(config, 'steps', config.box_kind != 'fpn' or all(y == x for y, x in pair_steps(config)),
                 'one number for each feature map, because with box_kind=fpn the boxes are sized by the step')
     two = len(config.prior_scaling) == 2 and _all_positive(config.prior_scaling)
     check_value(config, 'prior_scaling', two, 'two numbers above 0, because offsets are divided by them')
@@ -180,12 +180,12 @@ def _fpn_sizes(config):
     ratio = np.sqrt(np.float32([1, 1, 2, 2, 0.5, 0.5]))
     octave = np.float32([1, sqrt(2)] * 3)
     shapes = np.stack([octave / ratio, octave * ratio], axis=1)
-    return [shapes * np.float32(4 * step) for step, _ in step_pairs(config)]
+    return [shapes * np.float32(4 * step) for step, _ in pair_steps(config)]
 
 # %% ../nbs/00_boxes.ipynb #c049
 _BOX_SIZES = dict(ssd=_ssd_sizes, fpn=_fpn_sizes, paper=_paper_sizes) # by box_kind
 
-def boxes_per_cell(config:BoxConfig # its box_kind, steps and aspect_ratios are used
+def count_cell_boxes(config:BoxConfig # its box_kind, steps and aspect_ratios are used
                   )->tuple:         # number of default boxes in a cell of each feature map
     "How many default boxes stand in each cell of each feature map"
     return tuple(map(len, _BOX_SIZES[config.box_kind](config)))
@@ -210,7 +210,7 @@ def _unscaled_boxes(config):
     "(m, 4) centre y, centre x, height, width not yet rounded, and the divisor that gives unit coordinates"
     (height, width), pixels = config.image_shape, config.box_kind == 'fpn'
     unit, scale = ((1, 1), [height, width] * 2) if pixels else ((height, width), 1)
-    cells = [(unit[0] / y, unit[1] / x) for y, x in step_pairs(config)]
+    cells = [(unit[0] / y, unit[1] / x) for y, x in pair_steps(config)]
     maps = zip(grids(config), cells, _BOX_SIZES[config.box_kind](config))
     return np.concatenate([_map_boxes(*args) for args in maps]), np.float32(scale)
 
@@ -228,14 +228,14 @@ def default_tlbr(config:BoxConfig # a configuration
     return (yxhw2tlbr(boxes) / scale).astype(np.float32)
 
 # %% ../nbs/00_boxes.ipynb #c066
-def box_levels(config:BoxConfig # a configuration
+def find_box_levels(config:BoxConfig # a configuration
               )->np.ndarray:    # (m,) int, 0 for the first map
     "The number of the feature map that each default box belongs to"
-    counts = [rows * columns * k for (rows, columns), k in zip(grids(config), boxes_per_cell(config))]
+    counts = [rows * columns * k for (rows, columns), k in zip(grids(config), count_cell_boxes(config))]
     return np.repeat(np.arange(len(counts)), counts)
 
 # %% ../nbs/00_boxes.ipynb #c073
-def cell_boxes(config:BoxConfig, # a configuration
+def make_cell_boxes(config:BoxConfig, # a configuration
                level:int,        # number of the feature map, from 0
                row:int,          # of the cell, from 0
                col:int,          # of the cell, from 0
@@ -244,7 +244,7 @@ def cell_boxes(config:BoxConfig, # a configuration
     maps = grids(config)
     if not (0 <= level < len(maps) and 0 <= row < maps[level][0] and 0 <= col < maps[level][1]):
         raise UserError(f'there is no cell ({row}, {col}) on map {level}: maps have {maps} rows and columns.')
-    first, k = int((box_levels(config) < level).sum()), boxes_per_cell(config)[level]
+    first, k = int((find_box_levels(config) < level).sum()), count_cell_boxes(config)[level]
     return first + (row * maps[level][1] + col) * k + np.arange(k)
 
 # %% ../nbs/00_boxes.ipynb #c076
@@ -258,7 +258,7 @@ def draw_cell(image:np.ndarray, # (h, w, 3) RGB uint8
               threshold:float=None,  # IoU above which a box takes an object; None: the configuration's
              ):                 # the Axes
     "Draws the default boxes of one cell with their centre, also where they leave the image"
-    defaults, here = default_tlbr(config), cell_boxes(config, level, row, col)
+    defaults, here = default_tlbr(config), make_cell_boxes(config, level, row, col)
     threshold, positive = config.match_threshold if threshold is None else threshold, np.ones(len(here), bool)
     if boxes is not None: positive = match(boxes, defaults, threshold, config.matching)[here] >= 0
     ax = draw_boxes(defaults[here[~positive]], image, kind='ignored', ax=ax, linewidth=1)
@@ -392,7 +392,7 @@ def draw_positives(image:np.ndarray, # (h, w, 3) RGB uint8
     "Draws the objects, and the default boxes matched to them"
     defaults = default_tlbr(config)
     positive = match(boxes, defaults, threshold, config.matching) >= 0
-    if level is not None: positive &= box_levels(config) == level
+    if level is not None: positive &= find_box_levels(config) == level
     ax = draw_boxes(defaults[positive], image, kind='positive', ax=ax, linewidth=1)
     draw_boxes(boxes, ax=ax)
     where = 'all maps' if level is None else f'map {level}'
@@ -400,7 +400,7 @@ def draw_positives(image:np.ndarray, # (h, w, 3) RGB uint8
     return ax
 
 # %% ../nbs/00_boxes.ipynb #c137
-def best_iou(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
+def find_best_iou(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
              config:BoxConfig, # a configuration
             )->np.ndarray:     # (n,) float32
     "Each object's IoU with its best default box"

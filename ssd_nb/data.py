@@ -3,21 +3,22 @@
 # %% auto #0
 __all__ = ['MEAN', 'STD', 'DataConfig', 'draw_sizes', 'describe_set', 'format_report', 'draw_report', 'choose_window', 'crop',
            'resize', 'flip_horizontally', 'jitter_colours', 'augment_image', 'draw_steps', 'normalise', 'denormalise',
-           'prepare_input', 'batch_columns', 'encode_example', 'encode_eval_example', 'order_images', 'create_dataset',
-           'draw_batch']
+           'prepare_input', 'describe_columns', 'encode_example', 'encode_eval_example', 'order_images',
+           'create_dataset', 'draw_batch']
 
 # %% ../nbs/01_data.ipynb #c002
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 
-from .boxes import BoxConfig, BoxEncoder, best_iou, box_area, iou, tlbr2yxhw, xywh2tlbr
+from .boxes import BoxConfig, BoxEncoder, box_area, find_best_iou, iou, tlbr2yxhw, xywh2tlbr
 from .plumbing.drawing import COLORS, draw_boxes, draw_images
 from .plumbing.files import read_text
 from .plumbing.formats import SOURCES
@@ -31,7 +32,8 @@ def _read_classes(classes # names, or a text with commas, or a file with one nam
                  )->tuple: # names, background first
     "The classes that a user names; empty if there are none"
     if isinstance(classes, str):
-        classes = read_text(classes).splitlines() if Path(classes).is_file() else classes.split(',')
+        is_file = os.path.isfile(classes) # also answers for a text that is too long to be a path
+        classes = read_text(classes).splitlines() if is_file else classes.split(',')
     names = tuple(n.strip() for n in classes if n.strip())
     return ('background', *names) if names and names[0] != 'background' else names
 
@@ -39,22 +41,22 @@ def _read_classes(classes # names, or a text with commas, or a file with one nam
 @dataclass(frozen=True)
 class DataConfig:
     "Where the images and their annotations are, and how they are read"
-    dataset: str = 'coco' # format of the annotations: coco, voc, yolo, or other (a TXT file)
+    dataset: Literal[tuple(SOURCES)] = 'coco' # format of the annotations; other: a TXT file
     classes: str | tuple[str, ...] = () # names separated by commas, or a file of names; empty: all
     coco_root: str = ''   # folder with annotations/ and one folder of images for each of its files (coco)
     voc_root: str = ''    # folder with train/ and eval/ of images and XML files, or a VOCdevkit (voc)
     voc_json: str = ''    # COCO json to evaluate against; empty: it is built from the XML files (voc)
     yolo_root: str = ''   # folder with images/, labels/ and a yaml file that has the names (yolo)
-    image_dir: str = ''   # folder that the paths in anno_path start from; empty: that of anno_path (other)
+    image_dir: str = ''   # folder that paths in anno_path are relative to; empty: that of anno_path (other)
     anno_path: str = ''   # TXT file with a row for each image: path xmin,ymin,xmax,ymax,class ... (other)
     eval_anno_path: str = '' # the same for evaluation; empty: anno_path (other)
-    mindrecord_dir: str = '' # folder for the MindRecord files; empty: runs/mindrecord_ and the dataset's form
-    on_bad: str = 'skip'  # what to do with bad images and objects: skip, or error
+    mindrecord_dir: str = '' # folder for the MindRecord files; empty: runs/mindrecord_DATASET
+    on_bad: Literal['skip', 'error'] = 'skip' # what to do with bad images and objects
     num_parallel_workers: int = 2 # processes that decode, augment and encode; 0: only this one
     shards: int = 0       # number of files that a MindRecord is divided into; 0: one for every 4096 images
     augment: bool = True  # crop, flip and colour the training images at random
     jitter: float = 0.4   # how far brightness, contrast and saturation change at random; 0: not at all
-    crop_rule: str = 'modelzoo' # when a random crop is accepted: modelzoo, paper, or none for no crop at all
+    crop_rule: Literal['modelzoo', 'paper', 'none'] = 'modelzoo' # when a random crop is accepted
     expansion: float = 1  # half of the training images go on a canvas up to this many times as wide; 1: none
 
     def __post_init__(self):
@@ -114,7 +116,7 @@ def describe_set(truth:dict,           # in COCO's form, from `load_ground_truth
     boxes = xywh2tlbr(np.array([a['bbox'] for a in objects], float).reshape(-1, 4))
     unit = boxes / np.array([sizes[a['image_id']] * 2 for a in objects], float).reshape(-1, 4)
     aspects = (boxes[:, 3] - boxes[:, 1]) / np.maximum(boxes[:, 2] - boxes[:, 0], 1e-9)
-    reach = best_iou(unit, box_config) if len(unit) else np.zeros(0)
+    reach = find_best_iou(unit, box_config) if len(unit) else np.zeros(0)
     return _SetReport({name: labels[i] for i, name in names.items()}, unit, aspects,
                       np.array([per_image[i] for i in sizes]), reach)
 
@@ -391,7 +393,7 @@ _TRAIN_COLUMNS = ['image', 'loc', 'label', 'num_matched']
 _EVAL_COLUMNS = ['image', 'image_id', 'shape']
 _get_encoder = lru_cache(4)(BoxEncoder) # its tables are made once in each process
 
-def batch_columns(box_config:BoxConfig, # input size and default boxes of the network
+def describe_columns(box_config:BoxConfig, # input size and default boxes of the network
                   train:bool,           # the columns of training, or of evaluation
                  )->dict:               # name to (shape, dtype) of one sample
     "What a batch consists of"
@@ -475,7 +477,7 @@ def create_dataset(config:DataConfig,    # what to read
                   ):                     # MindSpore dataset with _TRAIN_COLUMNS or _EVAL_COLUMNS
     "One epoch of batches; builds the MindRecord if there is none. `UserError` if there is no whole batch"
     import mindspore.dataset as ds
-    folder, columns = make_mindrecord(config, split), batch_columns(box_config, train)
+    folder, columns = make_mindrecord(config, split), describe_columns(box_config, train)
     rows = _select_rows(folder, batch_size, train, seed, epoch, rank, ranks, limit)[skip * batch_size:]
     encode, options = _select_encoding(config, box_config, seed, epoch, train)
     batches = BatchLoader(partial(read_rows, folder, rows), len(rows), batch_size, encode, options, columns,

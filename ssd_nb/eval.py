@@ -6,6 +6,7 @@ __all__ = ['AP_POINTS', 'EvalConfig', 'Detections', 'detect', 'draw_detections',
 
 # %% ../nbs/06_eval.ipynb #c002
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -24,12 +25,12 @@ from .plumbing.records import load_ground_truth, load_manifest, make_mindrecord
 # %% ../nbs/06_eval.ipynb #c010
 @dataclass(frozen=True)
 class EvalConfig:
-    "How predictions become detections, and which images count in the mAP; raises `UserError` for a bad value"
+    "How predictions become detections, and which images count in the mAP"
     min_score: float = 0.1     # boxes with a score up to this are dropped, class by class
     nms_threshold: float = 0.6 # of two boxes of a class with a larger IoU, the lower-scored one is dropped
     max_boxes: int = 100       # at most so many boxes are kept per image and class
-    eval_protocol: str = 'modelzoo' # modelzoo: no images without objects or with a crowd; coco: all
-    evaluator: str = 'pycocotools'  # computes the mAP: pycocotools, or hotcoco: the same numbers, much faster
+    eval_protocol: Literal[PROTOCOLS] = 'modelzoo' # modelzoo: no images without objects or with a crowd; coco: all
+    evaluator: Literal[EVALUATORS] = 'pycocotools' # computes the mAP; hotcoco: the same numbers, faster
 
     def __post_init__(self):
         score, overlap = 0 <= self.min_score < 1, 0 <= self.nms_threshold <= 1

@@ -152,7 +152,7 @@ def draw_loss_share(shares:dict,         # name of a row -> share of the sum by 
 # %% ../nbs/04_loss.ipynb #c097
 @dataclass(frozen=True)
 class LossConfig:
-    "Options of the loss; raises `UserError` for a value that is not possible"
+    "Options of the loss"
     gamma: float = 2.   # focusing of the focal loss: 0 is cross entropy, more makes good answers cheaper
     alpha: float = 0.75 # weight of a box's own class in the focal loss; every other class weighs 1 - alpha
     cls_loss: Literal['focal', 'softmax'] = 'focal' # sigmoid focal loss, or softmax with hard negative mining

@@ -11,7 +11,7 @@ from typing import Callable
 
 import numpy as np
 
-from .boxes import BOX_CONFIGS, BoxConfig, boxes_per_cell, cell_boxes, default_boxes, grids
+from .boxes import BOX_CONFIGS, BoxConfig, count_cell_boxes, default_boxes, grids, make_cell_boxes
 from ssd_nb.backbones import (
     MOBILENET_TINY, MOBILENET_V2, VGG16, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50, batch_norm,
     brick, conv2d)
@@ -41,7 +41,7 @@ def _join_maps(answers,      # one Tensor (B, k*n, H, W) for each feature map; k
 
 # %% ../nbs/03_ssd_heads.ipynb #c023
 def _make_impulse(config, level, row, col, channel, n): # one 1 among zeros, as the heads would answer
-    maps = zip(boxes_per_cell(config), grids(config))
+    maps = zip(count_cell_boxes(config), grids(config))
     answers = [np.zeros((1, k * n, *grid), np.float32) for k, grid in maps]
     last = answers[level].shape[1] - 1
     if not 0 <= channel <= last:
@@ -58,7 +58,7 @@ def find_lit_box(config:BoxConfig, # a configuration
                  n:int=4,          # numbers per box: 4 for offsets, the number of classes for scores
                 )->tuple:          # index of the default box, number inside it (offsets 0 to 3: yxhw)
     "Sends an impulse through `_join_maps`; raises `UserError` if there is no such cell or channel"
-    cell_boxes(config, level, row, col) # raises if there is no such cell
+    make_cell_boxes(config, level, row, col) # raises if there is no such cell
     (place,) = np.argwhere(_join_maps(_make_impulse(config, level, row, col, channel, n), n).asnumpy()[0])
     return tuple(map(int, place))
 

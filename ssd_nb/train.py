@@ -18,7 +18,7 @@ from .data import DataConfig
 from .ssd_heads import MODELS, get_backbone
 from .loss import LossConfig, SSDLoss, draw_curves
 from .plumbing.checkpoint import (
-    classes_of, load_weights, read_json, read_saved, to_json, write_checkpoint)
+    count_classes, load_weights, read_json, read_saved, to_json, write_checkpoint)
 from .plumbing.coco import COCO_CLASSES
 from .plumbing.depthwise import speed_up_depthwise
 from .plumbing.drawing import draw_boxes
@@ -368,7 +368,7 @@ def read_checkpoint(path:Path # a file of ours or of the ModelZoo
 def _make_config(weights, path, using_model): # of a published file
     if using_model is None:
         raise UserError(f'{path} does not say which model it holds: give --using_model.')
-    config, n = preset(using_model), classes_of(weights)
+    config, n = preset(using_model), count_classes(weights)
     names = COCO_CLASSES if n == len(COCO_CLASSES) else () # published checkpoints know COCO's classes
     return replace(config, model=replace(config.model, num_classes=n),
                    data=replace(config.data, classes=names))

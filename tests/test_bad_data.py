@@ -22,7 +22,7 @@ from ssd_nb.data import DataConfig, create_dataset
 from ssd_nb.plumbing.formats import read_annotations
 from ssd_nb.plumbing.media import decode_image
 from ssd_nb.plumbing.options import UserError
-from ssd_nb.plumbing.records import load_manifest, make_mindrecord, record_folder
+from ssd_nb.plumbing.records import find_record_folder, load_manifest, make_mindrecord
 
 SAMPLES = ROOT / 'data_samples'
 JPEG = (SAMPLES / 'train/000001.jpg').read_bytes()
@@ -46,7 +46,7 @@ def built(config):
 def refused(config, split='train'):
     "What a user is told who asks for on_bad=error; nothing half-done stays behind"
     with pytest.raises(UserError) as error: make_mindrecord(replace(config, on_bad='error'), split)
-    assert not record_folder(config, split).exists()
+    assert not find_record_folder(config, split).exists()
     assert len(str(error.value).splitlines()) == 1 and str(error.value).endswith('.')
     return str(error.value)
 
@@ -171,7 +171,7 @@ def test_box_partly_outside_is_clipped(tmp_path):
     config = replace(txt_set(tmp_path, 'good.jpg -10,-20.5,400,90,1'), on_bad='error')
     manifest, problems = built(config)
     assert problems == '' and manifest['objects'] == 2
-    truth = json.loads((record_folder(config, 'train') / 'ground_truth.json').read_text())
+    truth = json.loads((find_record_folder(config, 'train') / 'ground_truth.json').read_text())
     assert truth['annotations'][1]['bbox'] == [0, 0, WIDTH, 90]
 
 
@@ -429,9 +429,9 @@ def test_killed_at_any_moment(tmp_path):
         assert process.stdout.readline() == 'begin\n'
         time.sleep(wait)
         process.kill(), process.wait()
-        if record_folder(config, 'train').exists(): # it was done before the blow
+        if find_record_folder(config, 'train').exists(): # it was done before the blow
             assert load_manifest(config, 'train')['images'] == 401
-            shutil.rmtree(record_folder(config, 'train'))
+            shutil.rmtree(find_record_folder(config, 'train'))
         elif (tmp_path / 'record').is_dir():
             halves += any(p.name.startswith('.train-') for p in (tmp_path / 'record').iterdir())
     assert halves # at least one was in the middle of it

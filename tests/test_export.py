@@ -259,22 +259,22 @@ def lite(monkeypatch):
 
 
 def test_lite_is_called_as_documented(exported, lite, monkeypatch):
-    from ssd_nb.export_310 import exported_predict, lite_reader
+    from ssd_nb.export_310 import load_exported, make_lite_reader
     from ssd_nb.plumbing.options import UserError
     images = np.random.default_rng(0).normal(0, 1, (5, 3, 96, 128)).astype(np.float32)
     path = exported / 'tiny.mindir'
-    answers = exported_predict(path, lite_reader((4, 3, 96, 128), device_id=3))[0](images)
+    answers = load_exported(path, make_lite_reader((4, 3, 96, 128), device_id=3))[0](images)
     assert lite.CALLS == [(str(path), lite.ModelType.MINDIR, ['ascend'], 3)]
-    for a, b in zip(answers, exported_predict(path)[0](images)):
+    for a, b in zip(answers, load_exported(path)[0](images)):
         assert a.dtype == np.float32 and (a == b).all()
     with pytest.raises(UserError, match='cannot run .* on Ascend 9'):
-        exported_predict(path, lite_reader((4, 3, 96, 128), device_id=9))
+        load_exported(path, make_lite_reader((4, 3, 96, 128), device_id=9))
     with pytest.raises(UserError, match='gave up on .*: data type not'), monkeypatch.context() as patch:
         patch.setattr(lite.Model, 'get_inputs',
                       lambda self: [lite.Tensor(shape=[4, 3, 96, 128], dtype=lite.DataType.UINT8)])
-        exported_predict(path, lite_reader((4, 3, 96, 128)))[0](images)
+        load_exported(path, make_lite_reader((4, 3, 96, 128)))[0](images)
     with pytest.raises(UserError, match='which is no NV12 of 96×128'):
-        exported_predict(path, lite_reader((4, 3, 96, 128), converted=path))
+        load_exported(path, make_lite_reader((4, 3, 96, 128), converted=path))
 
 
 def test_the_stand_in_for_lite_refuses_what_is_not_documented(lite):

@@ -93,11 +93,11 @@ def test_package_runs_without_notebook_tools(run):
 def test_options_have_one_meaning_and_a_text():
     from ssd_nb.train import Config
     from ssd_nb.eval import EvalConfig
-    from ssd_nb.plumbing.options import field_docs
+    from ssd_nb.plumbing.options import read_field_docs
     parts = [type(getattr(Config(), f.name)) for f in fields(Config)] + [EvalConfig]
     names = [f.name for part in parts for f in fields(part)]
     assert len(names) == len(set(names)), 'two configurations have a field of the same name'
-    undocumented = [f.name for part in parts for f in fields(part) if not field_docs(part).get(f.name)]
+    undocumented = [f.name for part in parts for f in fields(part) if not read_field_docs(part).get(f.name)]
     assert not undocumented
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Optional
 
 from ssd_nb.plumbing.options import (
-    Option, OptionParser, field_options, replace_fields, run_command, run_one_of)
+    Option, OptionParser, make_field_options, replace_fields, run_command, run_subcommand)
 
 
 def measure_data(words):
@@ -18,7 +18,7 @@ def measure_data(words):
     from bench_data import bench, print_found
     from ssd_nb.data import DataConfig
     from ssd_nb.ssd_heads import MODELS
-    from ssd_nb.plumbing.samples import sample_folder
+    from ssd_nb.plumbing.samples import find_sample_folder
     parser = OptionParser('bench.py data',
                           'Times the input pipeline stage by stage, the loop against the vectorised '
                           'encoder, and the whole with and without workers.')
@@ -27,11 +27,11 @@ def measure_data(words):
                'whose input size and default boxes are used'),
         Option('batch_size', int, 16, 'images in a batch'), Option('rounds', int, 7, 'epochs that are timed'),
         Option('json', Optional[str], None, 'file to write the figures to')])
-    parser.add(field_options(replace(DataConfig(), coco_root='data_samples')), title=DataConfig.__doc__)
+    parser.add(make_field_options(replace(DataConfig(), coco_root='data_samples')), title=DataConfig.__doc__)
     given = parser.parse(words)
     config = replace_fields(DataConfig(), given)
     with tempfile.TemporaryDirectory() as folder:
-        if config.coco_root == 'data_samples': config = replace(config, coco_root=str(sample_folder()))
+        if config.coco_root == 'data_samples': config = replace(config, coco_root=str(find_sample_folder()))
         if not config.mindrecord_dir: config = replace(config, mindrecord_dir=folder)
         found = bench(config, given.using_model, given.batch_size, given.rounds)
     print_found(found)
@@ -83,5 +83,5 @@ def measure_evaluation(words):
 COMMANDS = dict(data=measure_data, records=measure_records, train=measure_training, eval=measure_evaluation)
 
 if __name__ == '__main__':
-    run_command(lambda words: run_one_of(COMMANDS, 'bench.py',
+    run_command(lambda words: run_subcommand(COMMANDS, 'bench.py',
                                          'Measures speed and memory, as ratios in one run.', words))

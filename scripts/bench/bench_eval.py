@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from bench_process import in_new_process, memory, peak_memory
+from bench_process import in_new_process, memory, measure_peak_memory
 from ssd_nb.eval import EvalConfig, detect, evaluate
 from ssd_nb.plumbing.nms import pixel_iou
 
@@ -102,7 +102,7 @@ def bench_set(images, evaluator):
     return dict(seconds=time.perf_counter() - start - sum(spent),
                 detections=sum(map(len, result.detections.values())),
                 objects=len(truth['annotations']), mAP=result.mAP, before=used[0], detected=used[-1],
-                peak=peak_memory())
+                peak=measure_peak_memory())
 
 
 def bench_sets(sizes, evaluator):

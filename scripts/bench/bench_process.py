@@ -19,6 +19,6 @@ def memory():
     return kilobytes('VmRSS') / 1024
 
 
-def peak_memory():
+def measure_peak_memory():
     "The most megabytes that it ever had there"
     return kilobytes('VmHWM') / 1024

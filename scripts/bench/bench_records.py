@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_process import in_new_process, memory, peak_memory
+from bench_process import in_new_process, memory, measure_peak_memory
 from ssd_nb.data import DataConfig
 from ssd_nb.plumbing.records import make_mindrecord
 from ssd_nb.plumbing.samples import write_samples
@@ -35,7 +35,7 @@ def convert(folder):
     import mindspore.mindrecord # so that it counts as there before
     before, start = memory(), time.time()
     make_mindrecord(DataConfig('coco', coco_root=str(folder), mindrecord_dir=str(folder / 'record')), 'train')
-    return before, peak_memory(), time.time() - start
+    return before, measure_peak_memory(), time.time() - start
 
 
 def bench(sizes):

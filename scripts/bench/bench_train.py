@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench_process import in_new_process, peak_memory
+from bench_process import in_new_process, measure_peak_memory
 from ssd_nb.loss import SSDLoss
 from ssd_nb.train import TrainStep, make_optimizer, ms, preset
 from ssd_nb.plumbing.device import choose_device
@@ -74,7 +74,7 @@ def timed_steps(engine, images, steps):
         start = time.perf_counter()
         losses.append(step())
         seconds.append(time.perf_counter() - start)
-    return dict(losses=losses, seconds=seconds, peak=peak_memory())
+    return dict(losses=losses, seconds=seconds, peak=measure_peak_memory())
 
 
 def time_engines(images, steps, rounds):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..boxes import BoxConfig, BoxEncoder, boxes_per_cell, cell_boxes, default_tlbr, grids, step_pairs
+from ..boxes import (
+    BoxConfig, BoxEncoder, count_cell_boxes, default_tlbr, grids, make_cell_boxes, pair_steps)
 from ..ssd_heads import MODELS, count_parameters, find_lit_box, get_backbone
 from .drawing import draw_boxes, show_image
 from .pictures import draw_cells
@@ -29,7 +30,7 @@ class _Anatomy(NamedTuple):
 
 # %% ../../nbs/plumbing/anatomy.ipynb #c009
 def _count_boxes(anatomy): # default boxes of each map
-    per_cell = boxes_per_cell(anatomy.boxes)
+    per_cell = count_cell_boxes(anatomy.boxes)
     return [rows * columns * k for (_, rows, columns), k in zip(anatomy.maps, per_cell)]
 
 # %% ../../nbs/plumbing/anatomy.ipynb #c013
@@ -169,7 +170,7 @@ def _draw_views(sheet, y): # y: height of the maps
         view = sheet.show(x - _SIDE / 2, _VIEWS, (_SIDE, _SIDE), color)
         view.images[0].set_alpha(0.6)
         draw_cells(a.boxes, level, view, linewidth=min(0.8, 12 / rows))
-        here = cell_boxes(a.boxes, level, rows // 2, columns // 2)
+        here = make_cell_boxes(a.boxes, level, rows // 2, columns // 2)
         draw_boxes(default_tlbr(a.boxes)[here], kind='positive', ax=view, linewidth=1.2)
         view.set(xlim=(0, 1), ylim=(1, 0))
 
@@ -177,7 +178,7 @@ def _draw_views(sheet, y): # y: height of the maps
 def _list_counts(anatomy): # name of a line -> its numbers, one for each map
     return {'cells': [f'{rows} × {columns}' for _, rows, columns in anatomy.maps],
             'channels': [channels for channels, *_ in anatomy.maps],
-            'default boxes in a cell': boxes_per_cell(anatomy.boxes),
+            'default boxes in a cell': count_cell_boxes(anatomy.boxes),
             'default boxes': [f'{n:,}' for n in _count_boxes(anatomy)]}
 
 # %% ../../nbs/plumbing/anatomy.ipynb #c051
@@ -196,7 +197,7 @@ def _draw_heads(sheet):
     round_corners = dict(boxstyle='round,pad=0,rounding_size=0.05', edgecolor='0.5', lw=0.7)
     for y, name, n, face in heads:
         _write(ax, _FIRST - 0.08, y, f'{name}{shared}: {n} × boxes in a cell', ha='right')
-        for x, k in zip(sheet.xs, boxes_per_cell(a.boxes)):
+        for x, k in zip(sheet.xs, count_cell_boxes(a.boxes)):
             ax.add_patch(FancyBboxPatch((x - _SIDE / 2, y - 0.085), _SIDE, 0.17, fc=face, **round_corners))
             _write(ax, x, y, n * k)
 
@@ -256,14 +257,14 @@ def draw_ssd(name:str,             # a key of `MODELS`
             ):                     # the Axes, in inches
     "Draws one of the models to scale, from the image to boxes and scores, on the running image"
     model, boxes = MODELS[name], MODELS[name].boxes
-    network = network or model.network(boxes_per_cell(boxes), 81, **model.options)
+    network = network or model.network(count_cell_boxes(boxes), 81, **model.options)
     title = f'{name}: {count_parameters(network) / 1e6:.1f} million parameters'
     return _draw_anatomy(_measure_network(network, boxes), *running_image(), title)
 
 # %% ../../nbs/plumbing/anatomy.ipynb #c074
 def _mark_cell(config, level, row, col, ax): # fills a cell of a feature map with yellow
     from matplotlib.patches import Rectangle
-    height, width = (step / size for step, size in zip(step_pairs(config)[level], config.image_shape))
+    height, width = (step / size for step, size in zip(pair_steps(config)[level], config.image_shape))
     ax.add_patch(Rectangle((col * width, row * height), width, height, color='gold', alpha=0.6))
 
 # %% ../../nbs/plumbing/anatomy.ipynb #c076

@@ -15,8 +15,8 @@ import ijson
 import numpy as np
 
 from ssd_nb.plumbing.annotations import (
-    Annotations, Item, Problem, Records, Source, choose_classes, item_row, join_inside, parse_numbers,
-    record_of_rows)
+    Annotations, Item, Problem, Records, Source, choose_classes, join_inside, make_record_from_rows, make_row,
+    parse_numbers)
 from .files import read_text
 from .options import UserError
 
@@ -72,13 +72,13 @@ def load_json(path # of a COCO file
 _ENTRY_ERRORS = KeyError, ValueError, TypeError, OverflowError
 
 def _parse_coco_object(entry # one of "annotations"
-                      )->tuple: # as `item_row` gives it, with label 0; raises one of `_ENTRY_ERRORS`
+                      )->tuple: # as `make_row` gives it, with label 0; raises one of `_ENTRY_ERRORS`
     try: x, y, w, h = parse_numbers(entry['bbox'])
     except (ValueError, TypeError):
         raise ValueError(f'its bbox {entry["bbox"]} is not four numbers') from None
     area = entry.get('area')
     area = None if area is None else float(area)
-    return item_row(Item((y, x, y + h, x + w), 0, bool(entry.get('iscrowd', 0)), area))
+    return make_row(Item((y, x, y + h, x + w), 0, bool(entry.get('iscrowd', 0)), area))
 
 # %% ../../nbs/plumbing/coco.ipynb #c028
 def _parse_coco_image(entry # one of "images"
@@ -98,7 +98,7 @@ class _CocoContent:
     categories: list = field(default_factory=list)   # as in the file
     owners: array = field(default_factory=lambda: array('q')) # image id of each object
     kinds: array = field(default_factory=lambda: array('i'))  # its category, as a number in `ids`
-    rows: array = field(default_factory=lambda: array('f'))   # its seven numbers, see `item_row`
+    rows: array = field(default_factory=lambda: array('f'))   # its seven numbers, see `make_row`
     ids: dict = field(default_factory=dict)          # category id -> a number from 0
     counts: Counter = field(default_factory=Counter) # objects of each number, including those with a fault
     faults: list = field(default_factory=list)       # of (number or None, `Problem`)
@@ -188,7 +188,7 @@ def _match_images(content,  # `_CocoContent`
             if number in seen: raise ValueError('its id is taken by another image')
             seen.add(number)
             image, (first, last) = join_inside(folder, name), np.searchsorted(owners, [number, number + 1])
-            records.append(record_of_rows(image, number, rows[order[first:last]], content.path, size=size))
+            records.append(make_record_from_rows(image, number, rows[order[first:last]], content.path, size=size))
         except ValueError as error:
             problems.append(Problem(str(content.path), 0, f'image {number} cannot be used: {error}'))
     for number, n in zip(*np.unique(owners, return_counts=True)):

@@ -12,8 +12,8 @@ from typing import Literal
 
 from .files import make_folder
 from .options import (
-    PLATFORMS, Option, OptionParser, UserError, check_value, device_options, field_options, find_choice,
-    replace_fields, run_command, run_one_of)
+    PLATFORMS, Option, OptionParser, UserError, check_value, find_choice, make_device_options,
+    make_field_options, replace_fields, run_command, run_subcommand)
 
 # %% ../../nbs/plumbing/commands.ipynb #c007
 def _draw_into_files():
@@ -46,7 +46,7 @@ def _check_batch(given):
 # %% ../../nbs/plumbing/commands.ipynb #c016
 def _add_config(parser, config, unset=False):
     "Adds the fields of a configuration"
-    parser.add(field_options(config), title=type(config).__doc__, unset=unset)
+    parser.add(make_field_options(config), title=type(config).__doc__, unset=unset)
 
 # %% ../../nbs/plumbing/commands.ipynb #c019
 def _print_manifest(manifest, folder, split):
@@ -82,11 +82,11 @@ def _create_data(data,  # DataConfig that says where the set is
                  boxes, # BoxConfig whose default boxes the objects are compared with
                 )->None:
     "Converts and reports a data set, part by part; raises `UserError` if it has none"
-    from ssd_nb.plumbing.formats import source_files
+    from ssd_nb.plumbing.formats import list_source_files
     _draw_into_files()
     splits, missing = [], []
     for split in ('train', 'eval'):
-        try: source_files(data, split)
+        try: list_source_files(data, split)
         except UserError as error: missing.append(error)
         else: splits.append(split)
     if not splits: raise missing[0]
@@ -176,11 +176,11 @@ def _train(config, tensorboard):
     from ssd_nb.train import draw_history, train
     from ssd_nb.eval import make_evaluate
     from ssd_nb.plumbing.bookkeeping import read_metrics
-    from ssd_nb.plumbing.team import keeps_files
+    from ssd_nb.plumbing.team import writes_files
     folder = Path(config.train.output_dir)
     evaluate = make_evaluate(config.data, config.boxes, config.train.batch_size, config.softmax)
     reports = train(config, evaluate=evaluate)
-    if not keeps_files(config.train): return list(reports) # one log of the whole is enough
+    if not writes_files(config.train): return list(reports) # one log of the whole is enough
     _print_reports(reports, _open_event_writer(folder) if tensorboard else lambda report: None)
     axes = draw_history(read_metrics(folder / 'metrics.csv'))
     _save_figure(axes[0].figure, folder / 'metrics.png')
@@ -224,7 +224,7 @@ def _make_eval_parser():
     from ssd_nb.data import DataConfig
     from ssd_nb.eval import EvalConfig
     parser = OptionParser('ssd_nb eval', _EVAL_PURPOSE, _EVAL_EXAMPLE)
-    parser.add([_CHECKPOINT, *_EVAL_OPTIONS, *device_options(), _make_model_option(), _make_batch_option(16)])
+    parser.add([_CHECKPOINT, *_EVAL_OPTIONS, *make_device_options(), _make_model_option(), _make_batch_option(16)])
     _add_config(parser, EvalConfig())
     _add_config(parser, DataConfig(), unset=True)
     return parser
@@ -318,8 +318,8 @@ def _make_export_parser():
     from ssd_nb.plumbing.backends import FORMATS
     parser = OptionParser('ssd_nb export', _EXPORT_PURPOSE, _EXPORT_EXAMPLE)
     kind = Option('file_format', Literal[tuple(FORMATS)], 'MINDIR', 'what to write; AIR on an Ascend only')
-    parser.add([*_EXPORT_OPTIONS, kind, _make_model_option(), *device_options('CPU')])
-    parser.add(field_options(EvalConfig(), _THRESHOLDS), title='Thresholds that are written beside the file')
+    parser.add([*_EXPORT_OPTIONS, kind, _make_model_option(), *make_device_options('CPU')])
+    parser.add(make_field_options(EvalConfig(), _THRESHOLDS), title='Thresholds that are written beside the file')
     return parser
 
 # %% ../../nbs/plumbing/commands.ipynb #c088
@@ -328,12 +328,12 @@ def export_command(words # of the command line
     "writes a checkpoint as a MINDIR, ONNX or AIR file"
     given = _make_export_parser().parse(words)
     from ssd_nb.eval import EvalConfig
-    from ssd_nb.export_310 import export_model, facts_path
+    from ssd_nb.export_310 import export_model, find_facts_path
     from ssd_nb.plumbing.device import choose_device
     choose_device(given.run_platform, given.device_id)
     path, difference = export_model(given.ckpt_file, given.file_name, given.file_format, given.batch_size,
                                     given.using_model, replace_fields(EvalConfig(), given))
-    print(f'{path} written, and {facts_path(path).name}, which says what it holds')
+    print(f'{path} written, and {find_facts_path(path).name}, which says what it holds')
     if difference != difference: print('not read back: only Ascend tools read this form')
     else: print(f'read back: its answers differ from those of the checkpoint by at most {difference:.1e}')
 
@@ -359,7 +359,7 @@ _PREDICT_OPTIONS = (
 def _make_predict_parser():
     "The options of a prediction"
     parser = OptionParser('ssd_nb predict', _PREDICT_PURPOSE, _PREDICT_EXAMPLE)
-    shared = _make_batch_option(4), *device_options(), _make_model_option()
+    shared = _make_batch_option(4), *make_device_options(), _make_model_option()
     parser.add([_CHECKPOINT, *_PREDICT_OPTIONS, *shared])
     return parser
 
@@ -373,13 +373,13 @@ def _silence_opencv():
 def _find_objects(given, source):
     "Name, image and Detections of each entry of a source, and the names of the classes"
     from ssd_nb.eval import EvalConfig
-    from ssd_nb.plumbing.detect_files import detect_entries, find_labels, until_stopped
+    from ssd_nb.plumbing.detect_files import detect_entries, find_labels, stop_on_signal
     from ssd_nb.plumbing.media import is_camera
     thresholds = EvalConfig(given.score, given.nms, given.max_boxes)
     batch_size = 1 if is_camera(given.image_path) else given.batch_size
     predict, config = _load_detector(given, batch_size)
     classes = config.data.classes or tuple(f'class {i}' for i in range(config.model.num_classes))
-    labels, entries = find_labels(given.keep, classes), until_stopped(source.entries)
+    labels, entries = find_labels(given.keep, classes), stop_on_signal(source.entries)
     return detect_entries(entries, predict, config.boxes.image_shape, thresholds, labels, batch_size), classes
 
 # %% ../../nbs/plumbing/commands.ipynb #c101
@@ -417,4 +417,4 @@ _PURPOSE = ('SSD, the Single Shot MultiBox Detector, in MindSpore: '
 
 def main()->None:
     "The command `ssd_nb`, which pip installs"
-    run_command(lambda words: run_one_of(_COMMANDS, 'ssd_nb', _PURPOSE, words))
+    run_command(lambda words: run_subcommand(_COMMANDS, 'ssd_nb', _PURPOSE, words))

@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['draw_class_curves', 'Objects', 'group_objects', 'Judgement', 'judge_detections', 'draw_errors', 'find_best_score',
-           'confusion_matrix', 'draw_confusion', 'list_confusions', 'evaluate_levels', 'draw_groups',
+           'count_confusions', 'draw_confusion', 'list_confusions', 'evaluate_levels', 'draw_groups',
            'draw_calibration', 'rank_images', 'draw_image_row']
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c002
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..boxes import BoxConfig, box_area, box_levels, default_tlbr, iou, xywh2tlbr
+from ..boxes import BoxConfig, box_area, default_tlbr, find_box_levels, iou, xywh2tlbr
 from ..eval import AP_POINTS, Detections, draw_detections, find_objects
 from .cocoeval import read_precisions, run_cocoeval, to_coco_rows
 from .drawing import COLORS
@@ -159,7 +159,7 @@ def find_best_score(judged:Judgement # of a data set
     return float(scores[best] + max(scores[best + 1], 0)) / 2, float(f1[best])
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c056
-def confusion_matrix(detections:dict,   # Detections by image id
+def count_confusions(detections:dict,   # Detections by image id
                      objects:dict,      # Objects by image id, of the images that count
                      num_classes:int,   # with background
                      min_score:float=0, # only detections with a score above this
@@ -184,7 +184,7 @@ def _write_counts(ax, counts):
         if count: ax.text(column, row, count, ha='center', va='center', fontsize=8, color=color)
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c061
-def draw_confusion(matrix:np.ndarray, # (C, C) int, from `confusion_matrix`
+def draw_confusion(matrix:np.ndarray, # (C, C) int, from `count_confusions`
                    classes:tuple,     # names, background first
                    ax=None,           # matplotlib Axes; a new one if None
                   ):                  # the Axes
@@ -201,7 +201,7 @@ def draw_confusion(matrix:np.ndarray, # (C, C) int, from `confusion_matrix`
     return ax
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c065
-def list_confusions(matrix:np.ndarray, # (C, C) int, from `confusion_matrix`
+def list_confusions(matrix:np.ndarray, # (C, C) int, from `count_confusions`
                     classes:tuple,     # names, background first
                     most:int=5,        # at most so many
                    )->list:            # texts, the most frequent first
@@ -218,7 +218,7 @@ def _find_levels(ground_truth:dict,    # in COCO form
                 )->np.ndarray:         # (m,) int: a feature map for each annotation, 0 for the first
     "The feature map whose default boxes fit each object best"
     sizes = {image['id']: [image['height'], image['width']] * 2 for image in ground_truth['images']}
-    notes, defaults, level = ground_truth['annotations'], default_tlbr(box_config), box_levels(box_config)
+    notes, defaults, level = ground_truth['annotations'], default_tlbr(box_config), find_box_levels(box_config)
     boxes = [xywh2tlbr(np.array(a['bbox'], float)) / sizes[a['image_id']] for a in notes]
     return np.array([level[iou(box[None], defaults)[0].argmax()] for box in boxes], int)
 
@@ -238,7 +238,7 @@ def evaluate_levels(detections:dict,      # Detections by image id, with `defaul
                     evaluator:str='pycocotools', # one of `EVALUATORS`
                    )->tuple:              # AP (L,), nan where there is no object; objects (L,) int
     "The mAP of each feature map, and how many objects are its own"
-    level, objects = box_levels(box_config), _find_levels(ground_truth, box_config)
+    level, objects = find_box_levels(box_config), _find_levels(ground_truth, box_config)
     rows, count = to_coco_rows(detections, category_ids), level[-1] + 1
     own = level[np.concatenate([np.zeros(0, int), *(d.defaults for d in detections.values())])]
     groups = objects, own, count

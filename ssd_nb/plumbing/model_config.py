@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal, get_args
 
-from ..boxes import BoxConfig, boxes_per_cell, grids
+from ..boxes import BoxConfig, count_cell_boxes, grids
 from ..ssd_heads import MODELS, SSD, SSDFPN, Architecture, set_class_prior
 from .options import UserError, check_choice, check_value
 
@@ -35,7 +35,7 @@ class ModelConfig:
     num_classes: int = 0 # classes with background; 0: as many as the data has
     class_prior: float = 0.5 # score that every object class starts with; 0.5: biases of zero, as published
     heads: _Heads = 'light' # light: depthwise 3x3 and 1x1; plain: one 3x3, as in the paper
-    pad: _Pad = 'same' # zeros around the maps of the backbone: same as ModelZoo, symmetric as PyTorch
+    pad: _Pad = 'same' # zeros around the backbone's maps: same as ModelZoo, symmetric as PyTorch
     paper_vgg: bool = False # ssd_vgg16 with the paper's biases, ReLU after each layer, L2 norm, no dropout
 
     def __post_init__(self): _check_model(self)
@@ -103,7 +103,7 @@ def check_fit(config:ModelConfig,   # which network
     if _map_grids(config, box_config.image_shape) != grids(box_config):
         raise UserError(_explain_misfit(config, box_config))
     if _find_model(config).network is SSDFPN:
-        check_value(box_config, 'box_kind', len(set(boxes_per_cell(box_config))) == 1,
+        check_value(box_config, 'box_kind', len(set(count_cell_boxes(box_config))) == 1,
                     f'fpn, because the maps of {name} share one head and need equally many boxes in a cell')
 
 # %% ../../nbs/plumbing/model_config.ipynb #c049
@@ -112,7 +112,7 @@ def build_model(config:ModelConfig,   # which network, and for how many classes
                )->SSD:                # with new weights; `ms.set_seed` decides which
     "The network for these default boxes; raises `UserError` where the two don't fit"
     check_fit(config, box_config)
-    build, per_cell = _find_model(config).network, boxes_per_cell(box_config)
+    build, per_cell = _find_model(config).network, count_cell_boxes(box_config)
     network = build(per_cell, config.num_classes, config.heads, **_network_options(config))
     set_class_prior(network, config.class_prior)
     return network

@@ -6,7 +6,7 @@ __all__ = ['set_style', 'draw_map', 'draw_cells', 'draw_numbers']
 # %% ../../nbs/plumbing/pictures.ipynb #c002
 import numpy as np
 
-from ..boxes import BoxConfig, cell_boxes, decode, default_tlbr, grids, step_pairs, yxhw2tlbr
+from ..boxes import BoxConfig, decode, default_tlbr, grids, make_cell_boxes, pair_steps, yxhw2tlbr
 from .drawing import COLORS
 
 # %% ../../nbs/plumbing/pictures.ipynb #c005
@@ -47,7 +47,7 @@ def _frame(ax, height, width, margin=0.04):
 def _draw_default_boxes(ax, config=BoxConfig(), level=2):
     n = grids(config)[level][0]
     _add_grid(ax, (0, 0), 1, n, '0.75', 0.5)
-    here = cell_boxes(config, level, n // 2, n // 2)
+    here = make_cell_boxes(config, level, n // 2, n // 2)
     for box in default_tlbr(config)[here]: _add_box(ax, box, COLORS['positive'])
     _frame(ax, 1, 1)
 
@@ -159,7 +159,7 @@ def draw_cells(config:BoxConfig, # a configuration
                linewidth:float=0.8, # in points
               ):                 # the Axes
     "Draws the grid of a feature map over an image; the last cells may leave the image"
-    shape, steps = config.image_shape, step_pairs(config)[level]
+    shape, steps = config.image_shape, pair_steps(config)[level]
     for n, size, step, line in zip(grids(config)[level], shape, steps, (ax.axhline, ax.axvline)):
         for i in range(1, n): # none is measured for the layout, since none can widen the picture
             line(i * step / size, color='white', linewidth=linewidth, alpha=0.8, in_layout=False)

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from .device import choose_device
-from .formats import source_files
+from .formats import list_source_files
 from .model_config import check_fit
 from .options import UserError
 from .records import load_manifest, make_mindrecord
-from .team import connect_team, cut_gradients, keeps_files
+from .team import connect_team, cut_gradients, writes_files
 from .weights import require_checkpoint
 
 # %% ../../nbs/plumbing/preparation.ipynb #c006
@@ -46,8 +46,8 @@ def check_early(config # a `Config` of `05_train`
     options = config.train
     check_fit(replace(config.model, num_classes=max(config.model.num_classes, 2)), config.boxes)
     for path in (options.pre_trained, options.feature_extractor_base_param):
-        if path and keeps_files(options): require_checkpoint(path)
-    if options.run_eval: source_files(config.data, 'eval')
+        if path and writes_files(options): require_checkpoint(path)
+    if options.run_eval: list_source_files(config.data, 'eval')
     if (Path(options.output_dir) / 'last.ckpt').exists() and not options.resume:
         raise UserError(f'--output_dir={options.output_dir} holds another training: go on with it with '
                         '--resume, or give another folder.')

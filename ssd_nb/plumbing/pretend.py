@@ -11,18 +11,18 @@ import numpy as np
 
 from ..boxes import BoxConfig, default_tlbr, iou, xywh2tlbr
 from .media import decode_image
-from .samples import sample_folder
+from .samples import find_sample_folder
 
 # %% ../../nbs/plumbing/pretend.ipynb #c005
 @lru_cache
 def load_sample_truth()->dict: # in COCO form; shared, so do not change it
     "The ground truth of the evaluation samples"
-    return json.loads((sample_folder() / 'annotations/instances_eval.json').read_text())
+    return json.loads((find_sample_folder() / 'annotations/instances_eval.json').read_text())
 
 def load_sample(image_id:int # of an evaluation sample
                )->tuple: # (h, w, 3) RGB uint8; (n, 4) y1 x1 y2 x2 of its objects in pixels; (n,) int labels
     "One evaluation sample with its objects"
-    image = decode_image((sample_folder() / f'eval/{image_id:06d}.jpg').read_bytes())
+    image = decode_image((find_sample_folder() / f'eval/{image_id:06d}.jpg').read_bytes())
     notes = [a for a in load_sample_truth()['annotations'] if a['image_id'] == image_id]
     return image, xywh2tlbr([a['bbox'] for a in notes]), np.array([a['category_id'] for a in notes])
 

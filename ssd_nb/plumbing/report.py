@@ -13,7 +13,7 @@ import numpy as np
 from ..boxes import BoxConfig
 from .cocoeval import SIZES
 from ssd_nb.plumbing.mistakes import (
-    confusion_matrix, draw_calibration, draw_class_curves, draw_confusion, draw_errors, draw_groups,
+    count_confusions, draw_calibration, draw_class_curves, draw_confusion, draw_errors, draw_groups,
     draw_image_row, evaluate_levels, find_best_score, group_objects, judge_detections, list_confusions,
     rank_images)
 
@@ -81,7 +81,7 @@ def _make_errors(judged, score):
 def _make_confusions(result, objects, score):
     "The section of classes taken for others"
     classes = ('background', *result.classes)
-    matrix = confusion_matrix(result.detections, objects, len(classes), score)
+    matrix = count_confusions(result.detections, objects, len(classes), score)
     often = html.escape(', '.join(list_confusions(matrix, classes)) or 'none')
     text = (f'Rows: what an object is; columns: what a detection with a score above {score:.2f} says. '
             'The last column holds missed objects, the last row false alarms. '

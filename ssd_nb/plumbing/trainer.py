@@ -22,7 +22,7 @@ from .checkpoint import read_json, read_saved, restore_step, to_json, write_chec
 from .files import make_folder
 from .options import UserError
 from .preparation import check_early, join_team
-from .team import check_same_weights, keeps_files, share_state
+from .team import check_same_weights, share_state, writes_files
 from .updates import use_averages
 
 # %% ../../nbs/plumbing/trainer.ipynb #c013
@@ -60,7 +60,7 @@ class Trainer:
                 ):
         check_early(config)
         self.folder = Path(config.train.output_dir)
-        if keeps_files(config.train): make_folder(self.folder)
+        if writes_files(config.train): make_folder(self.folder)
         self.team, self.config, self.steps = join_team(config)
         options, last = self.config.train, self.folder / 'last.ckpt'
         goes_on = options.resume and self.team.is_first and last.exists()

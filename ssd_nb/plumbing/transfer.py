@@ -24,8 +24,9 @@ def _load_pre_trained(network:nn.Cell,     # what `build_model` made, to fill
     "Fills a detector from another one; raises `UserError` where it does not fit"
     saved = read_saved(path)
     its = json.loads(saved.config)['model'] if saved.config else {}
-    if its.get('using_model') == model.using_model and its.get('pad', 'same') != model.pad:
-        raise UserError(f'{path} was trained with --pad={its["pad"]}: give the same.')
+    pad = its.get('pad', 'same') # as it was before there was the option
+    if its.get('using_model') == model.using_model and pad != model.pad:
+        raise UserError(f'{path} was trained with --pad={pad}: give the same.')
     left_out = MODELS[model.using_model].class_parts if filter_weight else ()
     hint = 'give a checkpoint of the same model'
     if not left_out: hint += ', or --filter_weight=True if only the classes differ'

@@ -6,6 +6,8 @@ __all__ = ['WeightUpdate', 'use_averages', 'GradientAccumulator', 'GradientUnsca
 # %% ../../nbs/plumbing/updates.ipynb #c002
 from contextlib import contextmanager
 
+import ssd_nb.plumbing.device # before MindSpore: it silences harmless messages
+
 import mindspore as ms
 from mindspore import nn, ops
 
