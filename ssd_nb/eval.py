@@ -29,7 +29,7 @@ class EvalConfig:
     min_score: float = 0.1     # boxes with a score up to this are dropped, class by class
     nms_threshold: float = 0.6 # of two boxes of a class with a larger IoU, the lower-scored one is dropped
     max_boxes: int = 100       # at most so many boxes are kept per image and class
-    eval_protocol: Literal[PROTOCOLS] = 'modelzoo' # modelzoo: no images without objects or with a crowd; coco: all
+    eval_protocol: Literal[PROTOCOLS] = 'modelzoo' # modelzoo: none without objects or with crowds; coco: all
     evaluator: Literal[EVALUATORS] = 'pycocotools' # computes the mAP; hotcoco: the same numbers, faster
 
     def __post_init__(self):

@@ -151,7 +151,8 @@ def load_exported(path:Path,   # an exported file, with its json beside it
     wanted = tuple(facts['input']['shape'])
     run, shape = (reader or READERS[Path(path).suffix])(path)
     if shape != wanted:
-        raise UserError(f'{path} takes images of the shape {shape}, but {find_facts_path(path)} says {wanted}: '
+        raise UserError(f'{path} takes images of the shape {shape}, '
+                        f'but {find_facts_path(path)} says {wanted}: '
                         'it was made for another file, so export again.')
     def run_checked(images):
         if images.shape == shape: return run(images)

@@ -19,13 +19,13 @@ from .ssd_heads import MODELS, get_backbone
 from .loss import LossConfig, SSDLoss, draw_curves
 from .plumbing.checkpoint import (
     count_classes, load_weights, read_json, read_saved, to_json, write_checkpoint)
-from .plumbing.coco import COCO_CLASSES
 from .plumbing.depthwise import speed_up_depthwise
 from .plumbing.drawing import draw_boxes
 from .plumbing.model_config import ModelConfig, build_model
 from .plumbing.options import UserError, check_choice, check_value
 
 # %% ../nbs/05_train.ipynb #c004
+from .plumbing.coco import COCO_CLASSES
 from ssd_nb.plumbing.trainer import (
     Trainer, count_step, evaluate_epoch, finish_epoch, is_asked_to_stop, is_done, read_batches, save_epoch,
     stop_run, watch_run)

@@ -201,7 +201,7 @@ def _make_coco_annotation(record, # `Sample` or `Record`
                 area=round(float(box[2] * box[3] if areas is None else areas[i]), 3))
 
 # %% ../../nbs/plumbing/annotations.ipynb #c056
-def make_coco_ground_truth(records,           # `Sample`s or `Record`s: all have size, image_id, boxes and labels
+def make_coco_ground_truth(records,           # `Sample`s or `Record`s
                       classes,           # names, background first
                       category_ids=None, # number of each class in the file; None: its place in classes
                       first_id=1,        # of the annotations

@@ -188,7 +188,8 @@ def _match_images(content,  # `_CocoContent`
             if number in seen: raise ValueError('its id is taken by another image')
             seen.add(number)
             image, (first, last) = join_inside(folder, name), np.searchsorted(owners, [number, number + 1])
-            records.append(make_record_from_rows(image, number, rows[order[first:last]], content.path, size=size))
+            own = rows[order[first:last]]
+            records.append(make_record_from_rows(image, number, own, content.path, size=size))
         except ValueError as error:
             problems.append(Problem(str(content.path), 0, f'image {number} cannot be used: {error}'))
     for number, n in zip(*np.unique(owners, return_counts=True)):

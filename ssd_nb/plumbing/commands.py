@@ -224,7 +224,8 @@ def _make_eval_parser():
     from ssd_nb.data import DataConfig
     from ssd_nb.eval import EvalConfig
     parser = OptionParser('ssd_nb eval', _EVAL_PURPOSE, _EVAL_EXAMPLE)
-    parser.add([_CHECKPOINT, *_EVAL_OPTIONS, *make_device_options(), _make_model_option(), _make_batch_option(16)])
+    parser.add([_CHECKPOINT, *_EVAL_OPTIONS, *make_device_options()])
+    parser.add([_make_model_option(), _make_batch_option(16)])
     _add_config(parser, EvalConfig())
     _add_config(parser, DataConfig(), unset=True)
     return parser
@@ -319,7 +320,8 @@ def _make_export_parser():
     parser = OptionParser('ssd_nb export', _EXPORT_PURPOSE, _EXPORT_EXAMPLE)
     kind = Option('file_format', Literal[tuple(FORMATS)], 'MINDIR', 'what to write; AIR on an Ascend only')
     parser.add([*_EXPORT_OPTIONS, kind, _make_model_option(), *make_device_options('CPU')])
-    parser.add(make_field_options(EvalConfig(), _THRESHOLDS), title='Thresholds that are written beside the file')
+    thresholds = make_field_options(EvalConfig(), _THRESHOLDS)
+    parser.add(thresholds, title='Thresholds that are written beside the file')
     return parser
 
 # %% ../../nbs/plumbing/commands.ipynb #c088

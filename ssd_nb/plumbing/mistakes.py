@@ -218,7 +218,8 @@ def _find_levels(ground_truth:dict,    # in COCO form
                 )->np.ndarray:         # (m,) int: a feature map for each annotation, 0 for the first
     "The feature map whose default boxes fit each object best"
     sizes = {image['id']: [image['height'], image['width']] * 2 for image in ground_truth['images']}
-    notes, defaults, level = ground_truth['annotations'], default_tlbr(box_config), find_box_levels(box_config)
+    notes, defaults = ground_truth['annotations'], default_tlbr(box_config)
+    level = find_box_levels(box_config)
     boxes = [xywh2tlbr(np.array(a['bbox'], float)) / sizes[a['image_id']] for a in notes]
     return np.array([level[iou(box[None], defaults)[0].argmax()] for box in boxes], int)
 
