@@ -51,7 +51,7 @@ def shrink_picture(data):
     "Mime type and text: a photograph as JPEG, what has few colours as PNG of 256, dithered if of more"
     picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')
     if picture.getcolors(PHOTOGRAPH) is None:
-        return 'image/jpeg', encode(picture, 'JPEG', quality=85, optimize=True, subsampling=0)
+        return 'image/jpeg', encode(picture, 'JPEG', quality=75, optimize=True, subsampling=0)
     if not picture.getcolors(256): picture = dither(picture)
     few = picture.quantize(256)  # exact, since there are no more colours
     return 'image/png', encode(few, 'PNG', optimize=True)
