@@ -17,9 +17,11 @@ from .options import (
 
 # %% ../../nbs/plumbing/commands.ipynb #c007
 def _draw_into_files():
-    "Lets matplotlib draw where there is no screen"
+    "Lets matplotlib draw where there is no screen, in the style of the notebooks"
     import matplotlib
+    from ssd_nb.plumbing.pictures import set_style
     if 'matplotlib.pyplot' not in sys.modules: matplotlib.use('Agg')
+    set_style()
 
 # %% ../../nbs/plumbing/commands.ipynb #c009
 def _save_figure(figure, path, dpi=100):
