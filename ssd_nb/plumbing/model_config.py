@@ -35,7 +35,7 @@ class ModelConfig:
     num_classes: int = 0 # classes with background; 0: as many as the data has
     class_prior: float = 0.5 # score that every object class starts with; 0.5: biases of zero, as published
     heads: _Heads = 'light' # light: depthwise 3x3 and 1x1; plain: one 3x3, as in the paper
-    pad: _Pad = 'same' # zeros around the backbone's maps: same as ModelZoo, symmetric as PyTorch
+    pad: _Pad = 'same' # zeros around maps: same as ModelZoo, symmetric as PyTorch, mindcv as its ResNet-50
     paper_vgg: bool = False # ssd_vgg16 with the paper's biases, ReLU after each layer, L2 norm, no dropout
 
     def __post_init__(self): _check_model(self)

@@ -12,7 +12,7 @@ import io
 import json
 import sys
 import tokenize
-from argparse import SUPPRESS, ArgumentError
+from argparse import SUPPRESS, ArgumentError, HelpFormatter
 from dataclasses import fields, replace
 from inspect import getsource
 from pathlib import Path
@@ -188,9 +188,11 @@ def _make_parser(prog, purpose, example):
     from jsonargparse import ActionConfigFile, ArgumentParser
     usage = f'{prog} [--option=value ...]' + (f'\n\nexample: {example}' if example else '')
     parser = ArgumentParser(prog=prog, usage=usage, description=purpose,
-                            exit_on_error=False, allow_abbrev=False)
+                            formatter_class=HelpFormatter, exit_on_error=False, allow_abbrev=False)
     help = 'YAML file with options, such as "lr: 0.05"; later options on the command line win'
     parser.add_argument('--config', action=ActionConfigFile, help=help)
+    printing = parser._option_string_actions['--print_config'] # which the library adds, with its own text
+    printing.help, printing.metavar = 'print all options as such a file, and stop', ''
     return parser
 
 def _only_prints(words):
@@ -198,14 +200,23 @@ def _only_prints(words):
     return bool({'-h', '--help', '--print_config'} & {word.partition('=')[0] for word in words})
 
 # %% ../../nbs/plumbing/options.ipynb #c069
+def _write_help(option, unset):
+    "The text of an option in `--help`"
+    if option.required: return f'{option.help} (required)'
+    if unset or option.default in (None, '', (), []): return option.help
+    default = list(option.default) if isinstance(option.default, tuple) else option.default
+    kind = f'type: {option.kind.__name__}, ' if option.kind in (int, float) else ''
+    return f'{option.help} ({kind}default: {default})'.strip()
+
+# %% ../../nbs/plumbing/options.ipynb #c072
 def _add_option(group, option, unset):
     "Adds an option to a group of the parser; without a default if `unset`"
     more = dict(nargs='?', const=True) if option.kind is bool else {}
     group.add_argument(*(f'--{name}' for name in (option.name, *option.others)), type=option.kind,
-                       help=option.help, default=SUPPRESS if unset else option.default,
-                       required=option.required, **more)
+                       help=_write_help(option, unset).replace('%', '%%'), required=option.required,
+                       default=SUPPRESS if unset else option.default, **more)
 
-# %% ../../nbs/plumbing/options.ipynb #c071
+# %% ../../nbs/plumbing/options.ipynb #c074
 class OptionParser:
     "Reads the options of a command"
     def __init__(self,
@@ -234,7 +245,7 @@ class OptionParser:
         try: return self.parser.parse_args(list(words))
         except ArgumentError as error: raise UserError(' '.join(str(error).split())) from None
 
-# %% ../../nbs/plumbing/options.ipynb #c073
+# %% ../../nbs/plumbing/options.ipynb #c076
 def _check_given(options, given):
     "Raises `UserError` for an unknown name, a value that does not fit, and a missing option"
     for name, value, file in given:
@@ -257,7 +268,7 @@ def _refuse_name(name, file, options):
     if name in options: meant = f'write {options[name].name}.'
     raise UserError(f'{place}there is no option {mark}{name}: {meant or "--help lists them."}')
 
-# %% ../../nbs/plumbing/options.ipynb #c083
+# %% ../../nbs/plumbing/options.ipynb #c086
 def replace_fields(config,  # a dataclass
                    options, # a namespace, as `OptionParser.parse` returns it
                   ):        # a copy of `config` with the options that are fields of it
@@ -265,7 +276,7 @@ def replace_fields(config,  # a dataclass
     names = {field.name for field in fields(config)}
     return replace(config, **{name: value for name, value in vars(options).items() if name in names})
 
-# %% ../../nbs/plumbing/options.ipynb #c087
+# %% ../../nbs/plumbing/options.ipynb #c090
 PLATFORMS = 'Ascend', 'GPU', 'CPU' # values of --run_platform
 
 def make_device_options(run_platform:str='Ascend' # the default
@@ -274,7 +285,7 @@ def make_device_options(run_platform:str='Ascend' # the default
     return (Option('run_platform', Literal[PLATFORMS], run_platform, 'device to run on'),
             Option('device_id', int, 0, 'number of the device, from 0'))
 
-# %% ../../nbs/plumbing/options.ipynb #c091
+# %% ../../nbs/plumbing/options.ipynb #c094
 def run_command(command,    # a function of the words of the command line
                 words=None, # the words; None: those that the program was started with
                )->None:
@@ -286,7 +297,7 @@ def run_command(command,    # a function of the words of the command line
         sys.exit(code)
     except KeyboardInterrupt: sys.exit(130)
 
-# %% ../../nbs/plumbing/options.ipynb #c096
+# %% ../../nbs/plumbing/options.ipynb #c099
 def run_subcommand(commands:dict, # name -> function of a list of words, whose docstring says what it does
                prog:str,      # how the program is called
                purpose:str,   # what it is for
