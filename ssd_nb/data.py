@@ -479,8 +479,8 @@ def create_dataset(config:DataConfig,    # what to read
     import mindspore.dataset as ds
     folder, columns = make_mindrecord(config, split), describe_columns(box_config, train)
     rows = _select_rows(folder, batch_size, train, seed, epoch, rank, ranks, limit)[skip * batch_size:]
-    encode, options = _select_encoding(config, box_config, seed, epoch, train)
-    batches = BatchLoader(partial(read_rows, folder, rows), len(rows), batch_size, encode, options, columns,
+    fill, options = _select_encoding(config, box_config, seed, epoch, train)
+    batches = BatchLoader(partial(read_rows, folder, rows), len(rows), batch_size, fill, options, columns,
                           config.num_parallel_workers, keep_last=not train)
     ds.config.set_prefetch_size(4) # batches that wait; MindSpore's 16 would take gigabytes at 640×640
     return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,

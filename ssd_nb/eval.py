@@ -140,8 +140,8 @@ def draw_ranking(crops:list,        # (h, w, 3) RGB uint8, one a detection, best
     import matplotlib.pyplot as plt
     size = dict(figsize=(0.9 * len(crops), 1.2), layout='tight', squeeze=False)
     if axes is None: axes = plt.subplots(1, len(crops), **size)[1][0]
-    for ax, crop, hit, score in zip(axes, crops, hits, scores):
-        ax.imshow(crop)
+    for ax, part, hit, score in zip(axes, crops, hits, scores):
+        ax.imshow(part)
         ax.set(xticks=[], yticks=[], title=f'{score:.2f}')
         for side in ax.spines.values():
             side.set(visible=True, color=COLORS['truth' if hit else 'prediction'], linewidth=3)

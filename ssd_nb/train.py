@@ -334,11 +334,11 @@ def preset(using_model:str='ssd300',  # a key of `MODELS`
     own = dict(train={}, data={}, loss={}, model={}) | _PRESETS[using_model]
     precision = 'float16' if (using_model, run_platform) in _HALF else 'none'
     scale = 1.0 if run_platform == 'CPU' else 1024.0
-    train = TrainConfig(run_platform, loss_scale=scale, mixed_precision=precision, **own['train'])
+    options = TrainConfig(run_platform, loss_scale=scale, mixed_precision=precision, **own['train'])
     boxes = MODELS[using_model].boxes
     if (using_model, run_platform) == ('ssd_vgg16', 'GPU'): boxes = replace(boxes, min_scale=0.1)
     return Config(boxes, DataConfig(**own['data']), ModelConfig(using_model, **own['model']),
-                  LossConfig(**own['loss']), train)
+                  LossConfig(**own['loss']), options)
 
 # %% ../nbs/05_train.ipynb #c109
 def from_json(text:str # from `to_json`

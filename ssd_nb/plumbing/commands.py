@@ -180,8 +180,8 @@ def _train(config, tensorboard):
     from ssd_nb.plumbing.bookkeeping import read_metrics
     from ssd_nb.plumbing.team import writes_files
     folder = Path(config.train.output_dir)
-    evaluate = make_evaluate(config.data, config.boxes, config.train.batch_size, config.softmax)
-    reports = train(config, evaluate=evaluate)
+    measure = make_evaluate(config.data, config.boxes, config.train.batch_size, config.softmax)
+    reports = train(config, evaluate=measure)
     if not writes_files(config.train): return list(reports) # one log of the whole is enough
     _print_reports(reports, _open_event_writer(folder) if tensorboard else lambda report: None)
     axes = draw_history(read_metrics(folder / 'metrics.csv'))
