@@ -186,8 +186,8 @@ def format_summary(stats:np.ndarray # (12,), from `run_cocoeval`
     limits = [('0.50:0.95', 'all', most) for most in (1, 10, 100)]
     rows = [every, ('0.50', 'all', 100), ('0.75', 'all', 100), *sizes, *limits, *sizes]
     names = ['Precision  (AP)'] * 6 + ['Recall     (AR)'] * 6
-    return '\n'.join(f' Average {name} @[ IoU={limit:<9} | area={size:>6} | maxDets={most:>3} ] = {value:0.3f}'
-                     for name, (limit, size, most), value in zip(names, rows, stats))
+    return '\n'.join(f' Average {name} @[ IoU={low:<9} | area={size:>6} | maxDets={most:>3} ] = {value:0.3f}'
+                     for name, (low, size, most), value in zip(names, rows, stats))
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c070
 PROTOCOLS = 'modelzoo', 'coco'
