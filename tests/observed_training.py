@@ -42,7 +42,8 @@ def observe(finish_epoch):
     return finish
 
 
-if os.environ.get('FROZEN_NORM'): ssd_nb.train.training_mode = freeze_norm
-if os.environ.get('EVALUATION_TAKES'): ssd_nb.eval.make_evaluate = slower(ssd_nb.eval.make_evaluate)
-if os.environ.get('WEIGHTS'): ssd_nb.train.finish_epoch = observe(ssd_nb.train.finish_epoch)
-run_command(train_command)
+if __name__ == '__main__': # the processes that prepare images import this file once more
+    if os.environ.get('FROZEN_NORM'): ssd_nb.train.training_mode = freeze_norm
+    if os.environ.get('EVALUATION_TAKES'): ssd_nb.eval.make_evaluate = slower(ssd_nb.eval.make_evaluate)
+    if os.environ.get('WEIGHTS'): ssd_nb.train.finish_epoch = observe(ssd_nb.train.finish_epoch)
+    run_command(train_command)
