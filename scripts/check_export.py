@@ -21,7 +21,7 @@ def read_options(words):
         Option('batches', list[int], [1, 4, 16],
                'batches to time the checkpoint with; an exported file has its own'),
         Option('limit', int, 32, 'use only the first so many images'),
-                Option('runs', int, 50, 'runs to time'),
+        Option('runs', int, 50, 'runs to time'),
         Option('using_model', Literal[tuple(MODELS)], help='the model, where the checkpoint does not say'),
         *make_device_options('CPU')])
     parser.add(make_field_options(EvalConfig()), title=EvalConfig.__doc__)

@@ -4,7 +4,6 @@ WEIGHTS=FOLDER keeps the weights of each process after each epoch, FROZEN_NORM=1
 learning, EVALUATION_TAKES=40 lets an evaluation last so many seconds longer.
 """
 import os
-import sys
 import time
 from pathlib import Path
 

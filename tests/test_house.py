@@ -7,7 +7,6 @@ import statistics
 import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 from conftest import ROOT

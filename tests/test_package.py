@@ -1,5 +1,4 @@
 """Package and notebooks agree, the notebooks are clean, and the modules keep their order."""
-import ast
 import builtins
 import dis
 import importlib

@@ -84,11 +84,12 @@ def copy_annotated(found,         # of (name, image, Detections)
     "Writes a copy of each image with its detections"
     from tqdm import tqdm
     every, shown = [], []
-    for name, image, detections in tqdm(found, total=count, unit=unit, disable=None):
-        copies(name, annotate(image, detections, classes))
-        every.append((name, detections))
-        if len(shown) < 12: shown.append((image, detections))
-    copies.close()
+    try:
+        for name, image, detections in tqdm(found, total=count, unit=unit, disable=None):
+            copies(name, annotate(image, detections, classes))
+            every.append((name, detections))
+            if len(shown) < 12: shown.append((image, detections))
+    finally: copies.close() # a video is readable up to here, whatever happened
     return every, shown
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c036
