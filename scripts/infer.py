@@ -32,7 +32,7 @@ def read_options(words):
 def find_data(path, data):
     "The configuration `data`, of the data set whose folder, or folder of evaluation images, this is"
     from ssd_nb.plumbing.coco import COCO_SPLITS
-    from ssd_nb.plumbing.formats import IMAGE_ENDINGS
+    from ssd_nb.plumbing.images import IMAGE_ENDINGS
     path = Path(path).absolute()
     if not path.is_dir():
         raise UserError(f'there is no folder DATA_PATH={path}: give that of a data set, or of its '

@@ -19,11 +19,12 @@ import cv2
 import numpy as np
 
 from .boxes import BoxConfig, BoxEncoder, box_area, find_best_iou, iou, tlbr2yxhw, xywh2tlbr
+from .plumbing.classes import clean_name, is_background
 from .plumbing.drawing import COLORS, draw_boxes, draw_images
 from .plumbing.files import read_text
 from .plumbing.formats import SOURCES
+from .plumbing.images import decode_image
 from .plumbing.loader import BatchLoader
-from .plumbing.media import decode_image
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.records import make_mindrecord, read_rows
 
@@ -34,8 +35,8 @@ def _read_classes(classes # names, or a text with commas, or a file with one nam
     if isinstance(classes, str):
         is_file = os.path.isfile(classes) # also answers for a text that is too long to be a path
         classes = read_text(classes).splitlines() if is_file else classes.split(',')
-    names = tuple(n.strip() for n in classes if n.strip())
-    return ('background', *names) if names and names[0] != 'background' else names
+    names = tuple(clean_name(n) for n in classes if n.strip())
+    return ('background', *(n for n in names if not is_background(n))) if names else ()
 
 # %% ../nbs/01_data.ipynb #c014
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class DataConfig:
     eval_anno_path: str = '' # the same for evaluation; empty: anno_path (other)
     mindrecord_dir: str = '' # folder for the MindRecord files; empty: runs/mindrecord_DATASET
     on_bad: Literal['skip', 'error'] = 'skip' # what to do with bad images and objects
+    crowds: Literal['ignore', 'objects'] = 'ignore' # objects: those with iscrowd are learned, too (coco)
+    first_class: int = 1  # the number of the first class in anno_path: 1 or 0 (other)
+    voc_origin: int = 1   # what the first row and column of pixels are called in XML files: 1 or 0 (voc)
     num_parallel_workers: int = 2 # processes that decode, augment and encode; 0: only this one
     shards: int = 0       # number of files that a MindRecord is divided into; 0: one for every 4096 images
     augment: bool = True  # crop, flip and colour the training images at random
@@ -70,11 +74,14 @@ def _check_data_config(config # DataConfig
     check_choice(config, 'dataset', SOURCES)
     check_choice(config, 'on_bad', ('skip', 'error'))
     check_choice(config, 'crop_rule', ('modelzoo', 'paper', 'none'))
+    check_choice(config, 'crowds', ('ignore', 'objects'))
     unique = len(set(config.classes)) == len(config.classes)
     for name, ok, want in (
             ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1: colours times 1 ± jitter'),
             ('num_parallel_workers', config.num_parallel_workers >= 0, 'a number of processes, at least 0'),
             ('expansion', config.expansion >= 1, 'at least 1, since a canvas is no smaller than its image'),
+            ('first_class', config.first_class in (0, 1), '0 or 1, the two numbers that tools begin with'),
+            ('voc_origin', config.voc_origin in (0, 1), '0 or 1, the two numbers that tools begin with'),
             ('shards', 0 <= config.shards <= 1000, 'from 0 to 1000, as many files as a MindRecord can have'),
             ('classes', unique, 'each name once, since an object finds its class by it'),
             ('classes', len(config.classes) != 1, 'at least one name besides background')):

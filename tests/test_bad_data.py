@@ -20,7 +20,7 @@ from PIL import Image
 from ssd_nb.boxes import BoxConfig
 from ssd_nb.data import DataConfig, create_dataset
 from ssd_nb.plumbing.formats import read_annotations
-from ssd_nb.plumbing.media import decode_image
+from ssd_nb.plumbing.images import decode_image
 from ssd_nb.plumbing.options import UserError
 from ssd_nb.plumbing.records import find_record_folder, load_manifest, make_mindrecord
 

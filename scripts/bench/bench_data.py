@@ -10,7 +10,7 @@ from ssd_nb.data import (
     choose_window, create_dataset, crop, flip_horizontally, jitter_colours, normalise, resize)
 from ssd_nb.ssd_heads import MODELS
 from ssd_nb.plumbing.formats import read_annotations
-from ssd_nb.plumbing.media import decode_image
+from ssd_nb.plumbing.images import decode_image
 from ssd_nb.plumbing.records import make_mindrecord
 
 

@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['Record', 'Item', 'make_row', 'make_record_from_rows', 'make_record', 'Records', 'Problem', 'parse_numbers',
-           'join_inside', 'Annotations', 'choose_classes', 'Source', 'make_coco_ground_truth']
+           'join_inside', 'Annotations', 'Source', 'make_coco_ground_truth']
 
 # %% ../../nbs/plumbing/annotations.ipynb #c002
 import os
@@ -31,6 +31,8 @@ class Record:
     size: tuple = (0, 0) # height, width as annotated; (0, 0) if the annotation does not say
     areas: np.ndarray = None # (n,) float32 pixels that each object covers, for COCO's small, medium and large
     lines: np.ndarray = None # (n,) int: the line of each object
+    file_name: str = '' # the image's path inside the data set, for results; '': that of `image`
+    own_id: object = None # the image's id in the user's file, where image_id is another number
 
 # %% ../../nbs/plumbing/annotations.ipynb #c008
 class Item(NamedTuple):
@@ -55,7 +57,7 @@ def make_record_from_rows(image,    # path of the image file
                    rows,     # (n, 7) numbers of its objects, see `make_row`
                    source,   # annotation file, for messages
                    lines=0,  # (n,) int: the line of each object, or one number for all
-                   **kwargs  # line and size of the image, as in `Record`
+                   **kwargs  # line, size, file_name and own_id of the image, as in `Record`
                   )->Record:
     "A `Record` from the objects of one image as numbers"
     return Record(Path(image), int(image_id), np.float32(rows[:, :4]), np.int32(rows[:, 4]),
@@ -67,7 +69,7 @@ def make_record(image,    # path of the image file
                 image_id, # number of the image
                 items,    # list of `Item`
                 source,   # annotation file, for messages
-                **kwargs  # line and size of the image, as in `Record`
+                **kwargs  # line, size, file_name and own_id of the image, as in `Record`
                )->Record:
     "A `Record` from the objects of one image"
     rows = np.array([make_row(item) for item in items], float).reshape(-1, 7)
@@ -86,7 +88,8 @@ class Records:
     def append(self, record:Record # one more image
               )->None:
         "Adds an image at the end"
-        self.images.append((str(record.image), record.image_id, record.source, record.line, record.size))
+        names = record.file_name, record.own_id
+        self.images.append((str(record.image), record.image_id, record.source, record.line, record.size, *names))
         columns = np.column_stack([record.boxes, record.labels, record.crowd, record.areas])
         self.rows.frombytes(np.float32(columns).tobytes())
         self.lines.frombytes(record.lines.tobytes())
@@ -95,11 +98,12 @@ class Records:
     def __getitem__(self, i): # a number or a slice
         if isinstance(i, slice): return [self[k] for k in range(len(self))[i]]
         i = range(len(self))[i] # counts from the end, too
-        image, image_id, source, line, size = self.images[i]
+        image, image_id, source, line, size, name, own = self.images[i]
         first, last = self.ends[i:i + 2]
         rows = np.array(self.rows[7 * first:7 * last]).reshape(-1, 7)
         lines = np.array(self.lines[first:last], np.int64)
-        return make_record_from_rows(image, image_id, rows, source, lines, line=line, size=size)
+        return make_record_from_rows(image, image_id, rows, source, lines, line=line, size=size, file_name=name,
+                                     own_id=own)
 
 # %% ../../nbs/plumbing/annotations.ipynb #c028
 class Problem(NamedTuple):
@@ -109,6 +113,7 @@ class Problem(NamedTuple):
     what: str        # one sentence without its full stop
     bad: bool = True # False: left out on purpose, since the user named other classes
     count: int = 1   # how many objects it stands for
+    images: int = 0  # how many images it stands for: 1 where a whole image is left out
 
     def __str__(self):
         place = f'{self.file}:{self.line}' if self.line else self.file
@@ -139,6 +144,7 @@ class Annotations(NamedTuple):
     classes: tuple      # names, background first
     problems: list      # of `Problem`
     category_ids: tuple # number of each class in COCO results, 0 for background
+    notes: tuple = ()   # sentences about what was read, but looks odd, and about files that were passed over
 
 # %% ../../nbs/plumbing/annotations.ipynb #c040
 def _require_path(config,        # `DataConfig`, or anything that has its fields
@@ -155,19 +161,6 @@ def _require_path(config,        # `DataConfig`, or anything that has its fields
     return Path(path)
 
 # %% ../../nbs/plumbing/annotations.ipynb #c044
-def choose_classes(config,      # `DataConfig`, or anything that has `classes`: those asked for
-                   names,       # list of all that the annotations have, in their order
-                   path,        # file that they come from, for the message
-                   kind='name', # what the file calls a class
-                  )->tuple:     # names, background first
-    "The classes asked for, or all; raises `UserError` for one that does not exist"
-    classes = config.classes or ('background', *names)
-    for name in classes[1:]:
-        if name in names: continue
-        raise UserError(f'--classes: {name} is not a {kind} of {path}, which has {", ".join(names)}.')
-    return classes
-
-# %% ../../nbs/plumbing/annotations.ipynb #c047
 class Source:
     "The annotations of a data set; a subclass for each format defines `list_files` and `read`"
     def __init__(self, config # `DataConfig`, or anything that has its fields: what to read
@@ -190,7 +183,7 @@ class Source:
         "Raises `UserError` that names the option if there is nothing at `path`"
         return _require_path(self.config, option, path or getattr(self.config, option), kind)
 
-# %% ../../nbs/plumbing/annotations.ipynb #c054
+# %% ../../nbs/plumbing/annotations.ipynb #c051
 def _make_coco_annotation(record, # `Sample` or `Record`
                           i,      # number of the object in it
                           box,    # (4,) x y w h of the object
@@ -200,7 +193,7 @@ def _make_coco_annotation(record, # `Sample` or `Record`
     return dict(**ids, bbox=[round(float(v), 3) for v in box], iscrowd=0 if crowd is None else int(crowd[i]),
                 area=round(float(box[2] * box[3] if areas is None else areas[i]), 3))
 
-# %% ../../nbs/plumbing/annotations.ipynb #c056
+# %% ../../nbs/plumbing/annotations.ipynb #c053
 def make_coco_ground_truth(records,           # `Sample`s or `Record`s
                       classes,           # names, background first
                       category_ids=None, # number of each class in the file; None: its place in classes

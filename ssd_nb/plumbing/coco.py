@@ -14,9 +14,9 @@ from pathlib import Path
 import ijson
 import numpy as np
 
-from ssd_nb.plumbing.annotations import (
-    Annotations, Item, Problem, Records, Source, choose_classes, join_inside, make_record_from_rows, make_row,
-    parse_numbers)
+from .annotations import (
+    Annotations, Item, Problem, Records, Source, join_inside, make_record_from_rows, make_row, parse_numbers)
+from .classes import choose_classes
 from .files import read_text
 from .options import UserError
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..boxes import BoxConfig, default_tlbr, iou, xywh2tlbr
-from .media import decode_image
+from .images import decode_image
 from .samples import find_sample_folder
 
 # %% ../../nbs/plumbing/pretend.ipynb #c005

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from .annotations import Annotations, Problem, Record, make_coco_ground_truth
 from .coco import load_json
 from .formats import list_source_files, read_annotations
-from .media import decode_image, is_cut_short
+from .images import decode_image, find_damage
 from .options import UserError
 
 # %% ../../nbs/plumbing/records.ipynb #c010
@@ -62,7 +62,7 @@ def _check_record(record:Record # as read from the annotations
     def refuse(what): return None, b'', [Problem(record.source, record.line, what)]
     try: data = name.read_bytes()
     except OSError as e: return refuse(f'the image {name} cannot be opened ({e.strerror})')
-    if is_cut_short(data): return refuse(f'the image {name} is cut short')
+    if damage := find_damage(data): return refuse(f'the image {name} {damage}')
     try: size = decode_image(data, f'the image {name}').shape[:2]
     except UserError as e: return refuse(str(e).rstrip('.'))
     fault = _find_size_fault(record, size)

@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 import ssd_nb
 from .annotations import make_coco_ground_truth
 from .files import write_text
-from .formats import parse_voc
-from .media import decode_image
+from .images import decode_image
 from .options import UserError
+from .voc import parse_voc
 
 # %% ../../nbs/plumbing/samples.ipynb #c007
 def _make_grid(size): # pixels per side
