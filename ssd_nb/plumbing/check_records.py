@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .annotations import Problem, Record
-from .images import decode_image, find_damage, read_orientation, turn_boxes
+from .images import examine_image, read_orientation, turn_boxes
 from .options import UserError
 
 # %% ../../nbs/plumbing/check_records.ipynb #c005
@@ -99,24 +99,16 @@ def read_file(path # of an image
     return data, (len(data), stat.st_mtime_ns, zlib.crc32(data))
 
 # %% ../../nbs/plumbing/check_records.ipynb #c035
-def _measure_image(data:bytes, # content of an image file
-                   name:str,   # of the file, for the message
-                  )->tuple:    # height and width of the upright picture, its orientation, whether it is dark
-    "Opens a picture; raises `UserError` for one that cannot be used"
-    if damage := find_damage(data): raise UserError(f'{name} {damage}')
-    image = decode_image(data, name)
-    return image.shape[:2], read_orientation(data), ''
-
-# %% ../../nbs/plumbing/check_records.ipynb #c037
 class Checked(NamedTuple):
     "What the check of one image found"
     record: Record    # boxes clipped, on the upright picture; None if it is left out
     data: bytes       # content of the image file
     problems: list    # of `Problem`
     state: tuple      # see `read_file`
-    marks: tuple = () # words for what is used but counted: turned, unsettled, swapped, or a sentence on darkness
+    marks: tuple = () # what is used but counted: turned, unsettled, swapped, dark
+    odd: str = ''     # what is odd about the picture, such as 'is almost black'
 
-# %% ../../nbs/plumbing/check_records.ipynb #c039
+# %% ../../nbs/plumbing/check_records.ipynb #c037
 def _refuse(record:Record, # of the image
             state:tuple,   # see `read_file`
             what:str,      # what is wrong, without a full stop
@@ -131,11 +123,12 @@ def check_record(record:Record # as read from the annotations
     name, state = f'the image {record.image}', MISSING
     try:
         data, state = read_file(record.image)
-        size, orientation, dark = _measure_image(data, name)
+        size, odd = examine_image(data, name)
     except OSError as e: return _refuse(record, state, f'{name} cannot be opened ({e.strerror})')
     except UserError as e: return _refuse(record, state, str(e).rstrip('.'))
+    orientation = read_orientation(data)
     if fault := _find_size_fault(record, orientation, size): return _refuse(record, state, fault)
     swapped = ('swapped',) if orientation == 1 and _is_only_swapped(record, size) else ()
     record, marks = _settle_frame(record, orientation, size)
     record, problems = _clip_record(record, size)
-    return Checked(record, data, problems, state, marks + swapped + ((dark,) if dark else ()))
+    return Checked(record, data, problems, state, marks + swapped + (('dark',) if odd else ()), odd)

@@ -79,7 +79,7 @@ class _TruthWriter:
 class _Tally:
     "Problems of a split, and images by what is odd about them"
     def __init__(self, found:Annotations # what was read
-                ): self.problems, self.refused, self.odd, self.names = list(found.problems), 0, Counter(), {}
+                ): self.problems, self.refused, self.odd, self.names, self.dark = list(found.problems), 0, Counter(), {}, ''
 
     def add(self, checked:Checked, name:str # one image and its name
            ):
@@ -88,17 +88,19 @@ class _Tally:
         for mark in checked.marks:
             self.odd[mark] += 1
             if self.odd[mark] <= 3: self.names.setdefault(mark, []).append(name)
+        self.dark = self.dark or checked.odd
 
     def describe(self, mark:str, sentence:str # which one; '{}' stands for the number of images
                 )->list: # of one sentence, or of none
         n, names = self.odd[mark], ', '.join(self.names.get(mark, ()))
-        return [f'{sentence.format(_count(n, "image"))} ({names}{", ..." if n > 3 else ""})'] if n else []
+        return [sentence.format(f'{_count(n, "image")} ({names}{", ..." if n > 3 else ""})')] if n else []
 
 # %% ../../nbs/plumbing/records.ipynb #c037
 _ODD = dict(
     turned='EXIF says that a picture is to be turned, and it is: {}',
     unsettled='nothing tells whether boxes were drawn before or after EXIF turns the picture, so they are taken '
               'as drawn upright: {}',
+    dark='dark pictures: {}, the first ',
     swapped='width and height are swapped in the file, and boxes that fit only the true size are used: {}')
 
 def _count(n:int,    # how many
@@ -110,7 +112,8 @@ def _count(n:int,    # how many
 def _list_notes(found, tally # what was read; `_Tally` of its images
                )->list: # of sentences without a full stop
     "What is used, but looks odd"
-    return [*found.notes, *(s for mark in tally.odd for s in tally.describe(mark, _ODD.get(mark, mark)))]
+    notes = [s for mark, sentence in _ODD.items() for s in tally.describe(mark, sentence)]
+    return [*found.notes, *(note + tally.dark if note.startswith('dark') else note for note in notes)]
 
 # %% ../../nbs/plumbing/records.ipynb #c040
 def _write_mindrecord(path,    # of the first file
