@@ -133,7 +133,7 @@ def join_inside(folder,  # where the data must be
                )->Path:   # the path to open
     "Joins folder and path; raises `ValueError` for a path that leaves the folder"
     path = os.path.normpath(name)
-    if os.path.isabs(path) or path.startswith('..'):
+    if os.path.isabs(path) or path.split('/')[0] == '..':
         raise ValueError(f'the path {name} leaves the folder {folder}')
     return Path(folder) / path
 
