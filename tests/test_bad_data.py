@@ -117,25 +117,31 @@ ODD_IMAGES = { # how it is stored: file, what is read at the left edge
 
 @pytest.mark.parametrize('name', ODD_IMAGES)
 def test_odd_image_is_read(name, tmp_path):
-    "Not a fault: such an image is read as RGB, its pixels as they are stored"
+    "Not a fault: such an image is read as RGB, and stands upright"
     file, mode, exif, left = ODD_IMAGES[name]
     odd_image(tmp_path / file, mode, exif)
     config = txt_set(tmp_path, f'{file} 0,0,1,1,2')
     manifest, problems = built(replace(config, on_bad='error'))
-    assert (manifest['images'], manifest['objects'], problems) == (2, 2, '')
+    assert (manifest['images'], manifest['objects'], manifest['problems']) == (2, 2, 0)
+    assert (problems == '') == (exif is None) # only of the one that is turned there is something to say
     picture = decode_image((tmp_path / file).read_bytes())
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
-    assert picture.shape[:2] == dict(wide=(3, 20000),
-                                     tiny=(1, 1)).get(mode, (40, 60)) # a rotation is not carried out
+    shape = dict(wide=(3, 20000), tiny=(1, 1)).get(mode, (40, 60))
+    assert picture.shape[:2] == (shape[::-1] if exif else shape)
     if left: assert np.abs(picture[0, 0].astype(int) - left).max() <= 4
 
 
-def test_size_of_a_rotated_image(tmp_path):
-    "An annotation made on the image as it looks, not as it is stored, is found by its size"
-    config = voc_set(tmp_path, ('turned.xml', voc(('ball', 1, 1, 20, 20), width=40, height=60)))
+@pytest.mark.parametrize('width, height', ((40, 60), (60, 40)))
+def test_size_of_a_rotated_image(width, height, tmp_path):
+    "The size that an annotation gives tells whether it was made on the image as it looks, or as it is stored"
+    y1, x1, y2, x2 = [20, 10, 30, 40] if width == 40 else [10, 20, 30, 50]
+    config = voc_set(tmp_path, ('turned.xml', voc(('ball', x1 + 1, y1 + 1, x2, y2), width=width, height=height)))
     odd_image(tmp_path / 'set/train/turned.jpg', 'RGB', ROTATED)
-    error = refused(config)
-    assert 'has 60×40 pixels, but its annotation says 40×60, as if it were turned by its EXIF entry' in error
+    manifest, problems = built(replace(config, on_bad='error'))
+    assert (manifest['images'], manifest['turned'], manifest['unsettled']) == (2, 1, 0)
+    truth = json.loads((find_record_folder(config, 'train') / 'ground_truth.json').read_text())
+    y1, x1, y2, x2 = (20, 10, 30, 40) if width == 40 else (20, 10, 50, 30) # of 60 rows and 40 columns
+    assert truth['annotations'][-1]['bbox'] == [x1, y1, x2 - x1, y2 - y1]
 
 
 BAD_OBJECTS = {

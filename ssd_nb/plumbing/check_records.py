@@ -117,14 +117,17 @@ def _refuse(record:Record, # of the image
     problem = Problem(record.source, record.line, what, count=len(record.boxes), images=1)
     return Checked(None, b'', [problem], state)
 
-def check_record(record:Record # as read from the annotations
+def check_record(record:Record,   # as read from the annotations
+                 sized:bool=True, # whether its size comes from the annotations: a YOLO file has none
                 )->Checked:
     "Opens the image of a record, puts its boxes on the upright picture, and drops what cannot be used"
+    if not sized: record = replace(record, size=(0, 0))
     name, state = f'the image {record.image}', MISSING
     try:
         data, state = read_file(record.image)
         size, odd = examine_image(data, name)
     except OSError as e: return _refuse(record, state, f'{name} cannot be opened ({e.strerror})')
+    except ValueError: return _refuse(record, state, f'{name} has a name that this system cannot spell')
     except UserError as e: return _refuse(record, state, str(e).rstrip('.'))
     orientation = read_orientation(data)
     if fault := _find_size_fault(record, orientation, size): return _refuse(record, state, fault)

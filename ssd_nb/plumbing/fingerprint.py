@@ -81,7 +81,7 @@ def _list_folder(folder # path
     "What is in a folder"
     try:
         with os.scandir(folder) as entries: return {entry.name: entry for entry in entries}
-    except OSError: return {}
+    except (OSError, ValueError): return {} # the second: a name that the system cannot spell
 
 def _look_up(entry # of a directory, or None
             )->tuple: # size and time in ns; (-1, 0) if there is no file
@@ -115,7 +115,7 @@ def read_state(path # of an image
                )->tuple: # see `read_file`
     "What a file is now"
     try: return read_file(path)[1]
-    except OSError: return MISSING
+    except (OSError, ValueError): return MISSING
 
 def _compare_contents(images:dict, # as in `_compare_states`; times are brought up to date
                       root:str,    # see `find_root`

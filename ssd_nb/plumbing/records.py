@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from itertools import repeat
 from math import ceil
 from pathlib import Path
 from uuid import uuid4
@@ -112,8 +113,8 @@ def _count(n:int,    # how many
 def _list_notes(found, tally # what was read; `_Tally` of its images
                )->list: # of sentences without a full stop
     "What is used, but looks odd"
-    notes = [s for mark, sentence in _ODD.items() for s in tally.describe(mark, sentence)]
-    return [*found.notes, *(note + tally.dark if note.startswith('dark') else note for note in notes)]
+    sentences = _ODD | dict(dark=_ODD['dark'] + tally.dark)
+    return [*found.notes, *(note for mark, s in sentences.items() for note in tally.describe(mark, s))]
 
 # %% ../../nbs/plumbing/records.ipynb #c040
 def _write_mindrecord(path,    # of the first file
@@ -325,11 +326,12 @@ def describe_use(manifest:dict, # of a MindRecord
 # %% ../../nbs/plumbing/records.ipynb #c074
 def _check_in_order(pool,    # ThreadPoolExecutor
                     records, # list of `Record`
+                    sized,   # see `check_record`
                    ):
     "Yields each record and its check, a few hundred ahead of the writer: not all images fit into memory"
     for start in range(0, len(records), 256):
         some = records[start:start + 256]
-        yield from zip(some, pool.map(check_record, some))
+        yield from zip(some, pool.map(check_record, some, repeat(sized)))
 
 def _add_broken_images(table, # an `ImageTable`
                        found, # what was read
@@ -360,7 +362,8 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
     truth = _TruthWriter(folder / 'ground_truth.json', found)
     table = ImageTable(folder / 'images.json', find_root(config))
     with ThreadPoolExecutor(config.num_parallel_workers or 1) as pool, truth, table:
-        checked = tqdm(_check_in_order(pool, found.records), f'MindRecord {split}', n, unit=' images', disable=hidden)
+        checked = _check_in_order(pool, found.records, config.dataset != 'yolo')
+        checked = tqdm(checked, f'MindRecord {split}', n, unit=' images', disable=hidden)
         shards = config.shards or ceil(n / 4096) # MindRecord makes the index of a file in memory
         _write_mindrecord(folder / 'ssd.mindrecord', checked, min(shards, n), truth, table, tally)
         _add_broken_images(table, found)
