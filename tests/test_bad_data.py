@@ -151,7 +151,6 @@ BAD_OBJECTS = {
     'not a number': ('nan,20,80,90,1', '"nan,20,80,90,1" is not five numbers'),
     'infinite': ('10,20,inf,90,1', '"10,20,inf,90,1" is not five numbers'),
     'text': ('10,twenty,80,90,1', '"10,twenty,80,90,1" is not five numbers'),
-    'class 0': ('10,20,80,90,0', 'the class of "10,20,80,90,0" is not a number from 1 to 2'),
     'class beyond the last': ('10,20,80,90,3', 'the class of "10,20,80,90,3" is not a number from 1 to 2'),
     'half a class': ('10,20,80,90,1.5', 'the class of "10,20,80,90,1.5" is not a number from 1 to 2'),
     'too few columns': ('10,20,80,90', '"10,20,80,90" has 4 numbers where xmin,ymin,xmax,ymax,class are '
@@ -173,8 +172,17 @@ def test_bad_object(name, tmp_path):
     assert problems == f'{tmp_path}/list.txt:2: {says}\n'
 
 
+def test_class_0_names_the_option(tmp_path):
+    write(tmp_path, 'bad.jpg', JPEG)
+    config = txt_set(tmp_path, 'bad.jpg 10,20,80,90,2 10,20,80,90,0')
+    says = f'{tmp_path}/list.txt: class numbers begin at 1 here, and 1 objects have 0, the first in line 2'
+    assert says in refused(config) and '--first_class=0' in refused(config)
+    assert (built(config)[0]['objects'], built(config)[0]['lost_objects']) == (2, 1)
+
+
 def test_box_partly_outside_is_clipped(tmp_path):
-    config = replace(txt_set(tmp_path, 'good.jpg -10,-20.5,400,90,1'), on_bad='error')
+    write(tmp_path, 'other.jpg', JPEG)
+    config = replace(txt_set(tmp_path, 'other.jpg -10,-20.5,400,90,1'), on_bad='error')
     manifest, problems = built(config)
     assert problems == '' and manifest['objects'] == 2
     truth = json.loads((find_record_folder(config, 'train') / 'ground_truth.json').read_text())
@@ -404,8 +412,14 @@ def test_folder_without_the_right_to_it(mode, says):
         assert says in str(error.value) and 'so give another' in str(error.value)
 
 
+def many_rows(folder, count):
+    "A TXT set of a good image and so many copies of it"
+    for i in range(count): write(folder, f'{i}.jpg', JPEG)
+    return txt_set(folder, *(f'{i}.jpg 10,20,80,90,1' for i in range(count)))
+
+
 def test_full_disk(small_disk, tmp_path):
-    config = txt_set(tmp_path, *(f'good.jpg {i},20,80,90,1' for i in range(60)))
+    config = many_rows(tmp_path, 60)
     error = refused(replace(config, mindrecord_dir=str(small_disk / 'record')))
     assert f'the MindRecord {small_disk}/record/train cannot be written (No free disk to be used' in error
     assert 'another --mindrecord_dir' in error
@@ -424,7 +438,7 @@ def test_disk_that_fills_up_while_writing(trouble, tmp_path, monkeypatch):
 
 def test_killed_at_any_moment(tmp_path):
     "After `kill -9` the next run builds a whole MindRecord, and nothing of the killed one stays"
-    config = txt_set(tmp_path, *(f'good.jpg {i},20,80,90,1' for i in range(400)))
+    config = many_rows(tmp_path, 400)
     code = (f'from ssd_nb.data import DataConfig\nfrom ssd_nb.plumbing.records import make_mindrecord\n'
             f'import mindspore.mindrecord\nprint("begin", flush=True)\n'
             f'make_mindrecord(DataConfig("other", classes="ball,cube", anno_path={config.anno_path!r}, '

@@ -474,7 +474,7 @@ def _renumber(truth,   # content of voc_json
               written, # the ground truth of the MindRecord, whose images have the ids of the file as own_id
              )->dict:  # truth, with the numbers of the MindRecord
     "Gives images the numbers that a MindRecord can hold, where their ids are texts or too large"
-    numbers = {image['own_id']: image['id'] for image in written['images']}
+    numbers = {image['own_id']: image['id'] for image in written['images'] if 'own_id' in image}
     images = [image | dict(id=numbers[image['id']], own_id=image['id'])
               for image in truth['images'] if image['id'] in numbers]
     notes = [note | dict(image_id=numbers[note['image_id']])
