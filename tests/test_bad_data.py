@@ -177,7 +177,6 @@ def test_class_0_names_the_option(tmp_path):
     config = txt_set(tmp_path, 'bad.jpg 10,20,80,90,2 10,20,80,90,0')
     says = f'{tmp_path}/list.txt: class numbers begin at 1 here, and 1 objects have 0, the first in line 2'
     assert says in refused(config) and '--first_class=0' in refused(config)
-    assert (built(config)[0]['objects'], built(config)[0]['lost_objects']) == (2, 1)
 
 
 def test_box_partly_outside_is_clipped(tmp_path):
