@@ -35,7 +35,8 @@ def _read_classes(classes # names, or a text with commas, or a file with one nam
     if isinstance(classes, str):
         is_file = os.path.isfile(classes) # also answers for a text that is too long to be a path
         classes = read_text(classes).splitlines() if is_file else classes.split(',')
-    names = tuple(clean_name(n) for n in classes if n.strip())
+    try: names = tuple(clean_name(n) for n in classes if str(n).strip())
+    except ValueError as error: raise UserError(f'--classes: {error}, so give another.') from None
     return ('background', *(n for n in names if not is_background(n))) if names else ()
 
 # %% ../nbs/01_data.ipynb #c014
@@ -420,7 +421,7 @@ def encode_example(row:tuple,            # bytes of an image file, image id, obj
     image, (boxes, labels), shape = decode_image(row[0]), _unpack_objects(row[2]), box_config.image_shape
     if augmentation is None: image = resize(image, shape)
     else:
-        rng = np.random.default_rng([seed, epoch, int(row[1])])
+        rng = np.random.default_rng([seed, epoch, int(row[1]) % 2**64]) # an id may be negative
         image, boxes, labels = augment_image(image, boxes, labels, shape, rng, **augmentation)
     normalise(image, out[0])
     out[1][:], out[2][:], out[3][...] = _get_encoder(box_config).encode(boxes, labels)

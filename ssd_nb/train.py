@@ -206,10 +206,10 @@ def draw_history(reports:list, # of `EpochReport`
     return axes
 
 # %% ../nbs/05_train.ipynb #c086
-_COUNT = 1, math.inf, 'a whole number of at least 1' # from, below, in words
-_SIZE = 0, math.inf, 'a number of at least 0'
+_COUNT = 1, 1e6, 'a whole number of at least 1, below a million' # from, below, in words
+_SIZE = 0, 1e30, 'a number of at least 0, below 1e30' # beyond 3e38 there is no float32
 _PART = 0, 1, 'a number from 0 to below 1'
-_FACTOR = 5e-324, math.inf, 'a number above 0' # the smallest there is
+_FACTOR = 1e-30, 1e30, 'a number above 1e-30, below 1e30'
 
 # %% ../nbs/05_train.ipynb #c087
 _LIMITS = dict( # option -> limits, and why
@@ -230,7 +230,9 @@ _LIMITS = dict( # option -> limits, and why
     pre_trained_epoch_size=(_SIZE, 'because it counts the epochs that are done'),
     eval_start_epoch=(_COUNT, 'because epochs are counted from 1'),
     eval_interval=(_COUNT, 'because it counts the epochs from one evaluation to the next'),
-    early_stop=(_SIZE, 'where 0 means that all epochs are trained'))
+    early_stop=(_SIZE, 'where 0 means that all epochs are trained'),
+    device_id=((0, 1000, 'a whole number of at least 0, below 1000'), 'because devices are counted from 0'),
+    seed=((0, 2**32, 'a whole number of at least 0, below 2**32'), 'because random numbers begin with 32 bits'))
 
 # %% ../nbs/05_train.ipynb #c088
 _CHOICES = dict(run_platform=('Ascend', 'GPU', 'CPU'), mixed_precision=('none', 'float16'),
