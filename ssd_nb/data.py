@@ -79,8 +79,8 @@ def _check_data_config(config # DataConfig
     unique = len(set(config.classes)) == len(config.classes)
     for name, ok, want in (
             ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1: colours times 1 ± jitter'),
-            ('num_parallel_workers', config.num_parallel_workers >= 0, 'a number of processes, at least 0'),
-            ('expansion', config.expansion >= 1, 'at least 1, since a canvas is no smaller than its image'),
+            ('num_parallel_workers', 0 <= config.num_parallel_workers <= 256, 'from 0 to 256 processes'),
+            ('expansion', 1 <= config.expansion <= 100, 'from 1 to 100, as no canvas is below its image'),
             ('first_class', config.first_class in (0, 1), '0 or 1, the two numbers that tools begin with'),
             ('voc_origin', config.voc_origin in (0, 1), '0 or 1, the two numbers that tools begin with'),
             ('shards', 0 <= config.shards <= 1000, 'from 0 to 1000, as many files as a MindRecord can have'),

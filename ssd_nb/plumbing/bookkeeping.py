@@ -146,8 +146,8 @@ def check_finite(loss:float, # of the step
                 )->None:
     "Raises `UserError` for a loss that is nan, infinite, or so large that it never was one"
     if abs(loss) < _LARGEST_LOSS: return
-    raise UserError(f'the loss is {loss:.4g} at step {step} of epoch {epoch}: give a smaller --lr (it is {lr}), '
-                    'more --warmup_epochs, or --clip_norm=1; checkpoints of earlier epochs are still there.')
+    raise UserError(f'the loss is {loss:.4g} at step {step} of epoch {epoch}: give a smaller --lr (it is {lr}),'
+                    ' more --warmup_epochs, or --clip_norm=1; checkpoints of earlier epochs are still there.')
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c042
 class Stopped(UserError):

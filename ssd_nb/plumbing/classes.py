@@ -31,7 +31,7 @@ def is_background(name:str # of a class
     "Whether a class is background by its name: what no object is, and what needs no boxes"
     return clean_name(name).strip('_ ').casefold() == 'background'
 
-# %% ../../nbs/plumbing/classes.ipynb #c014
+# %% ../../nbs/plumbing/classes.ipynb #c015
 def describe_left_out(name:str,  # of a class, as `clean_name` gives it
                       count:int, # of its objects
                      )->str:     # without a full stop
@@ -41,7 +41,7 @@ def describe_left_out(name:str,  # of a class, as `clean_name` gives it
         return f'{count:,} {are} called {name}, which every place without an object is, so {they} left out'
     return f'{count:,} {are} of the class {name}, which was not asked for'
 
-# %% ../../nbs/plumbing/classes.ipynb #c017
+# %% ../../nbs/plumbing/classes.ipynb #c019
 def list_names(values, # names in the order of a file
                path,   # the file, for the message
               )->list: # the names of its classes, each once, without background
@@ -50,7 +50,7 @@ def list_names(values, # names in the order of a file
     except ValueError as error: raise UserError(f'{path}: {error}, so give each class one.') from None
     return [name for name in names if not is_background(name)]
 
-# %% ../../nbs/plumbing/classes.ipynb #c020
+# %% ../../nbs/plumbing/classes.ipynb #c023
 def _simplify_name(name): return name.casefold().translate(str.maketrans('', '', ' _-'))
 
 def note_names(values, # names in the order of a file
@@ -63,7 +63,7 @@ def note_names(values, # names in the order of a file
     return notes + [f'{" and ".join(same)} look alike, but are {len(same)} classes'
                     for same in alike.values() if len(same) > 1]
 
-# %% ../../nbs/plumbing/classes.ipynb #c023
+# %% ../../nbs/plumbing/classes.ipynb #c027
 def suggest_class(name:str, # asked for, and not there
                   names,    # those that are there
                  )->str:    # what to do, the end of a sentence
@@ -81,7 +81,7 @@ def shorten_names(names,      # of classes
     more = f' and {len(names) - most} more' if len(names) > most else ''
     return ', '.join(list(names)[:most]) + more
 
-# %% ../../nbs/plumbing/classes.ipynb #c026
+# %% ../../nbs/plumbing/classes.ipynb #c031
 def choose_classes(config,      # `DataConfig`, or anything that has `classes`: those asked for
                    names,       # list of all that the annotations have, in their order
                    path,        # file that they come from, for the message
@@ -91,14 +91,17 @@ def choose_classes(config,      # `DataConfig`, or anything that has `classes`: 
     "The classes asked for, or all; raises `UserError` for one that does not exist, or if there is none"
     names = list_names(names, path)
     classes = config.classes or ('background', *names)
-    if len(classes) == 1: raise UserError(f'{path} has no {kind} of a class besides background: give it one.')
-    for name in classes[1:] if strict else ():
-        if name in names: continue
-        raise UserError(f'--classes: {name} is not a {kind} of {path}, which has '
-                        f'{shorten_names(names)}: {suggest_class(name, names)}')
+    if not names: raise UserError(f'{path} has no {kind} of a class besides background: give it one.')
+    missing = [name for name in classes[1:] if name not in names]
+    if len(missing) == len(classes) - 1 and not strict:
+        raise UserError(f'{path} has none of the classes {shorten_names(missing)}, but '
+                        f'{shorten_names(names)}: give the data that belongs to these classes.')
+    if strict and missing:
+        raise UserError(f'--classes: {missing[0]} is not a {kind} of {path}, which has '
+                        f'{shorten_names(names)}: {suggest_class(missing[0], names)}')
     return classes
 
-# %% ../../nbs/plumbing/classes.ipynb #c029
+# %% ../../nbs/plumbing/classes.ipynb #c035
 def find_label(name,          # of an object's class, as its file writes it
                classes:tuple, # names, background first
               )->int:         # its place among them; 0: not asked for, or background
@@ -106,7 +109,7 @@ def find_label(name,          # of an object's class, as its file writes it
     name = clean_name(name)
     return classes.index(name) if name in classes[1:] else 0
 
-# %% ../../nbs/plumbing/classes.ipynb #c032
+# %% ../../nbs/plumbing/classes.ipynb #c039
 def number_classes(classes:tuple, # names, background first
                    ids:dict,      # name -> number, of the classes that a file has
                   )->tuple:       # number of each class, 0 for background
@@ -115,7 +118,7 @@ def number_classes(classes:tuple, # names, background first
     missing = {name: free + i for i, name in enumerate(n for n in classes[1:] if n not in ids)}
     return 0, *((ids | missing)[name] for name in classes[1:])
 
-# %% ../../nbs/plumbing/classes.ipynb #c035
+# %% ../../nbs/plumbing/classes.ipynb #c042
 def match_names(classes:tuple, # names, background first: those wanted
                 known:tuple,   # names, background first: those that a network was trained for
                )->dict:        # place in `classes` -> place in `known`, of the names in both; 0 -> 0
@@ -123,7 +126,7 @@ def match_names(classes:tuple, # names, background first: those wanted
     place = {name: i for i, name in enumerate(known)}
     return {i: place[name] for i, name in enumerate(classes) if i and name in place and place[name]} | {0: 0}
 
-# %% ../../nbs/plumbing/classes.ipynb #c038
+# %% ../../nbs/plumbing/classes.ipynb #c045
 def check_known(classes:tuple, # names, background first: those asked for with --classes
                 known:tuple,   # names, background first: those that the network was trained for
                 path,          # its checkpoint, for the message
@@ -134,5 +137,5 @@ def check_known(classes:tuple, # names, background first: those asked for with -
     has, one = f'which knows {shorten_names(known[1:])}', len(new) == 1
     near = suggest_class(new[0], known[1:]) if one else ''
     if not near.startswith('did'):
-        near = f'leave {"it" if one else "them"} out, or train further from the checkpoint with --pre_trained.'
+        near = f'leave {"it" if one else "them"} out, or train further from it with --pre_trained.'
     raise UserError(f'--classes: {shorten_names(new)} {"is" if one else "are"} new to {path}, {has}: {near}')

@@ -96,7 +96,8 @@ def to_result_dicts(rows:np.ndarray,  # (n, 7), from `to_coco`
                    ):                  # yields dict after dict, with image_id, bbox, score, category_id
     "Rows in the form that COCO's result files have"
     truth = ground_truth or dict(images=[], categories=[])
-    ids, categories = ({e['id']: e.get('own_id', e['id']) for e in truth[part]} for part in ('images', 'categories'))
+    own = lambda part: {entry['id']: entry.get('own_id', entry['id']) for entry in truth[part]}
+    ids, categories = own('images'), own('categories')
     names = {image['id']: image['file_name'] for image in truth['images'] if 'file_name' in image}
     for image, *box, score, kind in np.asarray(rows).tolist():
         name = dict(file_name=names[image]) if image in names else {}

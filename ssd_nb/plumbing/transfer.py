@@ -49,7 +49,7 @@ def _match_classes(network:nn.Cell, # to fill
                    known:tuple,     # those of the checkpoint
                    path:Path,       # of the checkpoint, for the message
                   )->str:           # a sentence; '' if the classes are the same
-    "Puts the channels of the class heads into the order of the network; raises `UserError` if no name is shared"
+    "Puts the channels of the class heads into the network's order; raises `UserError` if no name is shared"
     if classes == known: return ''
     if not set(classes[1:]) & set(known[1:]):
         raise UserError(f'{path} knows {shorten_names(known[1:])}, but the data has none of these classes '
