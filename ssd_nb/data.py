@@ -35,7 +35,8 @@ def _read_classes(classes # names, or a text with commas, or a file with one nam
     if isinstance(classes, str):
         is_file = os.path.isfile(classes) # also answers for a text that is too long to be a path
         classes = read_text(classes).splitlines() if is_file else classes.split(',')
-    names = tuple(clean_name(n) for n in classes if n.strip())
+    try: names = tuple(clean_name(n) for n in classes if str(n).strip())
+    except ValueError as error: raise UserError(f'--classes: {error}, so give another.') from None
     return ('background', *(n for n in names if not is_background(n))) if names else ()
 
 # %% ../nbs/01_data.ipynb #c014
@@ -78,8 +79,8 @@ def _check_data_config(config # DataConfig
     unique = len(set(config.classes)) == len(config.classes)
     for name, ok, want in (
             ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1: colours times 1 ± jitter'),
-            ('num_parallel_workers', config.num_parallel_workers >= 0, 'a number of processes, at least 0'),
-            ('expansion', config.expansion >= 1, 'at least 1, since a canvas is no smaller than its image'),
+            ('num_parallel_workers', 0 <= config.num_parallel_workers <= 256, 'from 0 to 256 processes'),
+            ('expansion', 1 <= config.expansion <= 100, 'from 1 to 100, as no canvas is below its image'),
             ('first_class', config.first_class in (0, 1), '0 or 1, the two numbers that tools begin with'),
             ('voc_origin', config.voc_origin in (0, 1), '0 or 1, the two numbers that tools begin with'),
             ('shards', 0 <= config.shards <= 1000, 'from 0 to 1000, as many files as a MindRecord can have'),
@@ -420,7 +421,7 @@ def encode_example(row:tuple,            # bytes of an image file, image id, obj
     image, (boxes, labels), shape = decode_image(row[0]), _unpack_objects(row[2]), box_config.image_shape
     if augmentation is None: image = resize(image, shape)
     else:
-        rng = np.random.default_rng([seed, epoch, int(row[1])])
+        rng = np.random.default_rng([seed, epoch, int(row[1]) % 2**64]) # an id may be negative
         image, boxes, labels = augment_image(image, boxes, labels, shape, rng, **augmentation)
     normalise(image, out[0])
     out[1][:], out[2][:], out[3][...] = _get_encoder(box_config).encode(boxes, labels)

@@ -14,9 +14,10 @@ from tqdm import tqdm
 from .boxes import BoxConfig, iou
 from .data import DataConfig, create_dataset
 from .ssd_heads import make_predict
-from .plumbing.cocoeval import (
+from ssd_nb.plumbing.cocoeval import (
     EVALUATORS, PROTOCOLS, check_results, choose_images, complete_ground_truth, count_objects,
-    find_category_ids, format_summary, import_hotcoco, read_precisions, run_cocoeval, to_coco_rows)
+    find_category_ids, fit_ground_truth, format_summary, import_hotcoco, read_precisions, run_cocoeval,
+    to_coco_rows)
 from .plumbing.drawing import COLORS, draw_boxes, show_image
 from .plumbing.nms import nms
 from .plumbing.options import UserError, check_choice, check_value
@@ -322,7 +323,9 @@ def _prepare_evaluation(data, network, box_config, batch_size, softmax): # as in
     "Data with its classes, ground truth, and the network's graph"
     own = replace(data, classes=data.classes or tuple(load_manifest(data, 'train')['classes']))
     make_mindrecord(own, 'eval', progress=True)
-    return own, load_ground_truth(own, 'eval'), make_predict(network, box_config, batch_size, softmax)
+    truth, notes = fit_ground_truth(load_ground_truth(own, 'eval'), own.classes)
+    for note in notes: tqdm.write(f'evaluation: {note}')
+    return own, truth, make_predict(network, box_config, batch_size, softmax)
 
 # %% ../nbs/06_eval.ipynb #c141
 def make_evaluate(data:DataConfig,      # of the training; without `classes`, those of its training images

@@ -117,6 +117,12 @@ _FREE_OPTIONS = set("""
     """.split()) # what may change between stopping and going on
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c033
+_REASONS = dict(epoch_size=', over which its learning rate falls to the end',
+                batch_size=', which decides the images of every step',
+                classes=', and their order is that of the network\'s scores')
+
+def _name_value(value): return ','.join(map(str, value)) if isinstance(value, tuple) else value
+
 def check_same_options(saved,     # the configuration in a checkpoint: a dataclass of dataclasses
                        config,    # the one of this run
                        path:Path, # of the checkpoint, for the message
@@ -126,19 +132,22 @@ def check_same_options(saved,     # the configuration in a checkpoint: a datacla
         was, now = (asdict(getattr(c, part.name)) for c in (saved, config))
         changed = [name for name in now if name not in _FREE_OPTIONS and was[name] != now[name]]
         for name in changed:
-            raise UserError(f'--resume: {path} was trained with --{name}={was[name]}, not {now[name]}: give '
-                            'the same options, or begin another training from it with --pre_trained.')
+            values = f'{_name_value(was[name])}, not {_name_value(now[name])}{_REASONS.get(name, "")}'
+            raise UserError(f'--resume: {path} was trained with --{name}={values}: give the same options, '
+                            'or begin another training from it with --pre_trained.')
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c038
+_LARGEST_LOSS = 1e9 # that of new weights is below a million, whatever the images
+
 def check_finite(loss:float, # of the step
                  epoch:int,  # that the step belongs to, from 1
                  step:int,   # of the epoch, from 1
                  lr:float,   # learning rate that was asked for
                 )->None:
-    "Raises `UserError` for a loss that is infinite or nan"
-    if math.isfinite(loss): return
-    raise UserError(f'the loss is {loss} at step {step} of epoch {epoch}: give a smaller --lr (it is {lr}), '
-                    'more --warmup_epochs, or --clip_norm=1; checkpoints of earlier epochs are still there.')
+    "Raises `UserError` for a loss that is nan, infinite, or so large that it never was one"
+    if abs(loss) < _LARGEST_LOSS: return
+    raise UserError(f'the loss is {loss:.4g} at step {step} of epoch {epoch}: give a smaller --lr (it is {lr}),'
+                    ' more --warmup_epochs, or --clip_norm=1; checkpoints of earlier epochs are still there.')
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c042
 class Stopped(UserError):

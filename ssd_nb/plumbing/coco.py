@@ -16,7 +16,7 @@ import numpy as np
 
 from .annotations import (
     Annotations, Item, Problem, Records, Source, join_inside, make_record_from_rows, make_row, parse_numbers)
-from .classes import choose_classes
+from .classes import choose_classes, number_classes
 from .files import read_text
 from .options import UserError
 
@@ -226,12 +226,12 @@ class CocoSource(Source):
         path = _find_coco_file(self, split)
         folder = self.require('coco_root', Path(self.config.coco_root) / path.stem.partition('_')[2])
         ids = _sort_categories(content := _load_coco(path))
-        classes = choose_classes(self.config, list(ids), path, 'category')
-        label_of = {ids[name]: label for label, name in enumerate(classes[1:], 1)}
+        classes = choose_classes(self.config, list(ids), path, 'category', strict=split == 'train')
+        label_of = {ids[name]: label for label, name in enumerate(classes[1:], 1) if name in ids}
         labels = [label_of.get(number, 0) for number in content.ids]
         problems = _list_coco_problems(content, ids, labels)
         records = _match_images(content, labels, folder, problems)
-        return Annotations(records, classes, problems, (0, *(ids[name] for name in classes[1:])))
+        return Annotations(records, classes, problems, number_classes(classes, ids))
 
 # %% ../../nbs/plumbing/coco.ipynb #c065
 COCO_CLASSES = ('background', *"""person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,

@@ -240,33 +240,51 @@ def _check_classes(known, classes, name):
                     'give the data that it was trained for, or its classes with --classes.')
 
 # %% ../../nbs/plumbing/commands.ipynb #c069
-def _load_truth(data, model, name):
-    "Ground truth and class names of the evaluation images"
+def _choose_data(config, given):
+    "The data to evaluate on; and the names that count, background first: () if the network knows none"
+    from ssd_nb.plumbing.classes import check_known
+    from ssd_nb.plumbing.coco import COCO_CLASSES
+    data, known = replace_fields(config.data, given), config.data.classes
+    shared = set(data.classes[1:]) & set(known)
+    published = known == COCO_CLASSES and len(data.classes) == len(known) # may be 80 others
+    if not known or (published and not shared): return data, ()
+    if data.dataset == 'other': return data, known
+    check_known(data.classes, known, given.checkpoint_path)
+    return replace(data, classes=known), tuple(name for name in known if name in data.classes)
+
+# %% ../../nbs/plumbing/commands.ipynb #c073
+def _load_truth(data, counted, config, name):
+    "Ground truth and class names of the evaluation images, in the order of the network's outputs"
+    from ssd_nb.plumbing.cocoeval import fit_ground_truth
     from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
     make_mindrecord(data, 'eval', progress=True)
-    classes = tuple(load_manifest(data, 'eval')['classes'])
-    _check_classes(model.num_classes, classes, name)
-    return load_ground_truth(data, 'eval'), classes
+    classes, truth = tuple(load_manifest(data, 'eval')['classes']), load_ground_truth(data, 'eval')
+    if not counted:
+        _check_classes(config.model.num_classes, classes, name)
+        return truth, classes
+    truth, notes = fit_ground_truth(truth, counted)
+    for note in notes: print(f'{note}.')
+    return fit_ground_truth(truth, config.data.classes)[0], config.data.classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c071
+# %% ../../nbs/plumbing/commands.ipynb #c075
 def _make_results_folder(given):
     "Makes the folder for the results of an evaluation"
     checkpoint = Path(given.checkpoint_path).resolve()
     return make_folder(given.output_dir or f'runs/eval_{checkpoint.parent.name}_{checkpoint.stem}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c073
-def _write_results(result, page, folder):
+# %% ../../nbs/plumbing/commands.ipynb #c077
+def _write_results(result, truth, page, folder):
     "Writes the results as text and as a COCO result file, and the report if there is one"
     from ssd_nb.plumbing.cocoeval import to_result_dicts, write_results
     try:
-        (folder / 'metrics.txt').write_text(result.text + '\n')
-        write_results(to_result_dicts(result.results), folder / 'detections.json')
-        if page: (folder / 'report.html').write_text(page)
+        (folder / 'metrics.txt').write_text(result.text + '\n', encoding='utf-8')
+        write_results(to_result_dicts(result.results, truth), folder / 'detections.json')
+        if page: (folder / 'report.html').write_text(page, encoding='utf-8')
     except OSError as error:
         raise UserError(f'{folder} cannot be written to ({error.strerror}): '
                         'free space, or give another --output_dir.') from None
 
-# %% ../../nbs/plumbing/commands.ipynb #c075
+# %% ../../nbs/plumbing/commands.ipynb #c079
 def _make_report(given, config, data, result, truth):
     "The report as a page; '' if none is wanted"
     from ssd_nb.plumbing.records import read_images
@@ -276,7 +294,7 @@ def _make_report(given, config, data, result, truth):
     images = lambda ids: read_images(data, ids)
     return make_report_page(result, truth, config.boxes, images, title, given.evaluator)
 
-# %% ../../nbs/plumbing/commands.ipynb #c077
+# %% ../../nbs/plumbing/commands.ipynb #c081
 def _load_detector(given, batch_size):
     "A prediction function, and the configuration that came with it"
     from ssd_nb.export_310 import load_predict
@@ -284,7 +302,7 @@ def _load_detector(given, batch_size):
     choose_device(given.run_platform, given.device_id)
     return load_predict(given.checkpoint_path, given.using_model, batch_size)
 
-# %% ../../nbs/plumbing/commands.ipynb #c079
+# %% ../../nbs/plumbing/commands.ipynb #c083
 def eval_command(words # of the command line
                 )->None:
     "evaluates a checkpoint or an exported file"
@@ -294,27 +312,27 @@ def eval_command(words # of the command line
     from ssd_nb.data import create_dataset
     from ssd_nb.eval import EvalConfig, evaluate
     predict, config = _load_detector(given, given.batch_size)
-    data = replace_fields(config.data, given)
-    truth, classes = _load_truth(data, config.model, given.checkpoint_path)
+    data, counted = _choose_data(config, given)
+    truth, classes = _load_truth(data, counted, config, given.checkpoint_path)
     folder = _make_results_folder(given)
     dataset = create_dataset(data, config.boxes, 'eval', given.batch_size, train=False)
     result = evaluate(predict, dataset, truth, classes, replace_fields(EvalConfig(), given))
-    _write_results(result, _make_report(given, config, data, result, truth), folder)
+    _write_results(result, truth, _make_report(given, config, data, result, truth), folder)
     print(f'{"report.html, " if given.report else ""}metrics.txt and detections.json are in {folder}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c083
+# %% ../../nbs/plumbing/commands.ipynb #c087
 _EXPORT_PURPOSE = ('Writes a trained network with its decoder into one file, and a json beside it. '
                    'The two need none of this code to run: see scripts/README.md.')
 _EXPORT_EXAMPLE = 'ssd_nb export --ckpt_file=runs/my_training/last.ckpt --file_name=runs/my_ssd'
 
-# %% ../../nbs/plumbing/commands.ipynb #c084
+# %% ../../nbs/plumbing/commands.ipynb #c088
 _EXPORT_OPTIONS = (
     Option('ckpt_file', str, help='the checkpoint', required=True),
     Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
     Option('batch_size', int, 1, 'images that the file takes at a time'))
 _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 
-# %% ../../nbs/plumbing/commands.ipynb #c086
+# %% ../../nbs/plumbing/commands.ipynb #c090
 def _make_export_parser():
     "The options of an export"
     from ssd_nb.eval import EvalConfig
@@ -326,7 +344,7 @@ def _make_export_parser():
     parser.add(thresholds, title='Thresholds that are written beside the file')
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c088
+# %% ../../nbs/plumbing/commands.ipynb #c092
 def export_command(words # of the command line
                   )->None:
     "writes a checkpoint as a MINDIR, ONNX or AIR file"
@@ -341,13 +359,13 @@ def export_command(words # of the command line
     if difference != difference: print('not read back: only Ascend tools read this form')
     else: print(f'read back: its answers differ from those of the checkpoint by at most {difference:.1e}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c092
+# %% ../../nbs/plumbing/commands.ipynb #c096
 _PREDICT_PURPOSE = ('Detects objects in images, a video or a camera: '
                     'writes annotated copies and detections.json, a COCO result file.')
 _PREDICT_EXAMPLE = ('ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my_ssd.mindir '
                     '--image_path=MY_IMAGES')
 
-# %% ../../nbs/plumbing/commands.ipynb #c094
+# %% ../../nbs/plumbing/commands.ipynb #c098
 _PREDICT_OPTIONS = (
     Option('image_path', str, required=True,
            help='an image, a folder of images, a pattern such as "a/*.jpg", a video, or camera:0'),
@@ -359,7 +377,7 @@ _PREDICT_OPTIONS = (
     Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'),
     Option('frames', int, 0, 'stop a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c095
+# %% ../../nbs/plumbing/commands.ipynb #c099
 def _make_predict_parser():
     "The options of a prediction"
     parser = OptionParser('ssd_nb predict', _PREDICT_PURPOSE, _PREDICT_EXAMPLE)
@@ -367,13 +385,13 @@ def _make_predict_parser():
     parser.add([_CHECKPOINT, *_PREDICT_OPTIONS, *shared])
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c097
+# %% ../../nbs/plumbing/commands.ipynb #c101
 def _silence_opencv():
     "Keeps OpenCV from printing messages of its own"
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
-# %% ../../nbs/plumbing/commands.ipynb #c099
+# %% ../../nbs/plumbing/commands.ipynb #c103
 def _find_objects(given, source):
     "Name, image and Detections of each entry of a source, and the names of the classes"
     from ssd_nb.eval import EvalConfig
@@ -386,7 +404,7 @@ def _find_objects(given, source):
     labels, entries = find_labels(given.keep, classes), stop_on_signal(source.entries)
     return detect_entries(entries, predict, config.boxes.image_shape, thresholds, labels, batch_size), classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c101
+# %% ../../nbs/plumbing/commands.ipynb #c105
 def _write_found(given, source, found, classes):
     "Writes the copies, detections.json and, for images, overview.png; returns a sentence that says so"
     from ssd_nb.plumbing.detect_files import copy_annotated, draw_overview, open_copies, write_detections
@@ -398,7 +416,7 @@ def _write_found(given, source, found, classes):
     what = f'a video of {len(every)} frames' if video else f'{len(every)} annotated images, overview.png'
     return f'{what} and detections.json, with {sum(len(d) for _, d in every)} detections, are in {folder}'
 
-# %% ../../nbs/plumbing/commands.ipynb #c103
+# %% ../../nbs/plumbing/commands.ipynb #c107
 def predict_command(words # of the command line
                    )->None:
     "finds objects in images, a video or a camera"
@@ -411,11 +429,11 @@ def predict_command(words # of the command line
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))
 
-# %% ../../nbs/plumbing/commands.ipynb #c109
+# %% ../../nbs/plumbing/commands.ipynb #c113
 _COMMANDS = dict(train=train_command, eval=eval_command, predict=predict_command, export=export_command,
                 data=data_command)
 
-# %% ../../nbs/plumbing/commands.ipynb #c111
+# %% ../../nbs/plumbing/commands.ipynb #c115
 _PURPOSE = ('SSD, the Single Shot MultiBox Detector, in MindSpore: '
             'from annotated images to an exported detector.')
 

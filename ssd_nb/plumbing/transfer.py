@@ -7,8 +7,11 @@ __all__ = ['start_weights']
 import json
 from pathlib import Path
 
+import numpy as np
+
 from ..ssd_heads import MODELS, count_parameters, get_backbone
 from .checkpoint import load_weights, read_saved
+from .classes import match_names, shorten_names
 from .model_config import ModelConfig
 from .options import UserError
 from .weights import load_backbone
@@ -16,23 +19,71 @@ from .weights import load_backbone
 from mindspore import nn
 
 # %% ../../nbs/plumbing/transfer.ipynb #c008
+def _move_channels(new:np.ndarray, # (boxes * classes, ...) of the network to fill
+                   old:np.ndarray, # the same of the checkpoint, for its classes
+                   classes:tuple,  # names, background first, of the network to fill
+                   known:tuple,    # those of the checkpoint
+                  )->np.ndarray:   # as `new`
+    "The new array with the channels of shared classes from the old one"
+    there, here = old.reshape(-1, len(known), *old.shape[1:]), new.reshape(-1, len(classes), *new.shape[1:])
+    if here[:, 0].shape != there[:, 0].shape: return old # the shapes say what is wrong, later
+    places, moved = match_names(classes, known), here.copy()
+    moved[:, list(places)] = there[:, list(places.values())]
+    return moved.reshape(new.shape)
+
+# %% ../../nbs/plumbing/transfer.ipynb #c012
+def _describe_match(classes, known): # names, background first: of the network to fill, of the checkpoint
+    "Which classes are known by name, and which are not"
+    shared, new = [n for n in classes[1:] if n in known], [n for n in classes[1:] if n not in known]
+    gone = [name for name in known[1:] if name not in classes]
+    text = f'classes: {len(shared)} of {len(classes) - 1} are known to the checkpoint by name'
+    if not new and not gone: return f'{text}, in another order'
+    parts = [f'{shorten_names(names)} {word}' for names, word in ((new, 'begin new'), (gone, 'are not used'))
+             if names]
+    return f'{text} ({shorten_names(shared)}); {"; ".join(parts)}'
+
+# %% ../../nbs/plumbing/transfer.ipynb #c014
+def _match_classes(network:nn.Cell, # to fill
+                   weights:dict,    # name -> np.ndarray of the checkpoint; class heads are changed
+                   classes:tuple,   # names, background first, of the network
+                   known:tuple,     # those of the checkpoint
+                   path:Path,       # of the checkpoint, for the message
+                  )->str:           # a sentence; '' if the classes are the same
+    "Puts the channels of the class heads into the network's order; raises `UserError` if no name is shared"
+    if classes == known: return ''
+    if not set(classes[1:]) & set(known[1:]):
+        raise UserError(f'{path} knows {shorten_names(known[1:])}, but the data has none of these classes '
+                        f'({shorten_names(classes[1:])}): give --filter_weight=True, so that they begin new.')
+    for layer in network.multi_box.get_class_layers():
+        for p in layer.get_parameters():
+            if p.name not in weights: continue
+            weights[p.name] = _move_channels(p.asnumpy(), weights[p.name], classes, known)
+    return _describe_match(classes, known)
+
+# %% ../../nbs/plumbing/transfer.ipynb #c016
 def _load_pre_trained(network:nn.Cell,     # what `build_model` made, to fill
                       model:ModelConfig,   # what it was made from
                       path:Path,           # a checkpoint of the same model
                       filter_weight=False, # the layers that depend on the classes stay as they are
-                     )->str:               # a sentence that says what was filled
+                      classes:tuple=(),    # names that the network is for, background first; (): not known
+                     )->list:              # of sentences that say what was filled
     "Fills a detector from another one; raises `UserError` where it does not fit"
     saved = read_saved(path)
-    its = json.loads(saved.config)['model'] if saved.config else {}
+    parts = json.loads(saved.config) if saved.config else {}
+    its, known = parts.get('model', {}), tuple(parts.get('data', {}).get('classes', ()))
     pad = its.get('pad', 'same') # as it was before there was the option
     if its.get('using_model') == model.using_model and pad != model.pad:
         raise UserError(f'{path} was trained with --pad={pad}: give the same.')
     left_out = MODELS[model.using_model].class_parts if filter_weight else ()
     hint = 'give a checkpoint of the same model'
     if not left_out: hint += ', or --filter_weight=True if only the classes differ'
-    return load_weights(network, saved.weights, path, hint, left_out)
+    matched = ''
+    if not left_out and classes and len(known) == its.get('num_classes'):
+        matched = _match_classes(network, saved.weights, classes, known, path)
+    filled = load_weights(network, saved.weights, path, hint, left_out)
+    return [filled, matched] if matched else [filled]
 
-# %% ../../nbs/plumbing/transfer.ipynb #c021
+# %% ../../nbs/plumbing/transfer.ipynb #c029
 def _freeze_backbone(network:nn.Cell # what `build_model` made
                     )->str:          # a sentence that says how much still trains
     "Keeps the backbone's parameters from the optimizer"
@@ -40,15 +91,15 @@ def _freeze_backbone(network:nn.Cell # what `build_model` made
     for p in get_backbone(network).get_parameters(): p.requires_grad = False
     return f'the backbone is frozen: {count_parameters(network):,} of {whole:,} parameters train'
 
-# %% ../../nbs/plumbing/transfer.ipynb #c024
+# %% ../../nbs/plumbing/transfer.ipynb #c032
 def start_weights(network:nn.Cell, # what `build_model` made
-                  config,          # a `Config` of `05_train`: its `model` and `train` are used
+                  config,          # a `Config` of `05_train`: its `model`, `data` and `train` are used
                  )->list:          # of sentences that say what was done, for the log
     "Fills and freezes a new network as the options say"
     options, notes = config.train, []
     if base := options.feature_extractor_base_param:
         notes.append(load_backbone(get_backbone(network), base))
     if path := options.pre_trained:
-        notes.append(_load_pre_trained(network, config.model, path, options.filter_weight))
+        notes += _load_pre_trained(network, config.model, path, options.filter_weight, config.data.classes)
     if options.freeze_layer == 'backbone': notes.append(_freeze_backbone(network))
     return notes
