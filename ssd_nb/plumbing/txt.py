@@ -138,6 +138,8 @@ def _read_rows(path,     # TXT file
               )->tuple:  # list of `_Row`; whether it is a table with an object in each row
     rows = [(line, row.strip()) for line, row in enumerate(read_text(path).splitlines(), 1) if row.strip()]
     cut, names = _read_head(rows[0][1]) if rows else (',', [])
+    if names and (rows[0][1][0] == '#' or ' ' in names[0]) and 'filename' not in names: # says what follows
+        names, rows = [], rows[1:]
     if names: return _read_table(rows[1:], _find_columns(names, path), cut), True
     found, rows = [], [(line, row) for line, row in rows if not _is_comment(row, folder)]
     for line, row in rows:

@@ -69,7 +69,7 @@ def _find_lists(year # a folder with Annotations
 # %% ../../nbs/plumbing/voc_files.ipynb #c007
 def _find_years(top # folder of the set
                )->dict: # folder with Annotations and lists -> its lists, see `_find_lists`
-    def has_files(folder): return set(_XML_FOLDERS) & set(_list_folders(folder))
+    def has_files(folder): return any(_list_xml(p) for n, p in _list_folders(folder).items() if n in _XML_FOLDERS)
     inner = [path for name, path in _list_folders(top).items() if name.startswith('voc')]
     inner += [path for year in inner if year.name.lower() == 'vocdevkit' for path in _list_folders(year).values()]
     found = {folder: _find_lists(folder) for folder in (Path(top), *inner) if has_files(folder)}
