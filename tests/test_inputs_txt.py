@@ -168,7 +168,8 @@ def test_paths_that_leave_the_folder(path, tmp_path):
     found = read_txt(make_set(tmp_path / 'set', f'1.jpg {ONE}\n{path} {ONE}\n'))
     assert [r.file_name for r in found.records] == ['1.jpg']
     (problem,) = found.problems
-    assert 'leaves the folder' in problem.what and (problem.line, problem.images, problem.count) == (2, 1, 1)
+    assert 'leaves the folder' in problem.what and problem.what.endswith('so pass the folder of the images as --image_dir')
+    assert (problem.line, problem.images, problem.count) == (2, 1, 1)
 
 
 def test_image_dir(tmp_path):
@@ -223,7 +224,7 @@ def test_evaluation_has_the_classes_of_training(tmp_path):
     assert found.classes == ('background', 'class 1', 'class 2') and boxes_of(found) == [[[2, 1, 4, 3]]]
     assert [(p.bad, p.what) for p in found.problems] == [
         (False, 'the class 3 is not one of the training images, which end with 2')]
-    assert list_source_files(replace(config, eval_anno_path=str(other)), 'eval') == [other, tmp_path / 'list.txt']
+    assert list_source_files(replace(config, eval_anno_path=str(other)), 'eval') == [other]
 
 
 @pytest.mark.parametrize('label, wanted', [('cat', 1), ('dog', 2), (' dog', 2)])
