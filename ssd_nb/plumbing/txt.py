@@ -138,6 +138,8 @@ def _read_rows(path,     # TXT file
               )->tuple:  # list of `_Row`; whether it is a table with an object in each row
     rows = [(line, row.strip()) for line, row in enumerate(read_text(path).splitlines(), 1) if row.strip()]
     cut, names = _read_head(rows[0][1]) if rows else (',', [])
+    if names and (rows[0][1][0] == '#' or ' ' in names[0]) and 'filename' not in names: # says what follows
+        names, rows = [], rows[1:]
     if names: return _read_table(rows[1:], _find_columns(names, path), cut), True
     found, rows = [], [(line, row) for line, row in rows if not _is_comment(row, folder)]
     for line, row in rows:
@@ -239,7 +241,8 @@ def _join_rows(rows,     # list of `_Row`
         row.lines = [row.line] * len(row.objects)
         try: image = finder.find(row.name)
         except ValueError as error:
-            problems.append(Problem(str(path), row.line, str(error), count=len(row.objects), images=1))
+            what = str(error) + ', so pass the folder of the images as --image_dir' * ('leaves the' in str(error))
+            problems.append(Problem(str(path), row.line, what, count=len(row.objects), images=1))
             continue
         if image in images:
             images[image].objects += row.objects
@@ -255,23 +258,23 @@ def _join_rows(rows,     # list of `_Row`
 class TxtSource(Source):
     "A TXT file for each split; image ids count its rows from 1"
     def list_files(self, split:str # 'train' or 'eval'
-                  )->list: # the file and, where it has the classes, that of the training split
-        "The TXT files; raises `UserError` if there is none"
+                  )->list: # the one file
+        "The TXT file; raises `UserError` if there is none"
         option = 'eval_anno_path' if split == 'eval' and self.config.eval_anno_path else 'anno_path'
-        files = [self.require(option, kind='file')]
-        train = Path(self.config.anno_path) if self.config.anno_path and not self.config.classes else files[0]
-        return files if train == files[0] or not train.is_file() else [*files, train]
+        return [self.require(option, kind='file')]
 
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the rows say; a row or object that cannot be read is left out"
-        (path, *others), config, problems, notes = self.list_files(split), self.config, [], []
+        (path,), config, problems, notes = self.list_files(split), self.config, [], []
         folder = self.require('image_dir') if config.image_dir else path.parent
         rows, table = _read_rows(path, folder, problems)
-        train = [row for other in others for row in _read_rows(other, folder, [])[0]]
-        notes += filter(None, [_check_first([*rows, *train], config.first_class, path)])
+        other = Path(config.anno_path or path)
+        learns = split == 'eval' and not config.classes and other != path and other.is_file()
+        train = _read_rows(other, folder, [])[0] if learns else rows # the classes are those of training
+        notes += filter(None, [_check_first(rows, config.first_class, path)])
         _check_fractions(rows, path)
-        classes = _name_classes(train or rows, config, path)
+        classes = _name_classes(train, config, path)
         options, records = (classes, config.first_class, bool(config.classes)), Records()
         for image, row in _join_rows(rows, folder, path, problems, notes, table).items():
             items = collect_items(zip(row.lines, row.objects), lambda fields: _parse_txt_object(fields, *options),
@@ -282,5 +285,5 @@ class TxtSource(Source):
     def explain_empty(self, found:Annotations # of a split without objects
                      )->str: # half a sentence
         "Why a split has no object"
-        if found.problems: return str(next((p for p in found.problems if p.bad), found.problems[0]))
+        if found.problems: return f'{len(found.problems)} problems were found, the first: {found.problems[0]}'
         return 'no row has an object after the path of its image'

@@ -263,8 +263,7 @@ def _count_odd(found,  # of (file, `VocFile`), see `_read_files`
     sizes = [(path.name, file.odd) for path, file in found if file.odd]
     if sizes: notes.append(f'{root}: <size> is not two numbers in {len(sizes)} files, such as {sizes[0][1]} in '
                            f'{sizes[0][0]}, so the size of the image is taken')
-    deleted = sum(file.deleted for _, file in found)
-    return notes + [f'{root}: {deleted} objects are marked as deleted, and left out'] * bool(deleted)
+    return notes
 
 # %% ../../nbs/plumbing/voc.ipynb #c022
 def _find_images(found,    # of (file, `VocFile`), see `_read_files`
@@ -346,16 +345,17 @@ def _make_records(found,   # of (file, `VocFile`), see `_read_files`
                   root,    # of the set
                   problems, # list that problems are added to
                  )->Records:
-    records = Records()
+    records, before = Records(), len((root / '_').as_posix()) - 1
     for number, (path, file) in enumerate(found, 1):
         if path not in chosen: continue
         image = chosen[path]
-        name = image.relative_to(root).as_posix()
+        name = image.as_posix()[before:]
         try: numbers = ids.find(number, name)
         except ValueError as error:
             problems.append(Problem(str(path), 0, str(error), count=len(file.objects), images=1))
             continue
-        items = _select_objects(file.objects, *labels, path, problems)
+        items, gone = _select_objects(file.objects, *labels, path, problems), file.deleted
+        if gone: problems.append(Problem(str(path), 0, f'{gone} objects are marked as deleted', False, gone))
         records.append(make_record(image, items=items, source=path, size=file.size, file_name=name, **numbers))
     return records
 
@@ -363,14 +363,11 @@ def _make_records(found,   # of (file, `VocFile`), see `_read_files`
 class VocSource(Source):
     "A VOC set; image ids count the files from 1, or are those of voc_json"
     def list_files(self, split:str # 'train' or 'eval'
-                  )->list: # XML files, the list of a VOCdevkit, voc_json, and the files that have the classes
+                  )->list: # XML files, the list of a VOCdevkit, and voc_json
         "The files of a split; raises `UserError` where a folder or list is missing"
-        root, config = self.require('voc_root'), self.config
-        found = find_voc_split(root, split)
-        files = [*found.files, *found.lists]
-        if split == 'train': return files
-        if config.voc_json: files.append(self.require('voc_json', kind='file'))
-        return files if config.classes else [*files, *(path for path in self._find_train() if path not in files)]
+        found = find_voc_split(self.require('voc_root'), split)
+        with_ids = self.config.voc_json and split == 'eval'
+        return [*found.files, *found.lists, *([self.require('voc_json', kind='file')] if with_ids else [])]
 
     def _find_train(self): # XML files of the training split; [] if there are none
         try: return find_voc_split(self.require('voc_root'), 'train').files
@@ -400,7 +397,9 @@ class VocSource(Source):
     def explain_empty(self, found:Annotations # of a split without objects
                      )->str: # half a sentence
         "Why a split has no object"
-        if any(p.bad for p in found.problems): return str(next(p for p in found.problems if p.bad))
+        crowd, bad = sum(len(record.boxes) for record in found.records), [p for p in found.problems if p.bad]
+        if crowd: return f'its {crowd} objects are all marked as difficult'
+        if bad: return f'{len(bad)} problems were found, the first: {bad[0]}'
         if not found.problems: return f'no XML file in {self.config.voc_root} has an object'
-        return (f'no object in {self.config.voc_root} has one of the names {", ".join(found.classes[1:])}, so look at '
-                'the names in its files, or leave out --classes')
+        return (f'no object in {self.config.voc_root} has one of the names {", ".join(found.classes[1:])}, so look '
+                'at the names in its files, or leave out --classes')

@@ -20,14 +20,20 @@ from .images import IMAGE_ENDINGS, is_image
 from .options import UserError
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c003
-def _list_xml(folder # with sub-folders
-             )->list: # its XML files, sorted; hidden ones and those that GIS programs put beside images are not
-    found = []
+def _walk_xml(folder # with sub-folders
+             ):       # yields each folder and the names of its XML files, sorted, without hidden ones
     for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(('.', '__'))]
-        ours = (name for name in files if name.lower().endswith('.xml') and name[0] != '.')
-        found += [Path(place, name) for name in ours if not name.lower().endswith('.aux.xml')]
-    return sorted(found)
+        folders[:] = sorted(name for name in folders if not name.startswith(('.', '__')))
+        ours = sorted(name for name in files if name.lower().endswith('.xml') and name[0] != '.')
+        yield Path(place), [name for name in ours if not name.lower().endswith('.aux.xml')] # of GIS programs
+
+def _list_xml(folder # with sub-folders
+             )->list: # its XML files
+    return [place / name for place, names in _walk_xml(folder) for name in names]
+
+def _has_xml(folder # with sub-folders
+            )->bool:
+    return any(names for _, names in _walk_xml(folder))
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c004
 _XML_FOLDERS = 'annotations', 'annotation', 'xml', 'xmls', 'labels', 'annots'
@@ -52,7 +58,7 @@ def _find_split_folder(top,   # folder of the set
     tops = [path for name, path in _list_folders(top).items() if name in _XML_FOLDERS]
     inside = [_list_folders(place) for place in (Path(top), *tops)]
     found = [folders[name] for name in SPLIT_NAMES[split] for folders in inside if name in folders]
-    found = [folder for folder in found if _list_xml(folder)]
+    found = [folder for folder in found if _has_xml(folder)]
     return (found[0], found[1:]) if found else (None, [])
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c006
@@ -69,7 +75,7 @@ def _find_lists(year # a folder with Annotations
 # %% ../../nbs/plumbing/voc_files.ipynb #c007
 def _find_years(top # folder of the set
                )->dict: # folder with Annotations and lists -> its lists, see `_find_lists`
-    def has_files(folder): return set(_XML_FOLDERS) & set(_list_folders(folder))
+    def has_files(folder): return any(_has_xml(p) for n, p in _list_folders(folder).items() if n in _XML_FOLDERS)
     inner = [path for name, path in _list_folders(top).items() if name.startswith('voc')]
     inner += [path for year in inner if year.name.lower() == 'vocdevkit' for path in _list_folders(year).values()]
     found = {folder: _find_lists(folder) for folder in (Path(top), *inner) if has_files(folder)}
@@ -184,7 +190,7 @@ def _describe_folder(top # to look in
 # %% ../../nbs/plumbing/voc_files.ipynb #c016
 def _list_undivided(top # folder of a set without splits
                    )->list: # its XML files; [] where its folders may be splits
-    inner = [path for path in _list_folders(top).values() if _list_xml(path)]
+    inner = [path for path in _list_folders(top).values() if _has_xml(path)]
     files = _list_xml(top)
     alone = len(inner) == 1 and inner[0].name.lower() not in (*SPLIT_NAMES['train'], *SPLIT_NAMES['eval'])
     return files if alone or any(path.parent == Path(top) for path in files) else []
@@ -197,10 +203,13 @@ def _refuse_layout(root,  # as the user gave it
                    split, # 'train' or 'eval'
                    other, # folder of the other split, or None
                   )->None: # raises `UserError`
-    found = _describe_folder(top)
+    found, known = _describe_folder(top), (*SPLIT_NAMES['train'], *SPLIT_NAMES['eval'])
+    rest = [path.name for name, path in _list_folders(top).items() if name not in known and _has_xml(path)]
     if not _list_xml(top): what = f'there is no XML file in {top}, which has {found}: give the folder of a VOC set'
+    elif other and not rest: what = (f'it has {found}, and nothing for the split {split}: move a part of the images '
+                                     f'with their XML files into a folder {split}')
     elif other: what = (f'there is no folder {_WANTED[split]} with XML files beside {other.name}, only {found}: '
-                        f'rename the one of the split {split} to {split}')
+                        f'rename {rest[0]} to {split}')
     elif split == 'eval' and _list_undivided(top):
         what = (f'it has {found} and no splits, so all of it is for training: for evaluation, divide the images '
                 'with their XML files between two folders train and eval')
@@ -216,9 +225,9 @@ def find_voc_split(root,      # folder of a VOC set
     years = _find_years(top)
     if years: return _read_years(root, years, split)
     folder, more = _find_split_folder(top, split)
-    other, _ = _find_split_folder(top, 'eval' if split == 'train' else 'train')
     notes = [f'{path}: its {len(_list_xml(path))} XML files are not used, since {folder} is there' for path in more]
     if folder: return VocSplit(_list_xml(folder), [], [], notes, folder)
+    other, _ = _find_split_folder(top, 'eval' if split == 'train' else 'train')
     files = [] if other or split == 'eval' else _list_undivided(top)
     if not files: _refuse_layout(root, top, split, other)
     return VocSplit(files, [], [], [], None)
@@ -301,7 +310,7 @@ def find_voc_image(images,   # `VocImages`
     "The image of an XML file: by the name it gives, else by its own; raises `ValueError` where two agree"
     for name in filter(None, (filename, path)):
         found = images.find_named(file, name)
-        if found and not is_image(found): found = images.find_stem(file, found.stem) or found # saved again as JPEG
+        if found and found.suffix.lower() not in IMAGE_ENDINGS: found = images.find_stem(file, found.stem) or found # saved again as JPEG
         if found: return found, False
     stem, ending = os.path.splitext(filename.replace('\\', '/').rpartition('/')[2])
     if ending.lower() not in IMAGE_ENDINGS: stem += ending
@@ -322,12 +331,13 @@ def list_unused(images, # `VocImages`
                 used,   # set of images that belong to its XML files
                )->list: # images without an XML file, in the folders that have those of the split
     "Images that nobody has labelled"
-    folders = {path.parent for path in used}
-    if split.folder: folders |= {Path(place) for place, _, _ in os.walk(split.folder)}
-    found = [folder / name for folder in sorted(folders) if folder.is_dir()
-             for key, names in images.listed(folder).items() if key.endswith('/') for name in names]
+    taken, found = {}, []
+    for path in used: taken.setdefault(path.parent, set()).add(path.name)
+    for place, _, _ in os.walk(split.folder) if split.folder else (): taken.setdefault(Path(place), set())
     stems = {_fold(path.stem) for path in split.files}
-    found = [path for path in found if path not in used and _fold(path.stem) not in stems]
+    for folder in sorted(folder for folder in taken if folder.is_dir()):
+        images_of = (pair for pair in images.listed(folder).items() if pair[0][-1] == '/' and pair[0][:-1] not in stems)
+        found += [folder / name for _, names in images_of for name in names if name not in taken[folder]]
     if all(split.folder in path.parents for path in found): return found
     labelled = {_fold(path.stem) for path in _list_xml(images.root)}
     return [path for path in found if _fold(path.stem) not in labelled]
