@@ -54,13 +54,13 @@ def _has_objects(records # list of `Record`, or `Records`
     if not isinstance(records, Records): return any(not record.crowd.all() for record in records)
     return bool((np.frombuffer(records.rows, np.float32).reshape(-1, 7)[:, 5] == 0).any())
 
-def _explain_empty(found # `Annotations` without an object
-                  )->str:
-    "What is known of the reason, whatever the format"
-    if found.problems: return f'{len(found.problems)} problems were found, the first: {found.problems[0]}'
-    crowd = sum(len(record.boxes) for record in found.records)
-    if crowd: return f'all of its {crowd} objects are crowds or difficult'
-    return f'its {len(found.records)} images have none' if found.records else 'the list is empty'
+def _explain_empty(source, # `Source`
+                   found,  # what it read: `Annotations` without an object to learn
+                  )->str:  # without a full stop
+    "Why a split has no object; its reader knows best"
+    difficult = sum(len(record.boxes) for record in found.records) if isinstance(source, VocSource) else 0
+    if difficult: return f'all of its {difficult} objects are difficult, which are not learned'
+    return source.explain_empty(found)
 
 # %% ../../nbs/plumbing/formats.ipynb #c022
 def read_annotations(config,    # `DataConfig`: what to read
@@ -70,4 +70,4 @@ def read_annotations(config,    # `DataConfig`: what to read
     source = _open_source(config)
     found = source.read(split)
     if _has_objects(found.records): return found
-    raise make_empty_error(split, getattr(source, 'explain_empty', _explain_empty)(found))
+    raise make_empty_error(split, _explain_empty(source, found))
