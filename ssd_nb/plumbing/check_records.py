@@ -39,12 +39,13 @@ def _lies_inside(boxes, # (n, 4) y1 x1 y2 x2 in pixels
     sides = np.float32([*size, *size])
     return bool((boxes >= -margin * sides).all() and (boxes <= (1 + margin) * sides).all())
 
+# %% ../../nbs/plumbing/check_records.ipynb #c011
 def _fits_only(boxes, one, other # heights and widths, in pixels
               )->bool:
     "Whether boxes lie inside one picture, and clearly not inside another"
     return _lies_inside(boxes, one, 0.01) and not _lies_inside(boxes, other)
 
-# %% ../../nbs/plumbing/check_records.ipynb #c013
+# %% ../../nbs/plumbing/check_records.ipynb #c015
 def _is_drawn_as_stored(record, # as read from the annotations
                         size,   # height, width of the upright picture, which EXIF turns by 90°
                        )->bool:
@@ -53,6 +54,7 @@ def _is_drawn_as_stored(record, # as read from the annotations
     if tuple(record.size) == stored: return not _fits_only(record.boxes, size, stored)
     return _fits_only(record.boxes, stored, size)
 
+# %% ../../nbs/plumbing/check_records.ipynb #c017
 def _settle_frame(record:Record,   # as read from the annotations
                   orientation:int, # EXIF's number from 1 to 8, see `read_orientation`
                   size,            # height, width of the upright picture
@@ -61,10 +63,12 @@ def _settle_frame(record:Record,   # as read from the annotations
     if orientation == 1: return record, ()
     (h, w), unsettled = size, ('turned', 'unsettled')
     if orientation < 5 or h == w: return record, unsettled
-    if not _is_drawn_as_stored(record, size): return record, ('turned',) if min(record.size) > 0 else unsettled
-    return replace(record, boxes=turn_boxes(record.boxes, orientation, size), size=(h, w)), ('turned',)
+    if _is_drawn_as_stored(record, size):
+        boxes = turn_boxes(record.boxes, orientation, size)
+        return replace(record, boxes=boxes, size=(h, w)), ('turned',)
+    return record, ('turned',) if min(record.size) > 0 else unsettled
 
-# %% ../../nbs/plumbing/check_records.ipynb #c025
+# %% ../../nbs/plumbing/check_records.ipynb #c029
 def _is_only_swapped(record:Record, # as read from the annotations
                      size,          # height, width of the upright picture
                     )->bool:
@@ -73,7 +77,7 @@ def _is_only_swapped(record:Record, # as read from the annotations
     if said != tuple(size)[::-1] or said == tuple(size): return False
     return not len(record.boxes) or _fits_only(record.boxes, size, said)
 
-# %% ../../nbs/plumbing/check_records.ipynb #c029
+# %% ../../nbs/plumbing/check_records.ipynb #c033
 def _find_size_fault(record:Record,   # as read from the annotations
                      orientation:int, # see `read_orientation`
                      size,            # height, width of the upright picture
@@ -88,17 +92,17 @@ def _find_size_fault(record:Record,   # as read from the annotations
     if not swapped: return fault
     return fault + ': width and height are swapped in the file, or its boxes were drawn on a turned copy'
 
-# %% ../../nbs/plumbing/check_records.ipynb #c032
+# %% ../../nbs/plumbing/check_records.ipynb #c036
 MISSING = -1, 0, 0 # the state of a file that is not there
 
 def read_file(path # of an image
-             )->tuple: # its bytes, and its state: size in bytes, time of its last change in ns, CRC-32 of its bytes
+             )->tuple: # its bytes; its state: size in bytes, time of its last change in ns, CRC-32
     "Reads a file, and what it is known again by; raises `OSError`"
     with open(path, 'rb') as file:
         stat, data = os.fstat(file.fileno()), file.read()
     return data, (len(data), stat.st_mtime_ns, zlib.crc32(data))
 
-# %% ../../nbs/plumbing/check_records.ipynb #c035
+# %% ../../nbs/plumbing/check_records.ipynb #c039
 class Checked(NamedTuple):
     "What the check of one image found"
     record: Record    # boxes clipped, on the upright picture; None if it is left out
@@ -108,7 +112,7 @@ class Checked(NamedTuple):
     marks: tuple = () # what is used but counted: turned, unsettled, swapped, dark
     odd: str = ''     # what is odd about the picture, such as 'is almost black'
 
-# %% ../../nbs/plumbing/check_records.ipynb #c037
+# %% ../../nbs/plumbing/check_records.ipynb #c041
 def _refuse(record:Record, # of the image
             state:tuple,   # see `read_file`
             what:str,      # what is wrong, without a full stop
@@ -117,6 +121,7 @@ def _refuse(record:Record, # of the image
     problem = Problem(record.source, record.line, what, count=len(record.boxes), images=1)
     return Checked(None, b'', [problem], state)
 
+# %% ../../nbs/plumbing/check_records.ipynb #c043
 def check_record(record:Record,   # as read from the annotations
                  sized:bool=True, # whether its size comes from the annotations: a YOLO file has none
                 )->Checked:

@@ -26,6 +26,7 @@ def _digest_content(path, changed, size # a new time or size means: read it agai
         while piece := file.read(2 ** 20): digest.update(piece)
     return digest.digest()
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c007
 def make_fingerprint(files # paths
                     )->str: # of names and contents
     "A short text that changes when a file is added, removed, renamed or changed"
@@ -35,7 +36,7 @@ def make_fingerprint(files # paths
         digest.update(os.fsencode(name) + b'\0' + _digest_content(path, stat.st_mtime_ns, stat.st_size))
     return digest.hexdigest()[:16]
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c011
+# %% ../../nbs/plumbing/fingerprint.ipynb #c015
 _STORED = dict(coco=('crowds',), voc=('voc_origin',), yolo=(), other=('first_class',))
 
 def list_options(config, # DataConfig
@@ -43,13 +44,14 @@ def list_options(config, # DataConfig
     "The options of a data set that change what is stored; `classes` is compared for itself"
     return {name: getattr(config, name) for name in _STORED[config.dataset]}
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c017
 def find_root(config # DataConfig
              )->str: # absolute path
     "The folder that names of images are written down from"
     roots = dict(coco=config.coco_root, voc=config.voc_root, yolo=config.yolo_root, other=config.image_dir)
     return os.path.abspath(roots[config.dataset] or os.path.dirname(config.anno_path))
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c014
+# %% ../../nbs/plumbing/fingerprint.ipynb #c020
 def _name_inside(path,    # of an image
                 root:str, # see `find_root`
                )->str:    # relative to the root if it is inside, else absolute
@@ -57,9 +59,11 @@ def _name_inside(path,    # of an image
     path = os.path.abspath(path)
     return path[len(root.rstrip('/')) + 1:] if path.startswith(root.rstrip('/') + '/') else path
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c022
 class ImageTable:
     "Writes what the images of a data set were"
-    def __init__(self, path, root:str # where to write; see `find_root`
+    def __init__(self, path, # where to write
+                 root:str,   # see `find_root`
                 ): self.path, self.root, self.comma = Path(path), root, ''
 
     def __enter__(self):
@@ -67,15 +71,17 @@ class ImageTable:
         self.file.write('{"images": {')
         return self
 
-    def add(self, image, state:tuple # path of a file; its size, time and checksum, see `read_file`
-           ): # one image
+    def add(self, image, # path of its file
+            state:tuple, # its size, time and checksum, see `read_file`
+           )->None:
+        "One image more"
         self.file.write(f'{self.comma}\n{json.dumps(_name_inside(image, self.root))}: {list(state)}')
         self.comma = ','
 
     def __exit__(self, *error):
         with self.file: self.file.write('},\n"others": []}\n')
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c018
+# %% ../../nbs/plumbing/fingerprint.ipynb #c028
 def _list_folder(folder # path
                 )->dict: # name of a file: its directory entry; {} if there is no such folder
     "What is in a folder"
@@ -83,6 +89,7 @@ def _list_folder(folder # path
         with os.scandir(folder) as entries: return {entry.name: entry for entry in entries}
     except (OSError, ValueError): return {} # the second: a name that the system cannot spell
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c030
 def _look_up(entry # of a directory, or None
             )->tuple: # size and time in ns; (-1, 0) if there is no file
     "What can be known of a file without reading it"
@@ -90,13 +97,14 @@ def _look_up(entry # of a directory, or None
     except OSError: stat = None # a link to nothing
     return (stat.st_size, stat.st_mtime_ns) if stat else (-1, 0)
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c021
+# %% ../../nbs/plumbing/fingerprint.ipynb #c033
 def _describe_change(was, now # sizes in bytes, -1: no file
                     )->str:
     "What became of an image, in words"
     if now < 0: return 'is gone'
     return 'was missing and is there now' if was < 0 else 'has changed'
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c035
 def _compare_states(images:dict, # name to size, time and checksum, as in the table
                     root:str,    # see `find_root`
                    )->tuple:     # dict: name to what became of it; list of names with another time
@@ -110,13 +118,14 @@ def _compare_states(images:dict, # name to size, time and checksum, as in the ta
         elif now[1] != changed_at: doubtful.append(name)
     return changed, doubtful
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c024
+# %% ../../nbs/plumbing/fingerprint.ipynb #c038
 def read_state(path # of an image
                )->tuple: # see `read_file`
     "What a file is now"
     try: return read_file(path)[1]
     except (OSError, ValueError): return MISSING
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c040
 def _compare_contents(images:dict, # as in `_compare_states`; times are brought up to date
                       root:str,    # see `find_root`
                       names,       # list of those to be read
@@ -129,7 +138,7 @@ def _compare_contents(images:dict, # as in `_compare_states`; times are brought 
             else: changed[name] = _describe_change(images[name][0], now[0])
     return changed
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c027
+# %% ../../nbs/plumbing/fingerprint.ipynb #c043
 def _list_branches(names, # of images in the table
                    deep:bool, # also look in all folders beside and below them
                   )->list: # folders, relative to the root; absolute for those outside
@@ -138,6 +147,7 @@ def _list_branches(names, # of images in the table
     if deep: folders = {f if f.startswith('/') else f.partition('/')[0] for f in folders}
     return sorted(folders)
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c045
 def _list_strangers_in(root, branch, # a folder, from `_list_branches`
                        known,        # names of images that are not strange
                        deep,         # also in all folders below, unless this is the root or outside
@@ -151,7 +161,7 @@ def _list_strangers_in(root, branch, # a folder, from `_list_branches`
         elif deep and name[0] != '.' and entry.is_dir(follow_symlinks=False):
             yield from _list_strangers_in(root, path, known, deep)
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c030
+# %% ../../nbs/plumbing/fingerprint.ipynb #c050
 def _list_strangers(table, # content of the file: images, and others that are not used
                     root,  # see `find_root`
                     deep,  # as above
@@ -161,6 +171,7 @@ def _list_strangers(table, # content of the file: images, and others that are no
     branches = _list_branches(table['images'], deep)
     return sorted(name for b in branches for name in _list_strangers_in(root, b, known, deep))
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c052
 def _list_named_images(config, split, # as in `find_changes`
                        root,          # see `find_root`
                       )->set:         # of names, as in the table
@@ -169,15 +180,16 @@ def _list_named_images(config, split, # as in `find_changes`
     broken = [problem.file for problem in found.problems if is_image(problem.file)]
     return {_name_inside(path, root) for path in [*(record.image for record in found.records), *broken]}
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c032
+# %% ../../nbs/plumbing/fingerprint.ipynb #c054
 def _describe_changes(changed # dict: name of an image to what became of it
                      )->str:  # '' if there are none
     "How many images are not as they were, and the first of them"
     if not changed: return ''
     name, what = next(iter(changed.items()))
-    count = '1 image is not as it was' if len(changed) == 1 else f'{len(changed)} images are not as they were, the first'
-    return f'{count}: {name} {what}'
+    if len(changed) == 1: return f'1 image is not as it was: {name} {what}'
+    return f'{len(changed):,} images are not as they were, the first: {name} {what}'
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c056
 def _find_newcomers(table, config, split, root # as in `find_changes`; its others are brought up to date
                    )->dict:                    # name to what became of it
     "Images that the annotations name now and did not before, or the other way round"
@@ -189,7 +201,7 @@ def _find_newcomers(table, config, split, root # as in `find_changes`; its other
     table['others'] += strangers
     return came | left
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c034
+# %% ../../nbs/plumbing/fingerprint.ipynb #c058
 def find_changes(path,      # of the table
                  config,    # DataConfig: where the data are now
                  split:str, # 'train' or 'eval'
@@ -205,6 +217,7 @@ def find_changes(path,      # of the table
     if not changed: _save_table(path, table, text)
     return _describe_changes(changed)
 
+# %% ../../nbs/plumbing/fingerprint.ipynb #c060
 def _save_table(path, table, text # the file, its new content, the old one
                )->None:
     "Writes down new times and unused images; where that is not allowed, they are looked at again next time"

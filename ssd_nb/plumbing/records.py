@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 from .annotations import Annotations, Record, make_coco_ground_truth
 from .check_records import Checked, check_record
 from .coco import load_json
-from .fingerprint import ImageTable, find_changes, find_root, list_options, make_fingerprint, read_state
+from .fingerprint import (
+    ImageTable, find_changes, find_root, list_options, make_fingerprint, read_state)
 from .formats import list_source_files, make_empty_error, read_annotations
 from .images import decode_image, is_image
 from .options import UserError
@@ -55,7 +56,7 @@ class _TruthWriter:
         self.ids, self.counts = array('q'), dict(images=0, objects=0, crowd=0) # of what was written
 
     def __enter__(self):
-        self.images, self.annotations = (open(p, m, encoding='utf-8') for p, m in ((self.path, 'w'), (self.part, 'w+')))
+        self.images, self.annotations = open(self.path, 'w'), open(self.part, 'w+') # json.dumps writes ASCII
         self.images.write('{"images": [')
         return self
 
@@ -80,10 +81,14 @@ class _TruthWriter:
 class _Tally:
     "Problems of a split, and images by what is odd about them"
     def __init__(self, found:Annotations # what was read
-                ): self.problems, self.refused, self.odd, self.names, self.dark = list(found.problems), 0, Counter(), {}, ''
+                ):
+        self.problems, self.refused = list(found.problems), 0
+        self.odd, self.names, self.dark = Counter(), {}, ''
 
-    def add(self, checked:Checked, name:str # one image and its name
-           ):
+    def add(self, checked:Checked, # one image
+            name:str,              # its name
+           )->None:
+        "One image more"
         self.problems += checked.problems
         self.refused += checked.record is None
         for mark in checked.marks:
@@ -91,32 +96,36 @@ class _Tally:
             if self.odd[mark] <= 3: self.names.setdefault(mark, []).append(name)
         self.dark = self.dark or checked.odd
 
-    def describe(self, mark:str, sentence:str # which one; '{}' stands for the number of images
-                )->list: # of one sentence, or of none
+    def describe(self, mark:str, # which oddity
+                 sentence:str,   # '{}' stands for the number of images, and their names
+                )->list:         # of one sentence, or of none
+        "A sentence on images that are odd"
         n, names = self.odd[mark], ', '.join(self.names.get(mark, ()))
         return [sentence.format(f'{_count(n, "image")} ({names}{", ..." if n > 3 else ""})')] if n else []
 
 # %% ../../nbs/plumbing/records.ipynb #c037
 _ODD = dict(
     turned='EXIF says that a picture is to be turned, and it is: {}',
-    unsettled='nothing tells whether boxes were drawn before or after EXIF turns the picture, so they are taken '
-              'as drawn upright: {}',
+    unsettled='nothing tells whether boxes were drawn before or after EXIF turns the picture, '
+              'so they are taken as drawn upright: {}',
     dark='dark pictures: {}, the first ',
     swapped='width and height are swapped in the file, and boxes that fit only the true size are used: {}')
 
+# %% ../../nbs/plumbing/records.ipynb #c039
 def _count(n:int,    # how many
            noun:str, # of what, one of it
           )->str:
     "A number with its noun"
     return f'{n:,} {noun}' if n == 1 else f'{n:,} {noun}s'
 
+# %% ../../nbs/plumbing/records.ipynb #c041
 def _list_notes(found, tally # what was read; `_Tally` of its images
                )->list: # of sentences without a full stop
     "What is used, but looks odd"
     sentences = _ODD | dict(dark=_ODD['dark'] + tally.dark)
     return [*found.notes, *(note for mark, s in sentences.items() for note in tally.describe(mark, s))]
 
-# %% ../../nbs/plumbing/records.ipynb #c040
+# %% ../../nbs/plumbing/records.ipynb #c044
 def _write_mindrecord(path,    # of the first file
                       checked, # iterable of (`Record`, `Checked`)
                       shards,  # number of files
@@ -133,17 +142,18 @@ def _write_mindrecord(path,    # of the first file
         tally.add(found, read.file_name or read.image.name)
         table.add(read.image, found.state)
         if not (record := found.record): continue
-        writer.write_raw_data([dict(image=found.data, image_id=record.image_id, objects=_pack_objects(record))])
+        row = dict(image=found.data, image_id=record.image_id, objects=_pack_objects(record))
+        writer.write_raw_data([row])
         truth.add(record)
     if truth.counts['images']: writer.commit()
 
-# %% ../../nbs/plumbing/records.ipynb #c042
+# %% ../../nbs/plumbing/records.ipynb #c046
 def _find_first_file(folder # of a MindRecord
                     )->str: # what MindDataset wants; it finds the others
     "The first of its files"
     return str(next(p for p in sorted(Path(folder).iterdir()) if re.fullmatch(r'ssd\.mindrecord0*', p.name)))
 
-# %% ../../nbs/plumbing/records.ipynb #c044
+# %% ../../nbs/plumbing/records.ipynb #c048
 def _locate_rows(folder, # of a MindRecord
                  ids,    # image ids in the order of the annotations
                 )->np.ndarray: # (n,) int: the row of each
@@ -155,7 +165,7 @@ def _locate_rows(folder, # of a MindRecord
     rows = {int(image_id): i for i, (image_id,) in enumerate(found)}
     return np.array([rows[i] for i in ids])
 
-# %% ../../nbs/plumbing/records.ipynb #c047
+# %% ../../nbs/plumbing/records.ipynb #c051
 _FORMAT = 3 # of what is written here
 
 def find_record_folder(config,    # its mindrecord_dir and dataset are used
@@ -164,7 +174,7 @@ def find_record_folder(config,    # its mindrecord_dir and dataset are used
     "Where the MindRecord of a split is"
     return Path(config.mindrecord_dir or f'runs/mindrecord_{config.dataset}') / split
 
-# %% ../../nbs/plumbing/records.ipynb #c049
+# %% ../../nbs/plumbing/records.ipynb #c053
 def _compare_options(manifest, config, split # as in `_find_misfit`
                     )->str:                  # what differs; '' if nothing
     "Compares what was asked for then and now, except for classes"
@@ -176,15 +186,17 @@ def _compare_options(manifest, config, split # as in `_find_misfit`
         if was != value: return f'it was made with --{key}={was} instead of --{key}={value}'
     return ''
 
+# %% ../../nbs/plumbing/records.ipynb #c055
 def _find_damaged_file(manifest, folder # content of manifest.json; where it lies
                       )->str:           # what differs; '' if nothing
     "Compares the sizes of MindSpore's files with what was written"
     for name, size in manifest['files'].items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != size: return f'its file {name} is not as it was written'
+        if path.is_file() and path.stat().st_size == size: continue
+        return f'its file {name} is not as it was written'
     return ''
 
-# %% ../../nbs/plumbing/records.ipynb #c052
+# %% ../../nbs/plumbing/records.ipynb #c058
 @lru_cache(8)
 def _read_all_classes(config, split, # DataConfig without classes
                       fingerprint,   # of the annotations: another means that they are read again
@@ -192,6 +204,7 @@ def _read_all_classes(config, split, # DataConfig without classes
     "The classes of the annotations"
     return tuple(read_annotations(config, split).classes)
 
+# %% ../../nbs/plumbing/records.ipynb #c060
 def _compare_classes(manifest, config, split, # as in `_find_misfit`
                      now,                     # fingerprint of the annotations; '' if they are gone
                     )->str:                   # what differs; '' if nothing
@@ -203,7 +216,7 @@ def _compare_classes(manifest, config, split, # as in `_find_misfit`
     same = sorted(has) == sorted(wants) if split == 'eval' or not config.classes else has == wants
     return f'its classes are "{", ".join(has)}" instead of "{", ".join(wants)}"' if wants and not same else ''
 
-# %% ../../nbs/plumbing/records.ipynb #c055
+# %% ../../nbs/plumbing/records.ipynb #c063
 def _is_gone(config, split # as in `_find_misfit`
             )->bool:
     "Whether there are no annotations to compare with"
@@ -212,6 +225,7 @@ def _is_gone(config, split # as in `_find_misfit`
     path = dict(coco=c.coco_root, voc=c.voc_root, yolo=c.yolo_root, other=text)[c.dataset]
     return not path or not os.path.exists(path)
 
+# %% ../../nbs/plumbing/records.ipynb #c065
 def _compare_data(manifest, config, split # as in `_find_misfit`
                  )->str:                  # what differs; '' if nothing
     "Compares annotations and images with those that the MindRecord was made from"
@@ -222,10 +236,11 @@ def _compare_data(manifest, config, split # as in `_find_misfit`
     if manifest['fingerprint'] != now: return f'the annotations in {manifest["source"]} have changed since'
     return find_changes(find_record_folder(config, split) / 'images.json', config, split)
 
-# %% ../../nbs/plumbing/records.ipynb #c057
+# %% ../../nbs/plumbing/records.ipynb #c067
 _LARGE = 10_000 # images
 _trusted = {} # what was found to fit, and until when that is believed
 
+# %% ../../nbs/plumbing/records.ipynb #c069
 def _compare_large_data(manifest, config, split # as in `_find_misfit`
                        )->str:                  # what differs; '' if nothing
     "`_compare_data`, which takes at most a twentieth of the time if a set is large"
@@ -235,7 +250,7 @@ def _compare_large_data(manifest, config, split # as in `_find_misfit`
     if not different and manifest['images'] > _LARGE: _trusted[key] = end + 20 * (end - start)
     return different
 
-# %% ../../nbs/plumbing/records.ipynb #c059
+# %% ../../nbs/plumbing/records.ipynb #c071
 def _find_misfit(manifest,  # content of a manifest.json
                  config,    # what is wanted
                  split:str, # 'train' or 'eval'
@@ -245,6 +260,7 @@ def _find_misfit(manifest,  # content of a manifest.json
             or _find_damaged_file(manifest, find_record_folder(config, split))
             or _compare_large_data(manifest, config, split))
 
+# %% ../../nbs/plumbing/records.ipynb #c073
 def _make_problem_error(n:int,     # number of problems
                         first,     # the first of them
                         split:str, # 'train' or 'eval'
@@ -253,7 +269,7 @@ def _make_problem_error(n:int,     # number of problems
     return UserError(f'{n} problems in the {split} data, the first in {first}: '
                      'correct them or pass --on_bad=skip.')
 
-# %% ../../nbs/plumbing/records.ipynb #c061
+# %% ../../nbs/plumbing/records.ipynb #c075
 def load_manifest(config,    # DataConfig: where the MindRecord is, and what it should hold
                   split:str, # 'train' or 'eval'
                  )->dict:    # content of its manifest.json
@@ -270,27 +286,29 @@ def load_manifest(config,    # DataConfig: where the MindRecord is, and what it 
         raise _make_problem_error(manifest['problems'], manifest['first_problems'][0], split)
     return manifest
 
-# %% ../../nbs/plumbing/records.ipynb #c066
+# %% ../../nbs/plumbing/records.ipynb #c080
 def _explain_loss(found:Annotations, # what was read
                   counts:dict,       # images, objects and crowd that were written
                   tally,             # `_Tally` of its images
                  )->str:             # without a full stop
     "Why no object of a split can be used"
     first = next((p for p in tally.problems if p.bad), None)
-    if tally.refused: return f'{tally.refused:,} of {_count(len(found.records), "image")} cannot be used, the first: {first}'
-    if counts['crowd']: return f'all of its {counts["crowd"]:,} objects are crowds or difficult, which are not learned'
+    of = f'{tally.refused:,} of {_count(len(found.records), "image")}'
+    if tally.refused: return f'{of} cannot be used, the first: {first}'
+    if counts['crowd']: return f'all of its {counts["crowd"]:,} objects are crowds or difficult'
     return f'none of its boxes can be used, the first: {first}' if first else 'its images have none'
 
-# %% ../../nbs/plumbing/records.ipynb #c069
+# %% ../../nbs/plumbing/records.ipynb #c083
 def _count_losses(tally # `_Tally` of a split
                  )->dict:
     "How much was left out, and how much is odd"
-    bad = [p for p in tally.problems if p.bad]
+    bad, wanted = ([p for p in tally.problems if p.bad == is_bad] for is_bad in (True, False))
     return dict(problems=len(bad), skipped_images=sum(p.images for p in tally.problems),
-                lost_objects=sum(p.count for p in bad), left_out=sum(p.count for p in tally.problems if not p.bad),
+                lost_objects=sum(p.count for p in bad), left_out=sum(p.count for p in wanted),
                 turned=tally.odd['turned'], unsettled=tally.odd['unsettled'],
                 first_problems=list(map(str, bad[:20])))
 
+# %% ../../nbs/plumbing/records.ipynb #c085
 def _describe_build(config, split,     # as in `make_mindrecord`
                     found:Annotations, # what was read
                     counts,            # images, objects and crowd that were written
@@ -300,14 +318,15 @@ def _describe_build(config, split,     # as in `make_mindrecord`
     losses, sources = _count_losses(tally), list_source_files(config, split)
     if losses['problems'] and config.on_bad == 'error':
         raise _make_problem_error(losses['problems'], losses['first_problems'][0], split)
-    if counts['objects'] == counts['crowd']: raise make_empty_error(split, _explain_loss(found, counts, tally))
+    if counts['objects'] == counts['crowd']:
+        raise make_empty_error(split, _explain_loss(found, counts, tally))
     return dict(format=_FORMAT, dataset=config.dataset, split=split, fingerprint=make_fingerprint(sources),
                 source=str(sources[0] if len(sources) == 1 else sources[0].parent), root=find_root(config),
                 made=time.time(), options=list_options(config), asked=list(config.classes),
                 classes=found.classes, category_ids=found.category_ids, **counts, **losses,
                 notes=_list_notes(found, tally))
 
-# %% ../../nbs/plumbing/records.ipynb #c071
+# %% ../../nbs/plumbing/records.ipynb #c087
 def describe_use(manifest:dict, # of a MindRecord
                  folder,        # where it is
                  split:str,     # 'train' or 'eval'
@@ -319,11 +338,12 @@ def describe_use(manifest:dict, # of a MindRecord
     more = [f'{n("skipped_images", "image")} and {n("lost_objects", "object")} are left out'
             if m['skipped_images'] or m['lost_objects'] else 'nothing is left out']
     if m['left_out']: more.append(f'{n("left_out", "object")} of classes that were not asked for')
-    if m['turned']: more.append(f'{n("turned", "image")} turned by EXIF, {m["unsettled"]:,} of them unsettled')
+    if m['turned']: more.append(f'{n("turned", "image")} turned by EXIF')
+    if m['unsettled']: more[-1] += f', {m["unsettled"]:,} of them with boxes that may have been drawn before'
     listed = m['problems'] or m['left_out'] or m['notes']
     return '; '.join([used, *more]) + (f' (the list is in {folder}/problems.txt)' if listed else '')
 
-# %% ../../nbs/plumbing/records.ipynb #c074
+# %% ../../nbs/plumbing/records.ipynb #c090
 def _check_in_order(pool,    # ThreadPoolExecutor
                     records, # list of `Record`
                     sized,   # see `check_record`
@@ -333,14 +353,15 @@ def _check_in_order(pool,    # ThreadPoolExecutor
         some = records[start:start + 256]
         yield from zip(some, pool.map(check_record, some, repeat(sized)))
 
+# %% ../../nbs/plumbing/records.ipynb #c092
 def _add_broken_images(table, # an `ImageTable`
                        found, # what was read
                       )->None:
-    "Adds image files that a reader could not open: once they are mended, the MindRecord does not fit any more"
+    "Adds images that a reader could not open: once they are mended, the MindRecord does not fit"
     for path in (problem.file for problem in found.problems):
         if is_image(path): table.add(path, read_state(path))
 
-# %% ../../nbs/plumbing/records.ipynb #c076
+# %% ../../nbs/plumbing/records.ipynb #c094
 def _write_lists(folder,   # of the MindRecord
                  manifest, # its content
                  problems, # list of `Problem`
@@ -349,9 +370,10 @@ def _write_lists(folder,   # of the MindRecord
     lines = [*map(str, problems), *(f'note: {note}' for note in manifest['notes'])]
     texts = {'problems.txt': ''.join(f'{line}\n' for line in lines),
              'manifest.json': json.dumps(manifest, indent=1, ensure_ascii=False)}
-    for name, text in texts.items(): (folder / name).write_text(text, encoding='utf-8', errors='backslashreplace')
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding='utf-8', errors='backslashreplace')
 
-# %% ../../nbs/plumbing/records.ipynb #c078
+# %% ../../nbs/plumbing/records.ipynb #c096
 def _build_mindrecord(config, split, # as in `make_mindrecord`
                       folder:Path,   # empty folder to write to
                       progress:bool, # show a progress bar, on a terminal
@@ -372,7 +394,7 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
     manifest['files'] = {p.name: p.stat().st_size for p in sorted(folder.glob('ssd.mindrecord*'))}
     _write_lists(folder, manifest, tally.problems)
 
-# %% ../../nbs/plumbing/records.ipynb #c080
+# %% ../../nbs/plumbing/records.ipynb #c098
 def _open_lock(folder # where MindRecords are
               ):
     "A file to hold a lock on"
@@ -384,7 +406,7 @@ def _open_lock(folder # where MindRecords are
         sentence = f'--mindrecord_dir: {folder} cannot be written to ({reason}), so give another.'
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/records.ipynb #c082
+# %% ../../nbs/plumbing/records.ipynb #c100
 @contextmanager
 def _lock_folder(folder # where MindRecords are
                 ):
@@ -396,9 +418,10 @@ def _lock_folder(folder # where MindRecords are
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-# %% ../../nbs/plumbing/records.ipynb #c084
+# %% ../../nbs/plumbing/records.ipynb #c102
 _MARK = 'unfinished.ssd_nb'
 
+# %% ../../nbs/plumbing/records.ipynb #c104
 def _make_part(folder # of a MindRecord to be
               )->Path: # a new folder beside it
     "Makes a temporary folder that is known as ours"
@@ -407,6 +430,7 @@ def _make_part(folder # of a MindRecord to be
     (part / _MARK).touch()
     return part
 
+# %% ../../nbs/plumbing/records.ipynb #c106
 def _remove_leftovers(folder # of a MindRecord to be
                      )->None:
     "Removes what runs that were killed have left"
@@ -414,13 +438,14 @@ def _remove_leftovers(folder # of a MindRecord to be
         if part.is_symlink() or not part.is_dir(): continue
         if (part / _MARK).is_file() or not any(part.iterdir()): shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/plumbing/records.ipynb #c087
+# %% ../../nbs/plumbing/records.ipynb #c109
 def _explain_failure(error # of the system, or of MindSpore
                     )->str:
     "The reason in an error, in few words"
     said = re.search(r'\[ERROR\] (.*)', str(error)) or re.search('.*', str(error))
     return getattr(error, 'strerror', None) or said[0].removeprefix('[ERROR] ').rstrip('.')
 
+# %% ../../nbs/plumbing/records.ipynb #c111
 def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
                 ):
     "Builds in a temporary folder that gets its name when all is written"
@@ -437,7 +462,7 @@ def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
     finally:
         if part: shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/plumbing/records.ipynb #c089
+# %% ../../nbs/plumbing/records.ipynb #c113
 def make_mindrecord(config,    # DataConfig: what to read, and where to write
                     split:str, # 'train' or 'eval'
                     progress:bool=False, # show a progress bar, on a terminal
@@ -459,7 +484,7 @@ def make_mindrecord(config,    # DataConfig: what to read, and where to write
     load_manifest(config, split)
     return folder
 
-# %% ../../nbs/plumbing/records.ipynb #c105
+# %% ../../nbs/plumbing/records.ipynb #c129
 def read_rows(folder,          # of a MindRecord
               rows:np.ndarray, # (n,) int: which rows, in which order
              ): # an iterator over tuples: bytes of an image file, its id, size and objects (1 + n, 6) float32
@@ -469,7 +494,7 @@ def read_rows(folder,          # of a MindRecord
                           sampler=ds.SubsetSampler(np.asarray(rows).tolist()), num_parallel_workers=1)
     return data.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
 
-# %% ../../nbs/plumbing/records.ipynb #c111
+# %% ../../nbs/plumbing/records.ipynb #c135
 def _renumber(truth,   # content of voc_json
               written, # the ground truth of the MindRecord, whose images have the ids of the file as own_id
              )->dict:  # truth, with the numbers of the MindRecord
@@ -481,17 +506,20 @@ def _renumber(truth,   # content of voc_json
              for note in truth['annotations'] if note['image_id'] in numbers]
     return truth | dict(images=images, annotations=notes)
 
+# %% ../../nbs/plumbing/records.ipynb #c137
 def load_ground_truth(config,           # DataConfig: where the MindRecord is
                       split:str='eval', # 'train' or 'eval'
                      )->dict:           # in COCO's format; ids are those of `create_dataset` and the manifest
     "What detections are compared with: voc_json if it is given, else what is in the MindRecord"
     written = make_mindrecord(config, split) / 'ground_truth.json'
-    if not (config.dataset == 'voc' and config.voc_json and split == 'eval'): return json.loads(written.read_text())
-    truth = load_json(config.voc_json)
-    if all(type(image['id']) is int and abs(image['id']) <= 2 ** 53 for image in truth['images']): return truth
+    own = config.voc_json if config.dataset == 'voc' and split == 'eval' else ''
+    if not own: return json.loads(written.read_text())
+    truth = load_json(own)
+    plain = all(type(image['id']) is int and abs(image['id']) <= 2 ** 53 for image in truth['images'])
+    if plain: return truth
     return _renumber(truth, json.loads(written.read_text()))
 
-# %% ../../nbs/plumbing/records.ipynb #c114
+# %% ../../nbs/plumbing/records.ipynb #c140
 def read_images(config,           # DataConfig: where the MindRecord is
                 image_ids:list,   # which images
                 split:str='eval', # 'train' or 'eval'
