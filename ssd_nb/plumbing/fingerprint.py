@@ -205,12 +205,16 @@ def _find_newcomers(table, config, split, root # as in `find_changes`; its other
 def find_changes(path,      # of the table
                  config,    # DataConfig: where the data are now
                  split:str, # 'train' or 'eval'
+                 was:str,   # the folder that they were in when the table was written, see `find_root`
                 )->str:     # what has changed, without a full stop; '' if nothing
     "Compares the images of a data set with those that a MindRecord was made from"
-    text, root = Path(path).read_text(encoding='utf-8'), find_root(config)
-    table = json.loads(text)
+    root = find_root(config)
+    try: table = json.loads(text := Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError): table = {}
+    if 'images' not in table: return f'its file {Path(path).name} is not as it was written'
     folders = {name.rpartition('/')[0] for name in table['images']}
-    if not any(os.path.isdir(os.path.join(root, folder)) for folder in folders): return ''
+    if not any(os.path.isdir(os.path.join(root, folder)) for folder in folders):
+        return '' if root == was else f'none of its images is in {root}'
     changed, doubtful = _compare_states(table['images'], root)
     changed |= _compare_contents(table['images'], root, doubtful)
     changed = changed or _find_newcomers(table, config, split, root)

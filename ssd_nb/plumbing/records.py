@@ -189,7 +189,7 @@ def _compare_options(manifest, config, split # as in `_find_misfit`
 # %% ../../nbs/plumbing/records.ipynb #c055
 def _find_damaged_file(manifest, folder # content of manifest.json; where it lies
                       )->str:           # what differs; '' if nothing
-    "Compares the sizes of MindSpore's files with what was written"
+    "Compares the sizes of its files with what was written"
     for name, size in manifest['files'].items():
         path = folder / name
         if path.is_file() and path.stat().st_size == size: continue
@@ -234,7 +234,7 @@ def _compare_data(manifest, config, split # as in `_find_misfit`
     except UserError as error: return f'its annotations cannot be read any more ({str(error).rstrip(".")})'
     if different := _compare_classes(manifest, config, split, now): return different
     if manifest['fingerprint'] != now: return f'the annotations in {manifest["source"]} have changed since'
-    return find_changes(find_record_folder(config, split) / 'images.json', config, split)
+    return find_changes(find_record_folder(config, split) / 'images.json', config, split, manifest['root'])
 
 # %% ../../nbs/plumbing/records.ipynb #c067
 _LARGE = 10_000 # images
@@ -334,7 +334,8 @@ def describe_use(manifest:dict, # of a MindRecord
     "How much of a split is used and how much is left out, in one line"
     m, n = manifest, lambda key, noun: _count(manifest[key], noun)
     crowd = f' ({m["crowd"]:,} of them crowds or difficult)' if m['crowd'] else ''
-    used = f'{split}: {n("images", "image")} with {n("objects", "object")}{crowd} are used'
+    verb = 'is' if m['images'] == 1 else 'are'
+    used = f'{split}: {n("images", "image")} with {n("objects", "object")}{crowd} {verb} used'
     more = [f'{n("skipped_images", "image")} and {n("lost_objects", "object")} are left out'
             if m['skipped_images'] or m['lost_objects'] else 'nothing is left out']
     if m['left_out']: more.append(f'{n("left_out", "object")} of classes that were not asked for')
@@ -391,7 +392,8 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
         _add_broken_images(table, found)
     manifest = _describe_build(config, split, found, truth.counts, tally)
     np.save(folder / 'rows.npy', _locate_rows(folder, truth.ids))
-    manifest['files'] = {p.name: p.stat().st_size for p in sorted(folder.glob('ssd.mindrecord*'))}
+    files = [*folder.glob('ssd.mindrecord*'), folder / 'ground_truth.json', folder / 'rows.npy']
+    manifest['files'] = {path.name: path.stat().st_size for path in sorted(files)}
     _write_lists(folder, manifest, tally.problems)
 
 # %% ../../nbs/plumbing/records.ipynb #c098
