@@ -135,7 +135,8 @@ def test_odd_image_is_read(name, tmp_path):
 def test_size_of_a_rotated_image(width, height, tmp_path):
     "The size that an annotation gives tells whether it was made on the image as it looks, or as it is stored"
     y1, x1, y2, x2 = [20, 10, 30, 40] if width == 40 else [10, 20, 30, 50]
-    config = voc_set(tmp_path, ('turned.xml', voc(('ball', x1 + 1, y1 + 1, x2, y2), width=width, height=height)))
+    config = voc_set(tmp_path, ('turned.xml', voc(('ball', x1 + 1, y1 + 1, x2, y2), width=width,
+        height=height)))
     odd_image(tmp_path / 'set/train/turned.jpg', 'RGB', ROTATED)
     manifest, problems = built(replace(config, on_bad='error'))
     assert (manifest['images'], manifest['turned'], manifest['unsettled']) == (2, 1, 0)
@@ -299,7 +300,8 @@ def coco_set(folder, change):
 BAD_ENTRIES = { # what is changed, what is said, images and objects that stay
     'duplicate image id': (lambda t: t['images'][1].update(id=1), 'image 1 cannot be used: its id is taken '
                                                                   'by another image', 1, 1),
-    'image id that is text': (lambda t: t['images'][1].update(id='two'), '1 annotations belong to image 2, which '
+    'image id that is text': (lambda t: t['images'][1].update(id='two'),
+        '1 annotations belong to image 2, which '
                                                                          'is not listed', 2, 1),
     'image without a file': (lambda t: t['images'][1].pop('file_name') and None,
                              "image 2 cannot be used: it has no 'file_name'", 1, 1),

@@ -3,8 +3,7 @@
     git worktree add /tmp/before main
     python scripts/bench/bench_before.py /tmp/before
 
-Each figure is a ratio of processor seconds (all threads and workers), which other programs on the machine disturb
-less than the time on the wall.
+Beside the time on the wall stand processor seconds, which other programs on the machine disturb less.
 """
 import json
 import os
@@ -76,8 +75,8 @@ def compare(before, count=1000, rounds=5, workers=0):
         for unit, kind in enumerate(('wall', 'processor')):
             old, new = ([pair[side][part][unit] for pair in pairs] for side in (0, 1))
             ratio = statistics.median(b / a for a, b in zip(old, new))
-            print(f'{name}, {kind}: before {statistics.median(old):.2f} s, now {statistics.median(new):.2f} s, '
-                  f'ratio {ratio:.2f}')
+            print(f'{name}, {kind}: before {statistics.median(old):.2f} s, '
+                  f'now {statistics.median(new):.2f} s, ratio {ratio:.2f}')
 
 
 if __name__ == '__main__': compare(sys.argv[1], *map(int, sys.argv[2:]))
