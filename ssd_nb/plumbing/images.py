@@ -170,6 +170,7 @@ def read_size(path # of an image file
 def _judge_jpeg(said, data): # libjpeg's warning; content of the file -> damage, '' if it is harmless
     "What a warning means for the picture"
     if said.startswith('Premature end of JPEG'): return 'is cut short'
+    if said.startswith('Unsupported marker'): return 'is broken inside'
     if not said.startswith('Corrupt JPEG data: '): return ''
     count, _, marker = said[len('Corrupt JPEG data: '):].partition(' extraneous bytes before marker ')
     if not marker: return 'is broken inside'
