@@ -480,6 +480,14 @@ def test_copies_of_photographs_are_upright(orientation, predict, tmp_path):
     assert done.rows[0]['bbox'] == [20, 15, 40, 30]
 
 
+def test_dark_pictures_are_looked_at_and_named(predict, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/thermal.png').write_bytes(DARK['PNG of 12 bits'][0])
+    done = predict(tmp_path / 'in')
+    assert done.code == 0 and names(done) == ['thermal.png']
+    assert done.err.strip() == f'{tmp_path}/in/thermal.png {TWELVE}.'
+
+
 # --- names of classes --------------------------------------------------------------------------------------
 
 CLASS_NAMES = ('5$_x-10$_x', '$', '$$', '$a$', 'Bär', 'Медведь', '熊', 'a\\$b$', '<b>', '{x}', 'a_b^c', 'ぱんだ',

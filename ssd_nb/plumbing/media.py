@@ -14,7 +14,7 @@ from typing import Iterator, NamedTuple
 import cv2
 import numpy as np
 
-from .images import IMAGE_ENDINGS, decode_image, find_damage, is_image
+from .images import IMAGE_ENDINGS, decode_image, find_damage, find_darkness, is_image
 from .options import UserError
 
 # %% ../../nbs/plumbing/media.ipynb #c008
@@ -100,11 +100,12 @@ def find_images(path:str # an image, a folder, a pattern, or a text file that li
 
 # %% ../../nbs/plumbing/media.ipynb #c035
 def _decode_file(path):
-    "The image in a file; raises `UserError`"
+    "The image in a file, and what looks odd about it; raises `UserError`"
     try: data = path.read_bytes()
     except OSError as error: raise UserError(f'{path} cannot be read ({error.strerror}).') from None
     if damage := find_damage(data): raise UserError(f'{path} {damage}.')
-    return decode_image(data, str(path))
+    image = decode_image(data, str(path))
+    return image, find_darkness(data, image)
 
 # %% ../../nbs/plumbing/media.ipynb #c037
 def decode_files(files,     # paths of images
@@ -114,11 +115,13 @@ def decode_files(files,     # paths of images
     from tqdm import tqdm
     bad = 0
     for path, name in zip(files, names or [path.name for path in files]):
-        try: image = _decode_file(path)
+        try: image, odd = _decode_file(path)
         except UserError as error:
             bad += 1
             tqdm.write(f'left out: {error}', file=sys.stderr)
-        else: yield name, image
+        else:
+            if odd: tqdm.write(f'{path} {odd}.', file=sys.stderr)
+            yield name, image
     if bad < len(files): return
     videos = ', '.join(_VIDEO_ENDINGS)
     raise UserError(f'none of the {bad} files is an image that can be read: '
