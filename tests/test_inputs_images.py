@@ -1,4 +1,4 @@
-"""Pictures as people bring them: turned, damaged, dark, of any ending, in any folder; and what predict does."""
+"""Pictures as people bring them: turned, damaged, dark, of any ending and folder; and what predict does."""
 import io
 import json
 import struct
@@ -340,8 +340,8 @@ def test_names_that_are_ours(name, predict, tmp_path):
     assert decode_image((done.folder / copy).read_bytes()).shape == (60, 80, 3)
 
 
-ODD_NAMES = ('my photos', 'a[1]', 'a*b', 'x?', 'a#b', '100%25', '{a}', "it's", '图片', 'ü', 'a+b', '$x', '-a', '~a',
-             '@list')
+ODD_NAMES = ('my photos', 'a[1]', 'a*b', 'x?', 'a#b', '100%25', '{a}', "it's", '图片', 'ü', 'a+b', '$x', '-a',
+             '~a', '@list')
 
 
 @pytest.mark.parametrize('name', ODD_NAMES)
@@ -480,10 +480,18 @@ def test_copies_of_photographs_are_upright(orientation, predict, tmp_path):
     assert done.rows[0]['bbox'] == [20, 15, 40, 30]
 
 
+def test_dark_pictures_are_looked_at_and_named(predict, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/thermal.png').write_bytes(DARK['PNG of 12 bits'][0])
+    done = predict(tmp_path / 'in')
+    assert done.code == 0 and names(done) == ['thermal.png']
+    assert done.err.strip() == f'{tmp_path}/in/thermal.png {TWELVE}.'
+
+
 # --- names of classes --------------------------------------------------------------------------------------
 
-CLASS_NAMES = ('5$_x-10$_x', '$', '$$', '$a$', 'Bär', 'Медведь', '熊', 'a\\$b$', '<b>', '{x}', 'a_b^c', 'ぱんだ', '곰',
-               'دب', '\U0001f43b')
+CLASS_NAMES = ('5$_x-10$_x', '$', '$$', '$a$', 'Bär', 'Медведь', '熊', 'a\\$b$', '<b>', '{x}', 'a_b^c', 'ぱんだ',
+               '곰', 'دب', '\U0001f43b')
 
 
 @pytest.mark.parametrize('name', CLASS_NAMES)

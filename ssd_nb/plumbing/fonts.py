@@ -17,7 +17,7 @@ def _list_letters(path # of a font file
     except (OSError, RuntimeError, ValueError): return frozenset() # no font that matplotlib can read
     return frozenset(font.get_charmap()) if font.scalable else frozenset()
 
-# %% ../../nbs/plumbing/fonts.ipynb #c008
+# %% ../../nbs/plumbing/fonts.ipynb #c009
 def _rank_font(entry): # of matplotlib's font manager -> what to sort by
     return entry.style != 'normal', str(entry.weight) not in ('400', 'normal', 'regular', 'book'), entry.fname
 
@@ -29,7 +29,7 @@ def _list_fonts(): # -> [(name, path)]
     first = 'DejaVu Sans', font_manager.findfont('DejaVu Sans')
     return [first, *((entry.name, entry.fname) for entry in sorted(every, key=_rank_font))]
 
-# %% ../../nbs/plumbing/fonts.ipynb #c010
+# %% ../../nbs/plumbing/fonts.ipynb #c011
 @cache
 def find_font(text:str # what is to be drawn
              )->tuple: # name and file of the first font that has all its letters; None if there is none
@@ -37,13 +37,13 @@ def find_font(text:str # what is to be drawn
     needed = {ord(letter) for letter in text if unicodedata.category(letter) not in ('Cc', 'Cf', 'Zs')}
     return next((font for font in _list_fonts() if needed <= _list_letters(font[1])), None)
 
-# %% ../../nbs/plumbing/fonts.ipynb #c013
+# %% ../../nbs/plumbing/fonts.ipynb #c015
 def spell_text(text:str # any
               )->str:   # the same for matplotlib; a text that was spelled stays as it is
     "A text that matplotlib shows as it is, whatever is in it"
     return re.sub(r'(?<!\\)\$', r'\\$', text)
 
-# %% ../../nbs/plumbing/fonts.ipynb #c016
+# %% ../../nbs/plumbing/fonts.ipynb #c019
 def _add_font(name): # of a font
     "Lets matplotlib take letters from it that its other fonts don't have"
     import matplotlib.pyplot as plt

@@ -34,7 +34,7 @@ def is_image(path # of a file
     path = Path(path)
     return path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith('.')
 
-# %% ../../nbs/plumbing/images.ipynb #c010
+# %% ../../nbs/plumbing/images.ipynb #c011
 _TURNED, _MIRRORED, _TIPPED = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8) # what each number asks for
 
 def turn_image(image:np.ndarray, # (h, w, 3) as stored
@@ -46,7 +46,7 @@ def turn_image(image:np.ndarray, # (h, w, 3) as stored
     if orientation in _TIPPED: image = image[::-1]
     return np.ascontiguousarray(image)
 
-# %% ../../nbs/plumbing/images.ipynb #c017
+# %% ../../nbs/plumbing/images.ipynb #c021
 def turn_boxes(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels of the picture as stored
                orientation:int,  # see `read_orientation`
                size:tuple,       # height, width of the upright picture
@@ -58,7 +58,7 @@ def turn_boxes(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels of the picture a
     if orientation in _TIPPED: y1, y2 = size[0] - y2, size[0] - y1
     return np.stack([y1, x1, y2, x2], axis=1)
 
-# %% ../../nbs/plumbing/images.ipynb #c020
+# %% ../../nbs/plumbing/images.ipynb #c025
 _ORIENTATION, _NUMBERS = 0x0112, {1: 'B', 3: 'H', 4: 'I'} # EXIF 2.3, table 4; types of a number in TIFF
 
 def _read_block(block): # an EXIF block, from its byte order on
@@ -71,7 +71,7 @@ def _read_block(block): # an EXIF block, from its byte order on
         if tag == _ORIENTATION: return struct.unpack_from(order + _NUMBERS[kind], block, at + 8)[0]
     return 1
 
-# %% ../../nbs/plumbing/images.ipynb #c024
+# %% ../../nbs/plumbing/images.ipynb #c029
 def _list_segments(view): # of a JPEG, as a memoryview
     "Kind, start and end of each segment, up to the one that begins the pixels, 0xda"
     at = 2
@@ -84,11 +84,12 @@ def _list_segments(view): # of a JPEG, as a memoryview
             if kind in (0xda, 0xd9): return
             at = end
 
-# %% ../../nbs/plumbing/images.ipynb #c026
+# %% ../../nbs/plumbing/images.ipynb #c031
 def _find_in_jpeg(view): # -> its EXIF block, None if it has none
     for kind, start, end in _list_segments(view):
         if kind == 0xe1 and view[start:start + 6] == b'Exif\0\0': return view[start + 6:end]
 
+# %% ../../nbs/plumbing/images.ipynb #c033
 def _find_in_png(view):
     at = 8
     while at + 8 <= len(view):
@@ -96,14 +97,15 @@ def _find_in_png(view):
         if name == b'eXIf': return view[at + 8:at + 8 + size]
         at += 12 + size
 
+# %% ../../nbs/plumbing/images.ipynb #c034
 def _find_in_webp(view):
     at = 12
     while at + 8 <= len(view):
         name, size = struct.unpack_from('<4sI', view, at)
         if name == b'EXIF': return view[at + 8 + 6 * (view[at + 8:at + 14] == b'Exif\0\0'):at + 8 + size]
-        at += 8 + size + size % 2 # chunks begin at even places
+        at += 8 + size + size % 2
 
-# %% ../../nbs/plumbing/images.ipynb #c028
+# %% ../../nbs/plumbing/images.ipynb #c036
 def _find_block(view): # the file as a memoryview -> its EXIF block; None if there is none
     head = bytes(view[:12])
     if head[:2] == b'\xff\xd8': return _find_in_jpeg(view)
@@ -111,7 +113,7 @@ def _find_block(view): # the file as a memoryview -> its EXIF block; None if the
     if head[:4] == b'RIFF' and head[8:] == b'WEBP': return _find_in_webp(view)
     return view if head[:4] in (b'II*\0', b'MM\0*') else None # a TIFF file is such a block
 
-# %% ../../nbs/plumbing/images.ipynb #c029
+# %% ../../nbs/plumbing/images.ipynb #c037
 def read_orientation(data # bytes of an image file, or the same as a uint8 array
                     )->int: # 1 to 8, as EXIF numbers them; 1: as stored, also for a file without EXIF
     "How a picture has to be turned to stand upright"
@@ -120,10 +122,11 @@ def read_orientation(data # bytes of an image file, or the same as a uint8 array
     except (struct.error, KeyError, IndexError): return 1 # damaged EXIF says nothing
     return number if number in range(1, 9) else 1
 
-# %% ../../nbs/plumbing/images.ipynb #c033
+# %% ../../nbs/plumbing/images.ipynb #c041
 _RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None) # OpenCV 4.11 has it; older ones decode to BGR
 _READ_FLAGS = (_RGB or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
 
+# %% ../../nbs/plumbing/images.ipynb #c043
 def decode_image(data,    # bytes of an image file, or the same as a uint8 array
                  name='', # of the file, for the message
                 )->np.ndarray: # (h, w, 3) RGB uint8, upright
@@ -137,12 +140,13 @@ def decode_image(data,    # bytes of an image file, or the same as a uint8 array
     turned = orientation != 1 and array[:2].tobytes() not in (b'II', b'MM') # OpenCV has turned a TIFF
     return turn_image(image, orientation) if turned else image
 
-# %% ../../nbs/plumbing/images.ipynb #c035
+# %% ../../nbs/plumbing/images.ipynb #c045
 _KINDS = {b'gif8': 'a GIF', b'%pdf': 'a PDF', b'<svg': 'an SVG drawing', b'<?xml': 'an XML file',
           b'<html': 'a web page', b'<!doctype': 'a web page', b'version https://git-lfs': 'a Git LFS pointer',
           b'8bps': 'a Photoshop picture', b'\xff\x0a': 'a JPEG XL picture', b'pk': 'a zip file'}
 _BRANDS = dict.fromkeys(('heic', 'heix', 'mif1', 'msf1'), 'a HEIC picture') | dict(avif='an AVIF picture')
 
+# %% ../../nbs/plumbing/images.ipynb #c046
 def _name_kind(array): # uint8 content of a file that OpenCV does not read
     "What it is, as the end of a sentence; '' if that is not known"
     head = array[:64].tobytes()
@@ -151,7 +155,7 @@ def _name_kind(array): # uint8 content of a file that OpenCV does not read
     if head[4:8] == b'ftyp': kind = _BRANDS.get(head[8:12].decode('latin1'), 'a video')
     return f', but {kind}: convert it to JPEG or PNG, or download it again' if kind else ''
 
-# %% ../../nbs/plumbing/images.ipynb #c040
+# %% ../../nbs/plumbing/images.ipynb #c053
 def read_size(path # of an image file
              )->tuple: # height, width of the upright picture
     "The size of a picture from the head of its file; raises `OSError` if there is none"
@@ -162,10 +166,11 @@ def read_size(path # of an image file
         width, height = stored.get(256, image.width), stored.get(257, image.height)
     return (width, height) if turned else (height, width)
 
-# %% ../../nbs/plumbing/images.ipynb #c043
+# %% ../../nbs/plumbing/images.ipynb #c057
 def _judge_jpeg(said, data): # libjpeg's warning; content of the file -> damage, '' if it is harmless
     "What a warning means for the picture"
     if said.startswith('Premature end of JPEG'): return 'is cut short'
+    if said.startswith('Unsupported marker'): return 'is broken inside'
     if not said.startswith('Corrupt JPEG data: '): return ''
     count, _, marker = said[len('Corrupt JPEG data: '):].partition(' extraneous bytes before marker ')
     if not marker: return 'is broken inside'
@@ -174,7 +179,7 @@ def _judge_jpeg(said, data): # libjpeg's warning; content of the file -> damage,
     fill = place < 0 or not data[place - int(count):place].strip(b'\0\xff') # < 0: it stands before the pixels
     return '' if fill else 'is broken inside'
 
-# %% ../../nbs/plumbing/images.ipynb #c045
+# %% ../../nbs/plumbing/images.ipynb #c059
 _SCAN = dict(colorspace='GRAY', fastdct=True, fastupsample=True, min_height=1, min_width=1, min_factor=8)
 
 def _check_jpeg(data): # -> damage; '' if there is none
@@ -184,7 +189,7 @@ def _check_jpeg(data): # -> damage; '' if there is none
         return 'is cut short' if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda') else ''
     return ''
 
-# %% ../../nbs/plumbing/images.ipynb #c047
+# %% ../../nbs/plumbing/images.ipynb #c061
 def _check_png(data):
     at, view = 8, memoryview(data)
     while at + 12 <= len(view):
@@ -196,7 +201,7 @@ def _check_png(data):
         at += 12 + size
     return 'is cut short'
 
-# %% ../../nbs/plumbing/images.ipynb #c049
+# %% ../../nbs/plumbing/images.ipynb #c063
 def _measure_bmp(data): # bytes that there must be; 0: unknown
     if struct.unpack_from('<I', data, 14)[0] < 40: return 0 # the form of OS/2
     offset, _, width, height, _, depth, packed = struct.unpack_from('<IIiiHHI', data, 10)
@@ -209,7 +214,7 @@ def _measure_tiff(data):
     starts, sizes = (tags.get(strip) or tags.get(tile) or () for strip, tile in ((273, 324), (279, 325)))
     return max((start + size for start, size in zip(starts, sizes)), default=0)
 
-# %% ../../nbs/plumbing/images.ipynb #c050
+# %% ../../nbs/plumbing/images.ipynb #c065
 def _measure(data): # bytes that there must be; 0: unknown
     if data[:2] == b'BM': return _measure_bmp(data)
     if data[:4] == b'RIFF': return struct.unpack_from('<I', data, 4)[0] // 2 * 2 + 8 # the last may be missing
@@ -217,7 +222,7 @@ def _measure(data): # bytes that there must be; 0: unknown
     is_jp2 = data[4:8] == b'jP  ' or data[:4] == b'\xff\x4f\xff\x51'
     return len(data) + 1 if is_jp2 and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\x93') else 0
 
-# %% ../../nbs/plumbing/images.ipynb #c051
+# %% ../../nbs/plumbing/images.ipynb #c067
 _UNKNOWN = struct.error, OSError, SyntaxError, ValueError, TypeError, IndexError # of odd heads
 
 def find_damage(data:bytes # content of an image file
@@ -229,9 +234,10 @@ def find_damage(data:bytes # content of an image file
         return 'is cut short' if _measure(data) > len(data) else ''
     except _UNKNOWN: return '' # OpenCV will say what it thinks of it
 
-# %% ../../nbs/plumbing/images.ipynb #c058
+# %% ../../nbs/plumbing/images.ipynb #c076
 _EIGHT_BITS = b'\xff\xd8', b'BM', b'RIFF', b'GIF8' # the first bytes of forms that hold nothing else
 
+# %% ../../nbs/plumbing/images.ipynb #c077
 def find_darkness(data:bytes,       # content of an image file
                   image:np.ndarray, # (h, w, 3) RGB uint8, what `decode_image` makes of it
                  )->str:            # what is odd; '' if nothing is
@@ -244,7 +250,7 @@ def find_darkness(data:bytes,       # content of an image file
     if values.dtype != np.uint16: said = f'its values end at {values.max():.3g}'
     return f'is almost black (brightest value {top} of 255): {said}, so scale them'
 
-# %% ../../nbs/plumbing/images.ipynb #c061
+# %% ../../nbs/plumbing/images.ipynb #c081
 def _is_sound_jpeg(data): # bytes of a file -> whether nothing about it is strange
     try: height, width = simplejpeg.decode_jpeg_header(data)[:2]
     except ValueError: return False
@@ -253,6 +259,7 @@ def _is_sound_jpeg(data): # bytes of a file -> whether nothing about it is stran
     except ValueError: return False
     return True
 
+# %% ../../nbs/plumbing/images.ipynb #c083
 def examine_image(data:bytes, # content of an image file
                   name:str='', # of the file, for the message
                  )->tuple: # height and width of the upright picture; what looks odd, as in `find_darkness`

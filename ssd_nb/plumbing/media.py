@@ -14,7 +14,7 @@ from typing import Iterator, NamedTuple
 import cv2
 import numpy as np
 
-from .images import IMAGE_ENDINGS, decode_image, find_damage, is_image
+from .images import IMAGE_ENDINGS, decode_image, find_damage, find_darkness, is_image
 from .options import UserError
 
 # %% ../../nbs/plumbing/media.ipynb #c008
@@ -23,6 +23,7 @@ def _encode_image(image, ending):
     return cv2.imencode(ending, image[..., ::-1])[1].tobytes()
 
 # %% ../../nbs/plumbing/media.ipynb #c011
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8') # it prints messages that name no file
 _VIDEO_ENDINGS = tuple('.mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .3gp .ts .mts .m2ts .ogv'.split())
 _SOURCES = ('an image, a folder, a pattern such as "images/*.jpg", a .txt that lists images, a video, '
             'an address, or camera:0')
@@ -67,6 +68,7 @@ class _Found(NamedTuple):
     def name(self, file): # -> its path inside the folder, with / between the parts
         return Path(os.path.relpath(file.absolute(), self.folder.absolute())).as_posix()
 
+# %% ../../nbs/plumbing/media.ipynb #c021
 def _find_files(path): # what the user gave -> `_Found`
     path = Path(path).expanduser()
     if path.is_dir():
@@ -75,32 +77,37 @@ def _find_files(path): # what the user gave -> `_Found`
     if not path.exists(): return _Found(*_match_pattern(path), [])
     return _Found(*(_read_list(path) if path.suffix.lower() == '.txt' else (path.parent, [path])), [])
 
-# %% ../../nbs/plumbing/media.ipynb #c021
+# %% ../../nbs/plumbing/media.ipynb #c023
 def _list_names(names): # -> the first three, and how many more
     return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
+# %% ../../nbs/plumbing/media.ipynb #c025
 def _require_files(found, path): # what was found for what the user gave
     "Raises `UserError` if there is no image"
     if found.files: return
-    if not Path(path).expanduser().is_dir(): raise UserError(f'there is no --image_path={path}: give {_SOURCES}.')
+    if not Path(path).expanduser().is_dir():
+        raise UserError(f'there is no --image_path={path}: give {_SOURCES}.')
     there = f' (its files are {_list_names(list(map(found.name, found.others)))})' if found.others else ''
     wanted = ', '.join(IMAGE_ENDINGS)
     raise UserError(f'--image_path={path} holds no image{there}: give a folder with {wanted} files.')
 
+# %% ../../nbs/plumbing/media.ipynb #c027
 def find_images(path:str # an image, a folder, a pattern, or a text file that lists images
                )->list:  # paths, in the order of their names
     "The image files that a path stands for; raises `UserError` if there are none"
     _require_files(found := _find_files(path), path)
     return found.files
 
-# %% ../../nbs/plumbing/media.ipynb #c027
+# %% ../../nbs/plumbing/media.ipynb #c035
 def _decode_file(path):
-    "The image in a file; raises `UserError`"
+    "The image in a file, and what looks odd about it; raises `UserError`"
     try: data = path.read_bytes()
     except OSError as error: raise UserError(f'{path} cannot be read ({error.strerror}).') from None
     if damage := find_damage(data): raise UserError(f'{path} {damage}.')
-    return decode_image(data, str(path))
+    image = decode_image(data, str(path))
+    return image, find_darkness(data, image)
 
+# %% ../../nbs/plumbing/media.ipynb #c037
 def decode_files(files,     # paths of images
                  names=None # a name for each; None: those of the files
                 )->Iterator: # of (name, (h, w, 3) RGB uint8)
@@ -108,46 +115,50 @@ def decode_files(files,     # paths of images
     from tqdm import tqdm
     bad = 0
     for path, name in zip(files, names or [path.name for path in files]):
-        try: image = _decode_file(path)
+        try: image, odd = _decode_file(path)
         except UserError as error:
             bad += 1
             tqdm.write(f'left out: {error}', file=sys.stderr)
-        else: yield name, image
+        else:
+            if odd: tqdm.write(f'{path} {odd}.', file=sys.stderr)
+            yield name, image
     if bad < len(files): return
     videos = ', '.join(_VIDEO_ENDINGS)
     raise UserError(f'none of the {bad} files is an image that can be read: '
                     f'give images, or a video that ends in {videos}.')
 
-# %% ../../nbs/plumbing/media.ipynb #c031
+# %% ../../nbs/plumbing/media.ipynb #c041
 def is_camera(path:str # what the user gave
              )->bool:
     "Whether a camera is meant, such as camera or camera:1"
     name, colon, number = path.partition(':')
     return name == 'camera' and (number.isdigit() or not colon) and not Path(path).exists()
 
+# %% ../../nbs/plumbing/media.ipynb #c042
 def _is_address(path): return '://' in path and not Path(path).exists()
 
 def _is_video(path): # a GIF may have many pictures
     return Path(path).suffix.lower() in (*_VIDEO_ENDINGS, '.gif') and Path(path).is_file()
 
-# %% ../../nbs/plumbing/media.ipynb #c033
+# %% ../../nbs/plumbing/media.ipynb #c044
 def _open_capture(path): # OpenCV's capture, opened or not
     if is_camera(path): return cv2.VideoCapture(int(path[7:] or 0))
     video = cv2.VideoCapture(path if _is_address(path) else str(Path(path).absolute()))
     video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     return video
 
+# %% ../../nbs/plumbing/media.ipynb #c046
 def _open_video(path):
     "OpenCV's capture of a file, an address or a camera; raises `UserError` if there is none"
     video = _open_capture(path)
     if video.isOpened(): return video
     why = ' is no video that this OpenCV can read: convert it, for example to mp4.'
-    if _is_address(path): why = ' cannot be opened: check the address, and that it gives a video or a picture.'
+    if _is_address(path): why = ' cannot be opened: check the address, and that it gives a video.'
     if is_camera(path): why = (': there is no such camera, or another program uses it; '
                                'give an image, a folder or a video.')
     raise UserError(f'--image_path={path}{why}')
 
-# %% ../../nbs/plumbing/media.ipynb #c037
+# %% ../../nbs/plumbing/media.ipynb #c050
 def _read_frames(video, path):
     "Name and RGB image of each frame; raises `UserError` if there is none"
     number, name = 0, Path(path).name
@@ -158,27 +169,29 @@ def _read_frames(video, path):
         yield name, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     if not number: raise UserError(f'--image_path={path} gave no picture: check the video or the camera.')
 
-# %% ../../nbs/plumbing/media.ipynb #c039
+# %% ../../nbs/plumbing/media.ipynb #c052
 class MediaSource(NamedTuple):
     "Images to look at, wherever they come from"
     entries: Iterator # of (name, (h, w, 3) RGB uint8)
     count: int        # how many there are; None: unknown
     fps: float        # frames a second of a video or camera; 0: these are images
 
-# %% ../../nbs/plumbing/media.ipynb #c041
+# %% ../../nbs/plumbing/media.ipynb #c054
 def _drop_copies(found, folder): # `_Found`; the folder for copies -> without what an earlier run wrote there
     place = Path(folder).resolve()
     if place == found.folder.resolve() or not (place / 'detections.json').is_file(): return found
-    originals, others = ([file for file in files if place not in file.resolve().parents] for files in found[1:])
+    ours = lambda file: place in file.resolve().parents
+    originals, others = ([file for file in files if not ours(file)] for files in found[1:])
     return _Found(found.folder, originals, others) if originals else found
 
+# %% ../../nbs/plumbing/media.ipynb #c055
 def _check_apart(files, folder):
     "Raises `UserError` if a folder for copies holds the originals"
     if any(Path(path).resolve().parent == Path(folder).resolve() for path in files):
         raise UserError(f'--output_dir={folder} holds the images themselves, '
                         'and copies could overwrite them: give another folder.')
 
-# %% ../../nbs/plumbing/media.ipynb #c043
+# %% ../../nbs/plumbing/media.ipynb #c057
 def _open_images(path, output_dir):
     found = _drop_copies(_find_files(path), output_dir)
     _require_files(found, path)
@@ -189,6 +202,7 @@ def _open_images(path, output_dir):
     names = list(map(found.name, found.files))
     return MediaSource(decode_files(found.files, names), len(names), 0)
 
+# %% ../../nbs/plumbing/media.ipynb #c059
 def _open_frames(path, output_dir, most): # most: end after so many frames; 0: no limit
     if _is_video(path): _check_apart([path], output_dir)
     video = _open_video(path)
@@ -197,7 +211,7 @@ def _open_frames(path, output_dir, most): # most: end after so many frames; 0: n
     single = count == 1 and Path(path).suffix.lower() == '.gif'
     return MediaSource(entries, count, 0 if single else video.get(cv2.CAP_PROP_FPS) or 25)
 
-# %% ../../nbs/plumbing/media.ipynb #c044
+# %% ../../nbs/plumbing/media.ipynb #c061
 def open_media(path:str,       # an image, a folder, a pattern, a list, a video, an address, or camera:0
                output_dir:str, # folder for the copies
                frames:int=0,   # end a video or camera after so many; 0: no limit
@@ -206,7 +220,7 @@ def open_media(path:str,       # an image, a folder, a pattern, a list, a video,
     if is_camera(path) or _is_address(path) or _is_video(path): return _open_frames(path, output_dir, frames)
     return _open_images(path, output_dir)
 
-# %% ../../nbs/plumbing/media.ipynb #c048
+# %% ../../nbs/plumbing/media.ipynb #c067
 class ImageCopies:
     "Writes images as PNG files"
     def __init__(self,
@@ -236,7 +250,7 @@ class ImageCopies:
 
     def close(self)->None: "Nothing is left to do"
 
-# %% ../../nbs/plumbing/media.ipynb #c052
+# %% ../../nbs/plumbing/media.ipynb #c071
 CODECS = ('.mp4', 'mp4v'), ('.avi', 'MJPG') # endings and codecs of written videos, tried in this order
 
 def _open_writer(folder, stem, fps, size):
@@ -249,7 +263,7 @@ def _open_writer(folder, stem, fps, size):
     raise UserError(f'no video can be written to {folder} (codecs tried: {tried}): '
                     'give a folder that can be written to, or the frames as images.')
 
-# %% ../../nbs/plumbing/media.ipynb #c054
+# %% ../../nbs/plumbing/media.ipynb #c073
 class VideoCopy:
     "Writes frames as a video"
     def __init__(self,
