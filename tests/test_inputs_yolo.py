@@ -493,7 +493,7 @@ def test_images_without_labels_are_background(tmp_path):
     ({'annotations/train/1.txt': ROW}, '/annotations is there: rename it to labels)'),
     ({'labels/Train/1.txt': ROW}, '/labels/Train is there: rename it to train)'),
     ({'labels/1.txt': ROW}, '/labels: move them to'), ({'labels_v2/train/1.txt': ROW}, '/labels_v2 is there: rename'),
-    ({'annotations/1.xml': '<a/>'}, '/annotations has 1 files .xml: read them with --dataset=voc'),
+    ({'annotations/1.xml': '<a/>'}, '/annotations has 1 file .xml: read them with --dataset=voc'),
     ({'labels/train/2.txt': ROW}, 'label file in'), ({}, 'label file in'),
     ({'labels/train/1.txt': ''}, '1 label file of 1 image without a row'),
     ({'labels/train/1.txt': f'7{ROW[1:]}'}, '1 object left out, the first reason: '),
