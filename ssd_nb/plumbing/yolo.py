@@ -28,7 +28,7 @@ def _split_row(row:str # of a label file
     if _DECIMAL_COMMA.search(row): raise ValueError(f'"{row}" has a decimal comma: write 0.5 for 0,5')
     return row.replace(',', ' ').replace(';', ' ').split()
 
-# %% ../../nbs/plumbing/yolo.ipynb #c010
+# %% ../../nbs/plumbing/yolo.ipynb #c011
 def _find_class(fields, # columns of a row as text
                 names,  # number of a class -> its name
                )->tuple: # number of the class, how many columns name it; raises `ValueError`
@@ -36,9 +36,10 @@ def _find_class(fields, # columns of a row as text
     except ValueError: return _find_name(fields, names)
     if number in names: return int(number), 1
     low, high = min(names), max(names)
-    known = f'the classes are the numbers {low} to {high}' if len(names) > 1 else f'the only class is number {low}'
+    known = f'the classes are the numbers {low} to {high}' if high > low else f'the only class is {low}'
     raise ValueError(f'the class {fields[0]} is not known, {known}')
 
+# %% ../../nbs/plumbing/yolo.ipynb #c013
 def _find_name(fields, names)->tuple: # as in `_find_class`
     numbers = {name: number for number, name in reversed(names.items())}
     for n in range(len(fields), 0, -1): # names may have blanks
@@ -46,10 +47,10 @@ def _find_name(fields, names)->tuple: # as in `_find_class`
         if name in numbers: return numbers[name], n
     raise ValueError(f'the class "{fields[0]}" is neither a number nor one of the names')
 
-# %% ../../nbs/plumbing/yolo.ipynb #c013
+# %% ../../nbs/plumbing/yolo.ipynb #c017
 def _take_box(values, # list of numbers after the class
               points, # how many numbers the key points of a pose may be; () where the set has none
-             )->tuple: # left, top, right, bottom as fractions of the image, and what the row was; `ValueError`
+             )->tuple: # left, top, right, bottom as fractions of the image, and the kind of row; `ValueError`
     n = len(values)
     kind = {4: 'box', 5: 'more'}.get(n) or ('pose' if points else 'polygon')
     if n < 4 or kind == 'polygon' and n % 2 or kind == 'pose' and not {n - 4, n - 5}.intersection(points):
@@ -61,13 +62,14 @@ def _take_box(values, # list of numbers after the class
     else: box = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
     return box, 'pixels' if max(values) > 2 or min(values) > 1 or min(values) < -1 else kind
 
-# %% ../../nbs/plumbing/yolo.ipynb #c017
+# %% ../../nbs/plumbing/yolo.ipynb #c021
 class _Rules(NamedTuple):
     "What is known before the first row is read"
     names: dict   # number of a class -> its name
     labels: dict  # number of a class -> label; 0: not asked for
     points: tuple = () # how many numbers the key points of a pose may be
 
+# %% ../../nbs/plumbing/yolo.ipynb #c023
 def _parse_row(row,   # of a label file
                rules, # `_Rules`
               )->tuple: # number of the class, its box and kind as in `_take_box`; raises `ValueError`
@@ -78,7 +80,7 @@ def _parse_row(row,   # of a label file
     if not isfinite(sum(values)): raise ValueError(f'"{row}" has a number that is not finite')
     return number, *_take_box(values, rules.points)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c020
+# %% ../../nbs/plumbing/yolo.ipynb #c027
 class _Seen:
     "What was met in the label files of a split, and is told once at the end"
     def __init__(self):
@@ -89,7 +91,7 @@ class _Seen:
         self.kinds[kind] += 1
         self.first.setdefault(kind, (file, line))
 
-# %% ../../nbs/plumbing/yolo.ipynb #c021
+# %% ../../nbs/plumbing/yolo.ipynb #c028
 def _read_label_file(path,  # of the file
                      rules, # `_Rules`
                      seen,  # `_Seen`
@@ -108,17 +110,12 @@ def _read_label_file(path,  # of the file
         else: seen.left_out[number] += 1
     return rows
 
-# %% ../../nbs/plumbing/yolo.ipynb #c025
+# %% ../../nbs/plumbing/yolo.ipynb #c032
 def _sum_problems(seen,  # `_Seen`
                   rules, # `_Rules`
                   path,  # file with the names, for messages
                  )->list: # of `Problem`: one for each kind of rows that were left out
-    problems, n = [], seen.kinds['pixels']
-    if n:
-        file, line = seen.first['pixels']
-        what = f'{count_things(n, "row")} from here on with numbers above 1, such as pixels, where fractions of ' \
-               'the image are wanted'
-        problems.append(Problem(str(file), line, what, count=n))
+    problems = [_name_pixels(*seen.first['pixels'], seen.kinds['pixels'])] if seen.kinds['pixels'] else []
     for number, n in sorted(seen.left_out.items()):
         name = rules.names[number]
         why = 'which is no class of objects' if is_background(name) else 'which was not asked for'
@@ -126,7 +123,12 @@ def _sum_problems(seen,  # `_Seen`
         problems.append(Problem(str(path), 0, what, bad=False, count=n))
     return problems
 
-# %% ../../nbs/plumbing/yolo.ipynb #c028
+# %% ../../nbs/plumbing/yolo.ipynb #c034
+def _name_pixels(file, line, n): # of the first row; how many rows
+    return Problem(str(file), line, f'{count_things(n, "row")} from here on with numbers above 1, such as '
+                   'pixels, where fractions of the image are wanted', count=n)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c038
 _KINDS = dict(more='with a 6th column, such as a confidence, which is not used',
               polygon='with the corners of a polygon, of which the extent is taken',
               pose='with key points, of which the box alone is taken')
@@ -135,15 +137,15 @@ def _note_rows(seen,  # `_Seen`
                rules, # `_Rules`
               )->list: # sentences without their full stop
     low, high = min(rules.names), max(rules.names)
-    notes = [f'{count_things(seen.kinds[kind], "row")} {what}, the first in {":".join(map(str, seen.first[kind]))}'
-             for kind, what in _KINDS.items() if seen.kinds[kind]]
+    notes = [f'{count_things(seen.kinds[kind], "row")} {what}, the first in '
+             + ':'.join(map(str, seen.first[kind])) for kind, what in _KINDS.items() if seen.kinds[kind]]
     beyond = sum(p.what.startswith(f'the class {high + 1} is not known') for p in seen.problems)
     if beyond and low not in seen.numbers:
-        notes.append(f'no object is of class {low}, and {beyond:,} of class {high + 1}: if the label files count '
-                     f'from {low + 1}, write the names with these numbers')
+        notes.append(f'no object is of class {low}, and {beyond:,} of class {high + 1}: if the label files '
+                     f'count from {low + 1}, write the names with these numbers')
     return notes
 
-# %% ../../nbs/plumbing/yolo.ipynb #c031
+# %% ../../nbs/plumbing/yolo.ipynb #c042
 def _find_size(path # of an image file
               )->tuple: # height, width of the upright picture; raises OSError or `UserError`
     try: return read_size(path)
@@ -151,20 +153,19 @@ def _find_size(path # of an image file
     except Exception: pass # Pillow raises many, and OpenCV reads files that it does not
     with open(path, 'rb') as file: return decode_image(file.read(), 'the file').shape[:2]
 
-# %% ../../nbs/plumbing/yolo.ipynb #c034
+# %% ../../nbs/plumbing/yolo.ipynb #c046
 def _make_record(image,  # `YoloImage`
                  number, # of the image
                  rows,   # of its label file, see `_read_label_file`
                  size,   # height, width of the upright picture
                 ): # `Record`
-    left, top, right, bottom, label, line = np.array(rows, float).reshape(-1, 6).T
-    (height, width), table = size, np.zeros((len(rows), 7))
-    table[:, 0], table[:, 1], table[:, 2], table[:, 3] = top * height, left * width, bottom * height, right * width
-    table[:, 4], table[:, 6] = label, (table[:, 2] - table[:, 0]) * (table[:, 3] - table[:, 1])
-    return make_record_from_rows(image.path, number, table, image.label, line.astype(int), size=size,
-                                 file_name=image.name)
+    (h, w), lines = size, np.array([row[5] for row in rows], np.int64)
+    table = [(top * h, left * w, bottom * h, right * w, label, 0, (bottom - top) * h * (right - left) * w)
+             for left, top, right, bottom, label, _ in rows]
+    return make_record_from_rows(image.path, number, np.array(table, float).reshape(-1, 7), image.label,
+                                 lines, size=size, file_name=image.name)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c037
+# %% ../../nbs/plumbing/yolo.ipynb #c050
 def _read_image(image,  # `YoloImage`
                 number, # of the image
                 rules,  # `_Rules`
@@ -181,10 +182,11 @@ def _read_image(image,  # `YoloImage`
         return seen.problems.append(Problem(image.path, 0, what, images=1, count=len(rows)))
     return _make_record(image, number, rows, size)
 
+# %% ../../nbs/plumbing/yolo.ipynb #c052
 def _say_why(error): # `OSError` or `UserError` of a file that cannot be read
     return getattr(error, 'strerror', None) or str(error).split(': ')[0].rstrip('.')
 
-# %% ../../nbs/plumbing/yolo.ipynb #c040
+# %% ../../nbs/plumbing/yolo.ipynb #c056
 def _make_rules(data,    # `YoloSet`
                 classes, # names, background first
                )->_Rules:
@@ -194,7 +196,7 @@ def _make_rules(data,    # `YoloSet`
     names = {number: clean_name(name) for number, name in data.names.items()}
     return _Rules(names, {number: find_label(name, classes) for number, name in names.items()}, points)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c041
+# %% ../../nbs/plumbing/yolo.ipynb #c058
 def _note_names(data,  # `YoloSet`
                 names, # number of a class -> its name, cleaned
                )->list: # sentences without their full stop
@@ -206,7 +208,7 @@ def _note_names(data,  # `YoloSet`
         notes.append(f'{data.path}: the numbers {numbers} are all called {name}, so they are one class')
     return notes
 
-# %% ../../nbs/plumbing/yolo.ipynb #c043
+# %% ../../nbs/plumbing/yolo.ipynb #c060
 class YoloSource(Source):
     "A YOLO set; image ids count the images of a split from 1, in the order of their names"
     def list_files(self, split:str # 'train' or 'eval'
@@ -232,20 +234,21 @@ class YoloSource(Source):
         "The reason why a split has no object to learn from"
         return _explain_empty(found, self.config.yolo_root)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c049
+# %% ../../nbs/plumbing/yolo.ipynb #c066
 def _point_at_labels(labels, # paths of the label files that are not there
                      root,   # folder of the data set
                     )->str:  # where they seem to be, in brackets; '' if nowhere
     stems, found = {Path(path).stem for path in labels}, Counter()
     for place, _, files in os.walk(root):
         for stem, ending in map(os.path.splitext, files):
-            if stem in stems and ending.lower() in ('.txt', '.xml', '.json'): found[place, ending.lower()] += 1
+            ending = ending.lower()
+            if stem in stems and ending in ('.txt', '.xml', '.json'): found[place, ending] += 1
     if not found: return ''
     (place, ending), n = max(found.items(), key=lambda item: (item[0][1] == '.txt', item[1]))
     if ending == '.txt': return f' ({_explain_move(Path(place), Path(labels[0]).parent)})'
     return f' ({place} has {count_things(n, "file")} {ending}: read them with --dataset=voc or coco)'
 
-# %% ../../nbs/plumbing/yolo.ipynb #c051
+# %% ../../nbs/plumbing/yolo.ipynb #c068
 def _explain_move(place,  # folder that has the label files
                   wanted, # folder where they are looked for
                  )->str:
@@ -254,14 +257,16 @@ def _explain_move(place,  # folder that has the label files
         if one.name != other.name: break
     return f'they are in {place}: move them to {wanted}'
 
-# %% ../../nbs/plumbing/yolo.ipynb #c053
+# %% ../../nbs/plumbing/yolo.ipynb #c072
 def _explain_empty(found, # `Annotations`
                    root,  # folder of the data set
                   )->str: # see `YoloSource.explain_empty`
     labels = [record.source for record in found.records]
     there, lost = sum(map(os.path.isfile, labels)), [problem for problem in found.problems if problem.count]
-    if lost: return f'{count_things(sum(p.count for p in lost), "object")} left out, the first reason: {lost[0]}'
-    if there: return f'{count_things(there, "label file")} of {count_things(len(labels), "image")} without a row'
+    n = sum(problem.count for problem in lost)
+    if n: return f'{count_things(n, "object")} left out, the first reason: {lost[0]}'
     if not labels: return 'no image can be read'
-    n = 'the only image has no' if len(labels) == 1 else f'none of {len(labels):,} images has a'
-    return f'{n} label file in {os.path.dirname(labels[0])}{_point_at_labels(labels, root)}'
+    images = count_things(len(labels), 'image')
+    if there: return f'{count_things(there, "label file")} of {images} without a row'
+    which = 'the only image has no' if len(labels) == 1 else f'none of {len(labels):,} images has a'
+    return f'{which} label file in {os.path.dirname(labels[0])}{_point_at_labels(labels, root)}'

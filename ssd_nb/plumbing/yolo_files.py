@@ -19,7 +19,7 @@ from .find_images import SPLIT_NAMES, ImageFinder
 from .images import is_image
 from .options import UserError
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c007
+# %% ../../nbs/plumbing/yolo_files.ipynb #c008
 def read_lines(path # of a text file
               )->list: # its lines without line ends, whatever system and editor wrote them
     "The lines of a text file; raises `UserError` if it is not text"
@@ -27,9 +27,10 @@ def read_lines(path # of a text file
     wide = data[:2] in (b'\xff\xfe', b'\xfe\xff') # UTF-16
     try: return (data.decode('utf-16') if wide else data.decode('utf-8-sig')).splitlines()
     except UnicodeDecodeError:
-        raise UserError(f'{path} is not a text file in UTF-8: check that it is the annotation file.') from None
+        sentence = f'{path} is not a text file in UTF-8: check that it is the annotation file.'
+        raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c010
+# %% ../../nbs/plumbing/yolo_files.ipynb #c012
 def _load_yaml(path # of a yaml file
               )->dict: # its content, all values as they are written
     try: content = yaml.load('\n'.join(read_lines(path)), yaml.BaseLoader)
@@ -39,7 +40,7 @@ def _load_yaml(path # of a yaml file
         raise UserError(f'{path}{line} is not valid YAML ({what}): write it again.') from None
     return content if isinstance(content, dict) else {}
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c013
+# %% ../../nbs/plumbing/yolo_files.ipynb #c016
 def _pair_names(names # of a yaml file: a list, a dict or a text
                )->dict: # class number, as text -> name
     if isinstance(names, str):
@@ -52,22 +53,22 @@ def _pair_names(names # of a yaml file: a list, a dict or a text
     turned = {str(name): key for key, name in names.items() if isinstance(name, str)}
     return turned if not any(map(_is_number, names)) and all(map(_is_number, turned)) else names
 
+# %% ../../nbs/plumbing/yolo_files.ipynb #c018
 def _is_number(text): return re.fullmatch(r'\s*[0-9]{1,9}\s*', str(text)) is not None
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c016
+# %% ../../nbs/plumbing/yolo_files.ipynb #c022
 def _number_names(names, # of a yaml file: a list, a dict or a text
                   path,  # of the file, for messages
                  )->dict: # number of a class -> its name
     names = _pair_names(names)
     odd = next((key for key in names if not _is_number(key)), None)
-    if odd is not None: raise UserError(f'{path}: {str(odd)[:60]} in names is not the number of a class, so give '
-                                        'a list of names, or numbers with names.')
+    what = f'{str(odd)[:60]} in names is not the number of a class' if odd is not None else ''
     if not all(isinstance(name, str) for name in names.values()):
-        raise UserError(f'{path}: names has a list or a table where the name of a class is wanted: give a list '
-                        'of names, or numbers with names.')
+        what = 'names has a list or a table where the name of a class is wanted'
+    if what: raise UserError(f'{path}: {what}, so give a list of names, or numbers with names.')
     return {int(key): names[key] for key in sorted(names, key=int)}
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c019
+# %% ../../nbs/plumbing/yolo_files.ipynb #c026
 def _load_names(path # of a file with one name a line, or of Label Studio's notes.json
                ): # a list, or a dict of number -> name
     lines = read_lines(path)
@@ -75,7 +76,7 @@ def _load_names(path # of a file with one name a line, or of Label Studio's note
     try: return {str(c['id']): c['name'] for c in json.loads('\n'.join(lines))['categories']}
     except (ValueError, LookupError, TypeError, RecursionError): return []
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c022
+# %% ../../nbs/plumbing/yolo_files.ipynb #c030
 _NAME_FILES = ('obj.names', '*.names', 'classes.txt', 'notes.json', 'labels/classes.txt', '*/classes.txt',
                '*/*/classes.txt', 'predefined_classes.txt', '_darknet.labels', '*/_darknet.labels')
 
@@ -86,42 +87,46 @@ def _find_names(root # folder of a data set
         found = [(path, names) for path in files if (names := _number_names(_load_names(path), path))]
         for path, names in found[1:]:
             if names == found[0][1]: continue
-            raise UserError(f'--yolo_root={root}: {found[0][0]} and {path} give different names of classes, so '
-                            'write the names that hold into a yaml file.')
+            raise UserError(f'--yolo_root={root}: {found[0][0]} and {path} give different names of classes, '
+                            'so write the names that hold into a yaml file.')
         if found: return found[0]
-    raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, or a list of names such as '
-                    f'classes.txt, and there is none, so {_point_at_yaml(root)}.')
+    raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, or a list of names such '
+                    f'as classes.txt, and there is none, so {_point_at_yaml(root)}.')
 
+# %% ../../nbs/plumbing/yolo_files.ipynb #c032
 def _is_seen(path): return path.name[0] != '.' and path.is_file() # not hidden, as the ._ files of a Mac
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c023
+# %% ../../nbs/plumbing/yolo_files.ipynb #c034
 def _point_at_yaml(root # folder of a data set without names
                   )->str: # what to do
     below = next((path for path in sorted(root.glob('*/*.y*ml')) if _is_seen(path)), None)
     if below: return f'give --yolo_root={below.parent}, where {below.name} is'
     return 'write data.yaml with names, train and val, or classes.txt with one name a line'
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c026
+# %% ../../nbs/plumbing/yolo_files.ipynb #c038
 _SPLIT_KEYS = [name for names in SPLIT_NAMES.values() for name in names]
 
 def _find_yaml(root # folder of a data set
               )->tuple: # the yaml file that describes it, its content; None, {} where there is none
     files = [p for p in sorted(root.iterdir()) if p.suffix.lower() in ('.yaml', '.yml') and _is_seen(p)]
-    found = [(p, _load_yaml(p)) for p in files if re.search(rb'n\0?a\0?m\0?e|t\0?r\0?a\0?i|v\0?a\0?l', p.read_bytes())]
+    files = [p for p in files if re.search(rb'names|train|val', p.read_bytes().replace(b'\0', b''))] # UTF-16
+    found = [(path, _load_yaml(path)) for path in files]
     where = [pair for pair in found if {'path', *_SPLIT_KEYS}.intersection(pair[1])]
     named = [pair for pair in found if 'names' in pair[1]]
     found = named if len(named) == 1 else [pair for pair in named if pair in where] or named or where
     if len(found) < 2: return found[0] if found else (None, {})
     listed = ', '.join(path.name for path, _ in found)
-    raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, and there are {len(found)} '
-                    f'({listed}): give the one that is meant, such as --yolo_root={found[0][0]}.')
+    raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, and there are '
+                    f'{len(found)} ({listed}): give the one that is meant, such as '
+                    f'--yolo_root={found[0][0]}.')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c029
+# %% ../../nbs/plumbing/yolo_files.ipynb #c042
 def _load_darknet(path # of an obj.data
                  )->dict: # its content: names, train, valid
     pairs = (row.partition('=') for row in read_lines(path))
     return {key.strip(): value.strip() for key, _, value in pairs}
 
+# %% ../../nbs/plumbing/yolo_files.ipynb #c044
 def _follow_names(path, # of the file that says where the names are
                   root, # folder of the data set
                   name, # what it says
@@ -130,13 +135,13 @@ def _follow_names(path, # of the file that says where the names are
     if found and found.is_file(): return found, _load_names(found)
     raise UserError(f'{path}: its names are in {name}, and there is no such file in {root}: put it there.')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c031
+# %% ../../nbs/plumbing/yolo_files.ipynb #c046
 def _find_tail(bases,      # folders to look in
                name,       # of a folder or file, as a yaml file or a list says it
                whole=True, # a folder: its last part alone says too little
               )->Path:     # what is there inside one of the bases; None if nothing
     text = os.path.normpath(re.sub(r'^[A-Za-z]:', '', name.strip().replace('\\', '/'))).lstrip('/')
-    while text.startswith('../'): text = text[3:] # tools that write ../train mean a folder beside the yaml file
+    while text.startswith('../'): text = text[3:] # ../train means a folder beside the yaml file
     parts = text.split('/')
     for k in range(len(parts) if text != '..' else 0):
         alone = whole and k and k == len(parts) - 1 and parts[k] not in _SPLIT_KEYS
@@ -145,7 +150,7 @@ def _find_tail(bases,      # folders to look in
             if place.exists() and not (alone and parts[k - 1] != Path(base).absolute().name): return place
     return None
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c034
+# %% ../../nbs/plumbing/yolo_files.ipynb #c050
 class YoloSet(NamedTuple):
     "What is known of a YOLO set before a split is asked for"
     root: Path    # its folder
@@ -154,17 +159,22 @@ class YoloSet(NamedTuple):
     names: dict   # number of a class -> its name, as it is written
     files: tuple  # all files that this was read from, the one that says where the images are first
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c035
+# %% ../../nbs/plumbing/yolo_files.ipynb #c051
+def _find_description(source # `YoloSource`
+                     )->tuple: # folder of the set, the file that describes it or None, its content
+    path = Path(source.config.yolo_root or '.')
+    if path.suffix.lower() in ('.yaml', '.yml') and path.is_file(): return path.parent, path, _load_yaml(path)
+    root = source.require('yolo_root')
+    path, content = _find_yaml(root)
+    if path: return root, path, content
+    path = next((p for p in sorted(root.glob('*.data')) if _is_seen(p)), None)
+    return root, path, _load_darknet(path) if path else {}
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c053
 def load_set(source # `YoloSource`
             )->YoloSet:
     "Reads the names of a set and what it says of its folders; raises `UserError`"
-    path = Path(source.config.yolo_root or '.')
-    if path.suffix.lower() in ('.yaml', '.yml') and path.is_file(): root, content = path.parent, _load_yaml(path)
-    else:
-        root = source.require('yolo_root')
-        path, content = _find_yaml(root)
-    if not path: path = next((p for p in sorted(root.glob('*.data')) if _is_seen(p)), None)
-    if path and not content: content = _load_darknet(path)
+    root, path, content = _find_description(source)
     names, files = content.get('names'), [path] if path else []
     if isinstance(names, str) and re.search(r'\.(names|txt|labels)$', names):
         path, names = _follow_names(path, root, names)
@@ -173,163 +183,25 @@ def load_set(source # `YoloSource`
     if not names: raise UserError(f'{path}: names must be a list, or numbers with names.')
     return YoloSet(root, path, content, names, tuple(dict.fromkeys([*files, path])))
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c038
-def _list_entries(folder)->list: # sorted `os.DirEntry`s that are not hidden; raises `UserError`
-    try: return sorted((e for e in os.scandir(folder) if e.name[0] != '.'), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f'the folder {folder} cannot be read ({error.strerror}): check its rights.') from None
-
-def _walk(folder # to look in, with its sub-folders
-         ):      # yields the path of each file that is not hidden, and whether it can be read
-    seen, todo = set(), [str(folder)]
-    while todo:
-        place = todo.pop()
-        if (real := os.path.realpath(place)) in seen: continue # a link that leads in a circle
-        seen.add(real)
-        for entry in _list_entries(place):
-            if not entry.is_dir(): yield entry.path, entry.is_file()
-            elif entry.name.lower() != 'labels': todo.append(entry.path)
-
-def _has_image(folder): return any(is_image(path) for path, _ in _walk(folder))
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c041
-def _list_bases(data:YoloSet # what is known of the set
-               )->list:      # folders that its paths may be relative to
-    path = data.content.get('path')
-    if not isinstance(path, str) or not path.strip('. /\\'): return [data.root]
-    if os.path.isabs(path) and os.path.isdir(path): return [Path(path), data.root]
-    found = _find_tail([data.root], path)
-    return [found, data.root] if found and found.is_dir() else [data.root]
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c044
-def _find_place(data:YoloSet, # what is known of the set
-                key,          # of its content, such as train
-                entry,        # a folder or a list that it names
-               )->Path:       # raises `UserError` if it is not there
-    if not isinstance(entry, str):
-        raise UserError(f'{data.files[0]}: {key} must be a folder of images, a list of them or a text file with '
-                        'their paths.')
-    text, bases = entry.strip().replace('\\', '/'), _list_bases(data)
-    if os.path.isabs(text) and os.path.exists(text): return Path(text)
-    found = _find_tail([*bases, data.files[0].parent], text, whole=not text.lower().endswith('.txt'))
-    if found: return found
-    raise UserError(f'{data.files[0]}: there is no image in {bases[0] / text}, which is its {key}'
-                    f'{_point_at_images(data.root)}.')
-
-def _point_at_images(root): # folder of a data set; the end of a sentence
-    folders = list(dict.fromkeys(os.path.dirname(path) for path, _ in _walk(root) if is_image(path)))
-    if not folders: return f', and none anywhere in {root}: put them there'
-    return f': images are in {", ".join(folders[:3])}, so write that'
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c047
-def _find_any_case(base, # folder
-                   path, # below it, with / between its parts
-                  )->Path: # what is there, in any case of letters; None if nothing
-    for part in path.split('/'):
-        entries = {entry.name: entry for entry in _list_entries(base)} if base.is_dir() else {}
-        name = part if part in entries else next((n for n in entries if n.lower() == part.lower()), None)
-        if name is None: return None
-        base = base / name
-    return base
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c048
-def _find_usual(data:YoloSet, # what is known of the set
-                split,        # 'train' or 'eval'
-               )->list:       # the folder or list of a split where most tools put it; [] if there is none
-    names = [pattern.format(name) for name in SPLIT_NAMES[split]
-             for pattern in ('images/{}', '{}/images', '{}', '{}.txt')]
-    for base in _list_bases(data):
-        for place in filter(None, (_find_any_case(base, name) for name in names)):
-            if place.is_file() or _has_image(place): return [place]
-    return []
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c051
-def _find_unsplit(data:YoloSet # what is known of the set
-                 )->Path:      # folder of all its images; None if it has none
-    for folder in [_find_any_case(base, 'images') or base for base in _list_bases(data)] + [data.root]:
-        places = [os.path.dirname(path) for path, _ in _walk(folder) if is_image(path)]
-        if places: return Path(os.path.commonpath(places))
-    return None
-
-def _explain_unsplit(data:YoloSet, # what is known of the set
-                     folder,       # of all its images
-                    )->str:        # what to do, for a split for evaluation
-    images, labels = (os.path.relpath(f, data.root) for f in (folder, _name_label_folders(folder)[0]))
-    what = f'rename {images} to images/train and {labels} to labels/train, and put the files for eval into ' \
-           'images/val and labels/val'
-    if images == labels: what = f'rename {images} to train, and put the files for eval into val'
-    if images == '.': what = 'put the files for training into a folder train, and those for eval into val'
-    return (f'--yolo_root={data.root}: all images lie in {folder} without splits, so they are for training and '
-            f'there is none for eval: {what}.')
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c053
-def _find_places(data:YoloSet, # what is known of the set
-                 split,        # 'train' or 'eval'
-                )->tuple:      # folders and lists of images, and what the set calls the split; `UserError`
-    given = {key: data.content[key] for key in _SPLIT_KEYS
-             if data.content.get(key) not in (None, '', [], 'null', 'Null', 'NULL', '~')}
-    key = next((name for name in SPLIT_NAMES[split] if name in given), None)
-    if key:
-        entries = given[key] if isinstance(given[key], list) else [given[key]]
-        return [_find_place(data, key, entry) for entry in entries], key
-    if usual := _find_usual(data, split): return usual, split
-    whole = None if given or any(_find_usual(data, name) for name in SPLIT_NAMES) else _find_unsplit(data)
-    if whole and split == 'train': return [whole], split
-    if whole: raise UserError(_explain_unsplit(data, whole))
-    key, sign = 'train' if split == 'train' else 'val', ': ' if data.files[0].suffix != '.data' else ' = '
-    raise UserError(f'{data.files[0]}: there is no image for {split}: name its folder here, such as '
-                    f'{key}{sign}images/{key}, or put the images into {data.root}/images/{key}.')
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c056
-def _find_listed(name,    # of an image, from a list
-                 finders, # list of `ImageFinder`, one for each folder that it may be relative to
-                )->tuple: # path of the file, or ''; what is wrong, or ''
-    if not is_image(name.replace('\\', '/')): return '', f'{name} is listed, but is not the name of an image'
-    inside = tuple(f'{os.path.abspath(finder.folder)}/' for finder in finders)
-    for finder in finders:
-        path = os.path.normpath(os.path.join(finder.folder, name))
-        if os.path.abspath(path).startswith(inside) and os.path.isfile(path): return path, ''
-    why = f'{name} is listed, but there is no such image'
-    for finder in finders:
-        try: path = finder.find(name)
-        except ValueError as error: why = str(error)
-        else:
-            if path.is_file(): return str(path), ''
-    return '', why
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c058
-def _count_rows(folder, # that the name is relative to
-                name,   # of an image that is not there
-               )->int: # rows of its label file; 0 where that is not there, either
-    label, there = LabelFinder().find(os.path.join(folder, name.replace('\\', '/').lstrip('/')))
-    return sum(bool(row.strip()) for row in Path(label).read_bytes().splitlines()) if there else 0
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c059
-def _read_list(path,     # of a text file with paths of images
-               bases,    # folders that they may be relative to
-               problems, # list that problems are added to
-               notes,    # list that notes are added to
-              )->list:   # paths of the images
-    found, finders = [], [ImageFinder(base) for base in dict.fromkeys([*bases, path.parent])]
-    for line, row in enumerate(read_lines(path), 1):
-        if not (name := row.strip().strip('"')): continue
-        image, why = _find_listed(name, finders)
-        if image: found.append(image)
-        else: problems.append(Problem(str(path), line, why, True, _count_rows(bases[0], name), images=1))
-    for finder in finders: notes += finder.list_notes(path)
-    return found
-
-# %% ../../nbs/plumbing/yolo_files.ipynb #c062
-_TREES = dict(images=('labels',), Images=('Labels', 'labels'), IMAGES=('LABELS', 'labels'), JPEGImages=('labels',))
+# %% ../../nbs/plumbing/yolo_files.ipynb #c057
+_TREES = dict(images=('labels',), Images=('Labels', 'labels'), IMAGES=('LABELS', 'labels'),
+              JPEGImages=('labels',))
 
 def _name_label_folders(folder # of images
                        )->list: # folders where its label files may be, the usual one first
     parts = list(Path(folder).parts)
     place = max((i for i, part in enumerate(parts) if part in _TREES), default=None)
     if place is None: return [str(folder)]
-    return [*(str(Path(*parts[:place], name, *parts[place + 1:])) for name in _TREES[parts[place]]), str(folder)]
+    trees = [Path(*parts[:place], name, *parts[place + 1:]) for name in _TREES[parts[place]]]
+    return [*map(str, trees), str(folder)]
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c065
+# %% ../../nbs/plumbing/yolo_files.ipynb #c061
+def _list_entries(folder)->list: # sorted `os.DirEntry`s that are not hidden; raises `UserError`
+    try: return sorted((e for e in os.scandir(folder) if e.name[0] != '.'), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f'the folder {folder} cannot be read ({error.strerror}): check its rights.') from None
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c063
 class LabelFinder:
     "Finds the label files of images; lists each folder once"
     def __init__(self): self.folders, self.stems = {}, {} # of images -> of labels; of labels -> stem -> path
@@ -355,6 +227,150 @@ class LabelFinder:
         return os.path.join(self.folders[folder][0], f'{stem}.txt'), False
 
 # %% ../../nbs/plumbing/yolo_files.ipynb #c068
+def _walk(folder # to look in, with its sub-folders
+         ):      # yields the path of each file that is not hidden, and whether it can be read
+    seen, todo = set(), [str(folder)]
+    while todo:
+        place = todo.pop()
+        if (real := os.path.realpath(place)) in seen: continue # a link that leads in a circle
+        seen.add(real)
+        for entry in _list_entries(place):
+            if not entry.is_dir(): yield entry.path, entry.is_file()
+            elif entry.name.lower() != 'labels': todo.append(entry.path)
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c070
+def _has_image(folder): return any(is_image(path) for path, _ in _walk(folder))
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c074
+def _list_bases(data:YoloSet # what is known of the set
+               )->list:      # folders that its paths may be relative to
+    path = data.content.get('path')
+    if not isinstance(path, str) or not path.strip('. /\\'): return [data.root]
+    if os.path.isabs(path) and os.path.isdir(path): return [Path(path), data.root]
+    found = _find_tail([data.root], path)
+    return [found, data.root] if found and found.is_dir() else [data.root]
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c078
+def _find_place(data:YoloSet, # what is known of the set
+                key,          # of its content, such as train
+                entry,        # a folder or a list that it names
+               )->Path:       # raises `UserError` if it is not there
+    if not isinstance(entry, str):
+        raise UserError(f'{data.files[0]}: {key} must be a folder of images, a list of them or a text file '
+                        'with their paths.')
+    text, bases = entry.strip().replace('\\', '/'), _list_bases(data)
+    if os.path.isabs(text) and os.path.exists(text): return Path(text)
+    found = _find_tail([*bases, data.files[0].parent], text, whole=not text.lower().endswith('.txt'))
+    if found: return found
+    raise UserError(f'{data.files[0]}: there is no image in {bases[0] / text}, which is its {key}'
+                    f'{_point_at_images(data.root)}.')
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c080
+def _point_at_images(root): # folder of a data set; the end of a sentence
+    folders = list(dict.fromkeys(os.path.dirname(path) for path, _ in _walk(root) if is_image(path)))
+    if not folders: return f', and none anywhere in {root}: put them there'
+    return f': images are in {", ".join(folders[:3])}, so write that'
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c084
+def _find_any_case(base, # folder
+                   path, # below it, with / between its parts
+                  )->Path: # what is there, in any case of letters; None if nothing
+    for part in path.split('/'):
+        entries = {entry.name: entry for entry in _list_entries(base)} if base.is_dir() else {}
+        name = part if part in entries else next((n for n in entries if n.lower() == part.lower()), None)
+        if name is None: return None
+        base = base / name
+    return base
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c086
+def _find_usual(data:YoloSet, # what is known of the set
+                split,        # 'train' or 'eval'
+               )->list:       # the folder or list of a split where most tools put it; [] if there is none
+    names = [pattern.format(name) for name in SPLIT_NAMES[split]
+             for pattern in ('images/{}', '{}/images', '{}', '{}.txt')]
+    for base in _list_bases(data):
+        for place in filter(None, (_find_any_case(base, name) for name in names)):
+            if place.is_file() or _has_image(place): return [place]
+    return []
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c090
+def _find_unsplit(data:YoloSet # what is known of the set
+                 )->Path:      # folder of all its images; None if it has none
+    for folder in [_find_any_case(base, 'images') or base for base in _list_bases(data)] + [data.root]:
+        places = [os.path.dirname(path) for path, _ in _walk(folder) if is_image(path)]
+        if places: return Path(os.path.commonpath(places))
+    return None
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c092
+def _explain_unsplit(data:YoloSet, # what is known of the set
+                     folder,       # of all its images
+                    )->str:        # what to do, for a split for evaluation
+    images, labels = (os.path.relpath(f, data.root) for f in (folder, _name_label_folders(folder)[0]))
+    what = f'rename {images} to images/train and {labels} to labels/train, and put the files for eval into ' \
+           'images/val and labels/val'
+    if images == labels: what = f'rename {images} to train, and put the files for eval into val'
+    if images == '.': what = 'put the files for training into a folder train, and those for eval into val'
+    return (f'--yolo_root={data.root}: all images lie in {folder} without splits, so they are for training '
+            f'and there is none for eval: {what}.')
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c094
+def _find_places(data:YoloSet, # what is known of the set
+                 split,        # 'train' or 'eval'
+                )->tuple:      # folders and lists of images, and what the set calls the split; `UserError`
+    given = {key: data.content[key] for key in _SPLIT_KEYS
+             if data.content.get(key) not in (None, '', [], 'null', 'Null', 'NULL', '~')}
+    key = next((name for name in SPLIT_NAMES[split] if name in given), None)
+    if key:
+        entries = given[key] if isinstance(given[key], list) else [given[key]]
+        return [_find_place(data, key, entry) for entry in entries], key
+    if usual := _find_usual(data, split): return usual, split
+    whole = None if given or any(_find_usual(data, name) for name in SPLIT_NAMES) else _find_unsplit(data)
+    if whole and split == 'train': return [whole], split
+    if whole: raise UserError(_explain_unsplit(data, whole))
+    key, sign = 'train' if split == 'train' else 'val', ': ' if data.files[0].suffix != '.data' else ' = '
+    raise UserError(f'{data.files[0]}: there is no image for {split}: name its folder here, such as '
+                    f'{key}{sign}images/{key}, or put the images into {data.root}/images/{key}.')
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c098
+def _find_listed(name,    # of an image, from a list
+                 finders, # list of `ImageFinder`, one for each folder that it may be relative to
+                )->tuple: # path of the file, or ''; what is wrong, or ''
+    if not is_image(name.replace('\\', '/')): return '', f'{name} is listed, but is not the name of an image'
+    inside = tuple(f'{os.path.abspath(finder.folder)}/' for finder in finders)
+    for finder in finders:
+        path = os.path.normpath(os.path.join(finder.folder, name))
+        if os.path.abspath(path).startswith(inside) and os.path.isfile(path): return path, ''
+    why = f'{name} is listed, but there is no such image'
+    for finder in finders:
+        try: path = finder.find(name)
+        except ValueError as error: why = str(error)
+        else:
+            if path.is_file(): return str(path), ''
+    return '', why
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c100
+def _count_rows(folder, # that the name is relative to
+                name,   # of an image that is not there
+               )->int: # rows of its label file; 0 where that is not there, either
+    label, there = LabelFinder().find(os.path.join(folder, name.replace('\\', '/').lstrip('/')))
+    return sum(bool(row.strip()) for row in Path(label).read_bytes().splitlines()) if there else 0
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c102
+def _read_list(path,     # of a text file with paths of images
+               bases,    # folders that they may be relative to
+               problems, # list that problems are added to
+               notes,    # list that notes are added to
+              )->list:   # paths of the images
+    found, finders = [], [ImageFinder(base) for base in dict.fromkeys([*bases, path.parent])]
+    for line, row in enumerate(read_lines(path), 1):
+        if not (name := row.strip().strip('"')): continue
+        image, why = _find_listed(name, finders)
+        if image: found.append(image)
+        else: problems.append(Problem(str(path), line, why, True, _count_rows(bases[0], name), images=1))
+    for finder in finders: notes += finder.list_notes(path)
+    return found
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c106
 class YoloImage(NamedTuple):
     "An image of a split"
     path: str      # of its file
@@ -362,6 +378,7 @@ class YoloImage(NamedTuple):
     label: str     # path of its label file, or of the one that is missing
     labelled: bool # whether that is there
 
+# %% ../../nbs/plumbing/yolo_files.ipynb #c108
 class YoloSplit(NamedTuple):
     "The files of a split"
     images: list   # of `YoloImage`, in the order of their names
@@ -369,18 +386,19 @@ class YoloSplit(NamedTuple):
     problems: list # of `Problem`: images that are listed and missing
     notes: list    # sentences without their full stop: files that were passed over
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c069
+# %% ../../nbs/plumbing/yolo_files.ipynb #c109
 def _list_tops(data:YoloSet # what is known of the set
               )->list:      # beginnings of paths that are left out of names
     folders = [data.root, *_list_bases(data)]
-    return sorted({f'{f}/' for folder in folders for f in (folder, folder.absolute(), os.path.normpath(folder))},
-                  key=len)
+    forms = {form for f in folders for form in (f, f.absolute(), os.path.normpath(f))}
+    return sorted({f'{form}/' for form in forms}, key=len)
 
+# %% ../../nbs/plumbing/yolo_files.ipynb #c111
 def _name_inside(path, tops): # of an image; see `_list_tops`
     top = next((top for top in tops if path.startswith(top)), '')
     return path[len(top):].replace(os.sep, '/')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c072
+# %% ../../nbs/plumbing/yolo_files.ipynb #c115
 _NO_LABELS = {'classes.txt', 'predefined_classes.txt', 'train.txt', 'val.txt', 'valid.txt', 'test.txt',
               'readme.txt', 'readme.roboflow.txt', 'readme.dataset.txt'}
 
@@ -395,18 +413,19 @@ def _list_orphans(images,  # list of `YoloImage`
     found = [path for place in sorted(places) for path in finder.list(place).values() if folders]
     return [path for path in found if path not in used and os.path.basename(path).lower() not in _NO_LABELS]
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c073
+# %% ../../nbs/plumbing/yolo_files.ipynb #c117
 def count_things(n:int,    # how many
                  what:str, # they are, one of them
                 )->str:
     "A number with its noun"
     return f'{n:,} {what}' if n == 1 else f'{n:,} {what}s'
 
+# %% ../../nbs/plumbing/yolo_files.ipynb #c119
 def _name_few(paths, root # of files; folder of the data set
              )->str: # the first three, relative to it
     return ', '.join(os.path.relpath(path, root) for path in paths[:3]) + (' ...' if len(paths) > 3 else '')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c076
+# %% ../../nbs/plumbing/yolo_files.ipynb #c122
 _HELPERS = {'.yaml', '.yml', '.names', '.data', '.labels', '.cache', '.npy', '.md'} # what tools leave
 
 def _note_files(images,  # list of `YoloImage`
@@ -428,7 +447,7 @@ def _note_files(images,  # list of `YoloImage`
     return [f'{count_things(n, what)} {how}' + (f': {_name_few(names, root)}' if names else '')
             for what, n, how, names in few if n]
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c077
+# %% ../../nbs/plumbing/yolo_files.ipynb #c124
 def find_split(data:YoloSet, # what is known of the set
                split:str,    # 'train' or 'eval'
               )->YoloSplit:
