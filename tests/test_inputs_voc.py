@@ -1,4 +1,4 @@
-"VOC sets as tools and people write them: each input with the boxes, names, ids or the sentence that it must give"
+"VOC sets as tools and people write them: each input with its boxes, names, ids or sentence"
 import json
 import os
 from dataclasses import replace
@@ -89,7 +89,8 @@ NOT_TEXT = { # content, part of the sentence
     'GBK, not declared': (in_class('熊').encode('gbk'), 'save it in UTF-8'),
     'GBK, UTF-8 declared': (in_class('熊', declared('utf-8')).encode('gbk'),
                             'it says that its encoding is utf-8, and it is not in utf-8 or in UTF-8'),
-    'an unknown encoding': (in_class('Bär', declared('klingon')).encode('latin-1'), 'its encoding is klingon'),
+    'an unknown encoding': (in_class('Bär', declared('klingon')).encode('latin-1'),
+                            'its encoding is klingon'),
     'cut off': (voc_xml().encode()[:-20], 'it cannot be read as XML ('),
     'entities': (b'<!DOCTYPE a [<!ENTITY b "boom">]><annotation>&b;</annotation>', 'it defines entities'),
     'nothing': (b'', 'it cannot be read as XML (no element found'),
@@ -114,13 +115,15 @@ def test_unreadable_xml_costs_its_image_alone(name, tmp_path):
 @pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
 def test_lines_are_known_in_any_text(encoding, shift, end, tmp_path):
     text = declared(encoding) + voc_xml(objects=[('cat', (21, 11, 50, 40)), ('熊', (1, 1, 'x', 9))])
-    found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', text.replace('\n', end).encode(encoding)))
+    found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg',
+                                text.replace('\n', end).encode(encoding)))
     assert [p.line for p in found.problems] == [3] and found.records[0].lines.tolist() == [2]
 
 
 def test_leftovers_of_a_mac_and_of_programs(tmp_path):
     write_voc(tmp_path, ['0.jpg', '1.jpg'])
-    for name in ('train/._0.xml', 'train/._0.jpg', 'train/.DS_Store', '__MACOSX/train/._1.xml', '__MACOSX/train/1.xml',
+    for name in ('train/._0.xml', 'train/._0.jpg', 'train/.DS_Store', '__MACOSX/train/._1.xml',
+                 '__MACOSX/train/1.xml',
                  '.idea/misc.xml', 'train/1.jpg.aux.xml'):
         write_text(tmp_path / name, 'Mac OS X\0\xb0')
     found = read_voc(voc_config(tmp_path))
@@ -134,7 +137,8 @@ def test_name_that_is_not_text(tmp_path):
     with open(bad, 'w') as file: file.write(voc_xml())
     found = read_voc(config)
     assert len(found.records) == 1
-    assert str(found.problems[0]) == (f'{tmp_path}/train/caf\\udce9.xml: it cannot be opened (the name of the file is '
+    assert str(found.problems[0]) == (f'{tmp_path}/train/caf\\udce9.xml: it cannot be opened (the name of '
+                                      f'the file is '
                                       'not text in UTF-8: rename it)')
 
 
@@ -142,13 +146,15 @@ def test_name_that_is_not_text(tmp_path):
 
 IMAGES = { # image on disk, <filename>, what else the file says
     'webp': ('1.webp', '1.webp', ''), 'tif': ('1.tif', '1.tif', ''), 'BMP': ('1.BMP', '1.BMP', ''),
-    'Jpg': ('1.Jpg', '1.Jpg', ''), 'jfif': ('1.jfif', '1.jfif', ''), 'JPEG in capitals': ('1.JPEG', '1.JPEG', ''),
+    'Jpg': ('1.Jpg', '1.Jpg', ''), 'jfif': ('1.jfif', '1.jfif', ''),
+    'JPEG in capitals': ('1.JPEG', '1.JPEG', ''),
     'no ending said': ('1.png', '1', ''), 'another ending said': ('1.png', '1.jpg', ''),
     'another case said': ('1.JPG', '1.jpg', ''), 'nothing said': ('1.jpg', '', ''),
     'another name': ('photo 7.jpg', 'photo 7.jpg', ''), 'a dot in the name': ('v1.2.png', 'v1.2', ''),
     'blank, # and %': ('a #1 50%.jpg', 'a #1 50%.jpg', ''), 'Chinese': ('图片 1.jpg', '图片 1.jpg', ''),
     'encoded': ('my cat.jpg', 'my%20cat.jpg', ''), 'Windows path': ('cat.jpg', r'C:\data\cat.jpg', ''),
-    'absolute path': ('cat.jpg', '/home/me/cat.jpg', ''), 'folder before it': ('cat.jpg', 'images/cat.jpg', ''),
+    'absolute path': ('cat.jpg', '/home/me/cat.jpg', ''),
+    'folder before it': ('cat.jpg', 'images/cat.jpg', ''),
     'brackets': ('cat[1].jpg', 'cat[1].jpg', ''), 'accents composed': ('Bär.jpg', 'Ba\u0308r.jpg', ''),
     'by <path>': ('cat.jpg', '', r'<path>D:\work\cat.jpg</path>'),
     'by <path>, wrong <filename>': ('cat.jpg', 'none.jpg', '<path>/home/me/cat.jpg</path>'),
@@ -169,7 +175,8 @@ def test_image_of_an_xml_file(name, tmp_path):
 PLACES = [('Annotations/1.xml', 'JPEGImages/1.jpg'), ('Annotations/1.xml', 'Images/1.jpg'),
           ('annotations/1.xml', 'images/1.jpg'), ('annotations/xmls/1.xml', 'images/1.jpg'),
           ('xml/1.xml', 'img/1.jpg'), ('Annotations/a/1.xml', 'JPEGImages/a/1.jpg'),
-          ('labels/1.xml', 'images/1.jpg'), ('Annotations/1.xml', 'JPEGImages/2019/1.jpg'), ('1.xml', 'images/1.jpg')]
+          ('labels/1.xml', 'images/1.jpg'), ('Annotations/1.xml', 'JPEGImages/2019/1.jpg'),
+          ('1.xml', 'images/1.jpg')]
 
 
 @pytest.mark.parametrize('xml, image', PLACES)
@@ -181,14 +188,16 @@ def test_places_of_images(xml, image, top, tmp_path):
 
 def test_the_same_name_in_two_folders(tmp_path):
     for name, box in (('a', (21, 11, 50, 40)), ('b', (1, 1, 10, 10))):
-        write_pair(tmp_path, f'train/Annotations/{name}/1.xml', f'train/JPEGImages/{name}/1.jpg', objects=[('cat', box)])
+        write_pair(tmp_path, f'train/Annotations/{name}/1.xml', f'train/JPEGImages/{name}/1.jpg',
+                   objects=[('cat', box)])
     rows = [(r.file_name, r.boxes.tolist()) for r in read_voc(voc_config(tmp_path)).records]
     assert rows == [('train/JPEGImages/a/1.jpg', [EDGES]), ('train/JPEGImages/b/1.jpg', [[0, 0, 10, 10]])]
 
 
 def test_folder_says_which_of_two(tmp_path):
     for name in 'ab': write_image(tmp_path / f'train/JPEGImages/{name}/1.jpg')
-    write_text(tmp_path / 'train/Annotations/x.xml', voc_xml('1.jpg').replace('<filename>', '<folder>b</folder><filename>'))
+    write_text(tmp_path / 'train/Annotations/x.xml',
+               voc_xml('1.jpg').replace('<filename>', '<folder>b</folder><filename>'))
     assert [r.file_name for r in read_voc(voc_config(tmp_path)).records] == ['train/JPEGImages/b/1.jpg']
     write_text(tmp_path / 'train/Annotations/x.xml', voc_xml('1.jpg'))
     found = read_voc(voc_config(tmp_path))
@@ -208,7 +217,8 @@ def test_filename_wins_over_the_stem(tmp_path):
     write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', voc_xml('2.jpg'))
     write_pair(tmp_path, 'train/2.xml', 'train/2.jpg', voc_xml('1.jpg'))
     found = read_voc(voc_config(tmp_path))
-    assert [(Path(r.source).name, r.image.name) for r in found.records] == [('1.xml', '2.jpg'), ('2.xml', '1.jpg')]
+    assert [(Path(r.source).name, r.image.name) for r in found.records] == [('1.xml', '2.jpg'),
+                                                                            ('2.xml', '1.jpg')]
 
 
 def test_a_copied_file_that_names_the_image_of_another(tmp_path):
@@ -250,8 +260,9 @@ def test_images_of_the_other_split_are_not_missed(tmp_path):
     for split, name in (('train', 'a'), ('val', 'b')):
         write_pair(tmp_path, f'annotations/{split}/{name}.xml', f'images/{name}.jpg')
     write_image(tmp_path / 'images/c.jpg')
-    for split in ('train', 'eval'): assert '1 images have no XML file, and are not used: images/c.jpg' in notes_of(
-        voc_config(tmp_path), split)
+    for split in ('train', 'eval'):
+        note = notes_of(voc_config(tmp_path), split)
+        assert '1 images have no XML file, and are not used: images/c.jpg' in note
 
 
 # --- lists ---------------------------------------------------------------------------------------------------
@@ -272,11 +283,13 @@ ROWS = { # the XML files, rows of the list, images that are read
     'a column after a blank': (['IMG 1'], 'IMG 1 -1\n', ['IMG 1']),
     'with ending': (['1'], '1.jpg\n', ['1']), 'with .xml': (['1'], '1.xml\n', ['1']),
     'ending in capitals': (['1'], '1.JPG\n', ['1']), 'a dot in the name': (['v1.2'], 'v1.2\n', ['v1.2']),
-    'with folder': (['1'], 'JPEGImages/1.jpg\n', ['1']), 'Windows folder': (['1'], 'JPEGImages\\1.jpg\n', ['1']),
+    'with folder': (['1'], 'JPEGImages/1.jpg\n', ['1']),
+    'Windows folder': (['1'], 'JPEGImages\\1.jpg\n', ['1']),
     'absolute': (['1'], '/home/me/VOC2007/JPEGImages/1.jpg\n', ['1']),
     'image and XML': (['1'], './JPEGImages/1.jpg ./Annotations/1.xml\n', ['1']),
     'in a sub-folder': (['a/1', 'b/1'], 'b/1\na/1\n', ['b/1', 'a/1']),
-    'Windows line ends': (['1', '2'], '1\r\n2\r\n', ['1', '2']), 'Mac line ends': (['1', '2'], '1\r2\r', ['1', '2']),
+    'Windows line ends': (['1', '2'], '1\r\n2\r\n', ['1', '2']),
+    'Mac line ends': (['1', '2'], '1\r2\r', ['1', '2']),
     'empty rows': (['1'], '\n\n1\n\n', ['1']), 'a mark': (['1'], '\ufeff1\n', ['1']),
     'Chinese': (['图 1'], '图 1\n', ['图 1']), 'another case': (['IMG_1'], 'img_1\n', ['IMG_1']),
     '# and %': (['a#1 50%'], 'a#1 50%\n', ['a#1 50%']), 'quotes': (['1'], '"1"\n', ['1']),
@@ -318,7 +331,8 @@ def test_names_listed_twice_or_never(tmp_path):
     write_devkit(tmp_path, dict(train='1\n2\n1\n', val='3\n'), '12345')
     found = read_voc(voc_config(tmp_path))
     assert [r.image.stem for r in found.records] == ['1', '2']
-    assert '1 images are listed more than once, and used once, such as the one in the lines 1 and 3' in found.notes[0]
+    said = '1 images are listed more than once, and used once, such as the one in the lines 1 and 3'
+    assert said in found.notes[0]
     assert '2 XML files are in no list, and are not used: 4.xml, 5.xml' in found.notes[1]
 
 
@@ -347,7 +361,8 @@ def test_lists_in_other_places(place, tmp_path):
 
 def test_cvat_has_one_list(tmp_path):
     write_devkit(tmp_path, dict(default='1\n', cat_default='1 1\n'))
-    write_text(tmp_path / 'labelmap.txt', '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:128,0,0::\n')
+    write_text(tmp_path / 'labelmap.txt',
+               '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:128,0,0::\n')
     assert [r.image.stem for r in read_voc(voc_config(tmp_path)).records] == ['1']
     error = refused(voc_config(tmp_path), 'eval')
     assert 'there is no val.txt in' in error and 'which has default.txt: rename the list of the split eval' in error

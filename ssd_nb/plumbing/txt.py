@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from math import isfinite, nan
 from pathlib import Path
 
-from .annotations import Annotations, Item, Problem, Records, Source, make_record, parse_numbers
+from .annotations import (
+    Annotations, Item, Problem, Records, Source, make_record, parse_numbers)
 from .classes import choose_classes, clean_name, find_label, is_background
 from .files import read_text
 from .find_images import ImageFinder
@@ -64,7 +65,8 @@ def _split_objects(text # of a row, after the path
     if ',' not in text: return _chunk(re.split(r'[\s;|]+', text)) if text else [] # numbers between blanks
     parts = [part for word in re.split(r'[\s;|]+', text) for part in _chunk(word.strip(',').split(','))]
     if all(len(part) == 5 for part in parts): return parts
-    named = [(found[1][:-1].split(','), found[2].strip()) for found in _OBJECT.finditer(text)] # blanks in a name
+    named = [(found[1][:-1].split(','), found[2].strip())
+             for found in _OBJECT.finditer(text)] # blanks in a name
     whole = ' '.join(','.join((*numbers, name)) for numbers, name in named)
     known = all(name and not re.search(r'\d,', name) and name[:1].isalpha() for _, name in named)
     return [[*numbers, name] for numbers, name in named] if known and len(whole) == len(text) else parts
@@ -79,29 +81,37 @@ class _Row:
     lines: list = field(default_factory=list) # the line of each object
 
 # %% ../../nbs/plumbing/txt.ipynb #c008
-_COLUMNS = dict(image=('filename', 'file_name', 'file', 'image', 'image_path', 'imagepath', 'path', 'img', 'image_name',
-                       'imagename', 'image_id', 'img_path', 'img_name', 'filepath', 'file_path', 'name_of_image'),
-                xmin=('xmin', 'x_min', 'x1', 'left', 'bbox_x1'), ymin=('ymin', 'y_min', 'y1', 'top', 'bbox_y1'),
-                xmax=('xmax', 'x_max', 'x2', 'right', 'bbox_x2'), ymax=('ymax', 'y_max', 'y2', 'bottom', 'bbox_y2'),
-                label=('class', 'label', 'class_name', 'classname', 'name', 'category', 'class_id', 'labels', 'classes',
+_COLUMNS = dict(image=('filename', 'file_name', 'file', 'image', 'image_path', 'imagepath', 'path', 'img',
+                       'image_name',
+                       'imagename', 'image_id', 'img_path', 'img_name', 'filepath', 'file_path',
+                       'name_of_image'),
+                xmin=('xmin', 'x_min', 'x1', 'left', 'bbox_x1'),
+                ymin=('ymin', 'y_min', 'y1', 'top', 'bbox_y1'),
+                xmax=('xmax', 'x_max', 'x2', 'right', 'bbox_x2'),
+                ymax=('ymax', 'y_max', 'y2', 'bottom', 'bbox_y2'),
+                label=('class', 'label', 'class_name', 'classname', 'name', 'category', 'class_id', 'labels',
+                       'classes',
                        'category_name', 'label_name'))
 
 def _read_head(row:str # the first of a file
               )->tuple: # what separates columns; names of the columns, [] if it is no head of a table
     cut = next((mark for mark in ',;\t' if mark in row), ',')
     names = [name.strip(' "\'').lower().lstrip('#').strip() for name in row.split(cut)]
-    words = {word for group in _COLUMNS.values() for word in group} | {'width', 'height', 'region_shape_attributes'}
+    words = {word for group in _COLUMNS.values() for word in group} | {'width', 'height',
+                                                                       'region_shape_attributes'}
     return cut, names if len(words & set(names)) > 1 and not re.search(r'\d{2,}', row) else []
 
 # %% ../../nbs/plumbing/txt.ipynb #c009
 def _find_columns(names, # of the columns, in lower case
                   path,  # of the file, for the message
                  )->dict: # place of each column; raises `UserError` if one is missing
-    found = {key: next((names.index(word) for word in words if word in names), None) for key, words in _COLUMNS.items()}
+    found = {key: next((names.index(word) for word in words if word in names), None) for key,
+             words in _COLUMNS.items()}
     missing = [key for key, place in found.items() if place is None]
     if not missing: return found | {key: names.index(key) for key in ('width', 'height') if key in names}
     raise UserError(f'{path}: its first row is the head of a table ({", ".join(names[:9])}) without '
-                    f'{", ".join(dict(image="filename", label="class").get(key, key) for key in missing)}: give its '
+                    f'{", ".join(dict(image="filename", label="class").get(key, key) for key in missing)}: '
+                    f'give its '
                     'columns the names filename, xmin, ymin, xmax, ymax and class.')
 
 # %% ../../nbs/plumbing/txt.ipynb #c010
@@ -166,11 +176,12 @@ def _list_numbers(rows # list of `_Row`
 def _check_first(rows,  # list of `_Row`
                  first, # number of the first class: 1 or 0
                  path,  # of the file, for the message
-                )->str: # a sentence if the numbers look odd, or ''; raises `UserError` if they begin at 0, and not at 1
+                )->str: # a sentence if the numbers look odd, or ''; raises `UserError` if they begin at 0
     numbers = _list_numbers(rows)
     zeros = [line for line, number in numbers if number == 0]
     if first == 1 and zeros:
-        raise UserError(f'{path}: class numbers begin at 1 here, and {len(zeros)} objects have 0, the first in line '
+        raise UserError(f'{path}: class numbers begin at 1 here, and {len(zeros)} objects have 0, the first '
+                        f'in line '
                         f'{zeros[0]}: if yours begin at 0, pass --first_class=0.')
     if first == 0 and numbers and not zeros:
         return f'{path}: no object has the class 0, though --first_class=0 says that the numbers begin there'
@@ -184,18 +195,20 @@ def _check_fractions(rows, # list of `_Row`
     try: numbers = parse_numbers(texts)
     except ValueError: return
     if not any(number % 1 for number in numbers) or not all(0 <= number <= 1 for number in numbers): return
-    raise UserError(f'{path}: all its boxes lie between 0 and 1, and pixels are wanted: multiply x by the width and y '
+    raise UserError(f'{path}: all its boxes lie between 0 and 1, and pixels are wanted: multiply x by the '
+                    f'width and y '
                     'by the height of the image.')
 
 # %% ../../nbs/plumbing/txt.ipynb #c016
 def _name_classes(rows,   # list of `_Row` that classes are learned from
                   config, # `DataConfig`
                   path,   # of the file, for messages
-                 )->tuple: # names, background first: those asked for, else those written, or class 1, class 2 ...
+                 )->tuple: # names, background first: those asked for, those written, or class 1, class 2 ...
     if config.classes: return config.classes
     names = {fields[4] for row in rows for fields in row.objects if len(fields) == 5 and fields[4].strip()}
     numbers, first = [int(number) for _, number in _list_numbers(rows) if number % 1 == 0], config.first_class
-    if numbers or not names: return ('background', *(f'class {i}' for i in range(first, max(numbers, default=0) + 1)))
+    if numbers or not names: return ('background', *(f'class {i}'
+                                                     for i in range(first, max(numbers, default=0) + 1)))
     return choose_classes(config, sorted(map(clean_name, names)), path)
 
 # %% ../../nbs/plumbing/txt.ipynb #c017
@@ -241,7 +254,8 @@ def _join_rows(rows,     # list of `_Row`
         row.lines = [row.line] * len(row.objects)
         try: image = finder.find(row.name)
         except ValueError as error:
-            what = str(error) + ', so pass the folder of the images as --image_dir' * ('leaves the' in str(error))
+            what = str(error) + ', so pass the folder of the images as --image_dir' * ('leaves '
+                                                                                       'the' in str(error))
             problems.append(Problem(str(path), row.line, what, count=len(row.objects), images=1))
             continue
         if image in images:
@@ -249,7 +263,8 @@ def _join_rows(rows,     # list of `_Row`
             images[image].lines += row.lines
             again.append(row.line)
         else: images[image] = row
-    if again and not table: notes.append(f'{path}: {len(again)} rows name the image of another row, and their objects '
+    if again and not table: notes.append(f'{path}: {len(again)} rows name the image of another row, and '
+                                         f'their objects '
                                          f'are added to it, the first in line {again[0]}')
     notes += finder.list_notes(path)
     return images
@@ -277,9 +292,11 @@ class TxtSource(Source):
         classes = _name_classes(train, config, path)
         options, records = (classes, config.first_class, bool(config.classes)), Records()
         for image, row in _join_rows(rows, folder, path, problems, notes, table).items():
-            items = collect_items(zip(row.lines, row.objects), lambda fields: _parse_txt_object(fields, *options),
+            items = collect_items(zip(row.lines, row.objects),
+                                  lambda fields: _parse_txt_object(fields, *options),
                                   path, problems)
-            records.append(make_record(image, row.line, items, path, line=row.line, size=row.size, file_name=row.name))
+            records.append(make_record(image, row.line, items, path, line=row.line, size=row.size,
+                                       file_name=row.name))
         return Annotations(records, classes, problems, tuple(range(len(classes))), tuple(notes))
 
     def explain_empty(self, found:Annotations # of a split without objects

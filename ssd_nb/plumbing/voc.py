@@ -154,9 +154,10 @@ class VocFile(NamedTuple):
 
 # %% ../../nbs/plumbing/voc.ipynb #c014
 def _find_size(root # outermost element
-              )->tuple: # (height, width), (0, 0) if it does not say; what it says, where that is not two numbers
+              )->tuple: # (height, width), or (0, 0); what it says, where that is not two numbers
     texts = [root.findtext(f'size/{key}') or '0' for key in ('height', 'width')]
-    if root.find('imagesize') is not None: texts = [root.findtext(f'imagesize/{key}') for key in ('nrows', 'ncols')]
+    if root.find('imagesize') is not None: texts = [root.findtext(f'imagesize/{key}')
+                                                    for key in ('nrows', 'ncols')]
     size = tuple(map(_read_number, texts))
     if all(number >= 0 for number in size): return tuple(int(round(number)) for number in size), ''
     return (0, 0), ' × '.join(map(str, texts))
@@ -167,13 +168,15 @@ def read_voc(path,     # XML file
             )->VocFile:
     "Reads a VOC file; raises `ValueError` where it cannot be read"
     root, text = _parse_xml(Path(path).read_bytes())
-    if root.tag != 'annotation': raise ValueError(f'its first element is {root.tag}, where annotation is wanted')
+    if root.tag != 'annotation': raise ValueError(f'its first element is {root.tag}, where annotation is '
+                                                  f'wanted')
     found = root.findall('object')
     lines = _find_lines(text, len(found))
     kept = [(e, line) for e, line in zip(found, lines) if e.findtext('deleted', '').strip() != '1']
     names = tuple((root.findtext(key) or '').strip() for key in ('filename', 'path', 'folder'))
     size, odd = _find_size(root)
-    return VocFile(size, [_read_object(e, origin, line) for e, line in kept], len(found) - len(kept), names, odd)
+    return VocFile(size, [_read_object(e, origin, line) for e, line in kept], len(found) - len(kept), names,
+                   odd)
 
 # %% ../../nbs/plumbing/voc.ipynb #c016
 def parse_voc(path # XML file
@@ -190,7 +193,8 @@ def _read_files(files,    # XML files
                )->list:   # of (file, `VocFile`)
     found = []
     for path in files:
-        line, bad = 0, f'{path}'.encode('utf-8', 'backslashreplace').decode() # a path is bytes, and need not be text
+        line, bad = 0, f'{path}'.encode('utf-8',
+                                        'backslashreplace').decode() # a path is bytes, and need not be text
         try:
             if bad != str(path): raise OSError('the name of the file is not text in UTF-8: rename it')
             found.append((path, read_voc(path, origin)))
@@ -214,7 +218,8 @@ def _list_classes(config, # `DataConfig`
         if len(set(same)) > 1: notes.append(f'{" and ".join(map(repr, same))} are one class, {name}')
     if not config.classes: return choose_classes(config, sorted(names), config.voc_root)
     missing = [name for name in config.classes[1:] if name not in names]
-    if missing: notes.append(f'no object is called {", ".join(missing[:3])}, which --classes asks for: the names '
+    if missing: notes.append(f'no object is called {", ".join(missing[:3])}, which --classes asks for: the '
+                             f'names '
                              f'are {", ".join(sorted(names)[:9])}')
     return config.classes
 
@@ -225,7 +230,8 @@ def _say_fault(each,    # `VocObject`
               )->tuple: # what is wrong with it, '' if nothing; whether that is a fault
     name = ' '.join(each.name.split()) or '?'
     if not isfinite(sum(each.box)): return f'the box of a {name} is not four numbers', True
-    if name != '?' and is_background(name): return f'the class {name} is no class: what has no box is background', False
+    if name != '?' and is_background(name):
+        return f'the class {name} is no class: what has no box is background', False
     what = f'the class {name} is not one of {", ".join(classes[1:])}'
     if name == '?' or asked: return what, name == '?'
     return f'{what}, which are those of the training images', False
@@ -255,13 +261,15 @@ def _count_odd(found,  # of (file, `VocFile`), see `_read_files`
     signs = Counter(each.sign for each in objects)
     if origin == 1 and (signs[1] or signs[2]):
         said = [f'{signs[1]} begin at 0'] * bool(signs[1]) + [f'{signs[2]} have fractions'] * bool(signs[2])
-        notes.append(f'{root}: of {len(objects)} boxes {" and ".join(said)}, and pixels that are counted from 1 do not: '
+        notes.append(f'{root}: of {len(objects)} boxes {" and ".join(said)}, and pixels that are counted '
+                     f'from 1 do not: '
                      'if the tool counts from 0, as CVAT, Label Studio and Roboflow do, pass --voc_origin=0')
     odd = [each.odd for each in objects if each.odd]
     if odd: notes.append(f'{root}: <difficult> is neither 0 nor 1 in {len(odd)} objects, such as "{odd[0]}", '
                          'which are not taken for difficult')
     sizes = [(path.name, file.odd) for path, file in found if file.odd]
-    if sizes: notes.append(f'{root}: <size> is not two numbers in {len(sizes)} files, such as {sizes[0][1]} in '
+    if sizes: notes.append(f'{root}: <size> is not two numbers in {len(sizes)} files, such as {sizes[0][1]} '
+                           f'in '
                            f'{sizes[0][0]}, so the size of the image is taken')
     return notes
 
@@ -283,8 +291,10 @@ def _find_images(found,    # of (file, `VocFile`), see `_read_files`
         if own and own != chosen[path]:
             other.append((path.name, chosen[path].name))
             chosen[path] = own
-    if other: notes.append(f'{images.root}: {len(other)} XML files name an image that is not there or that belongs '
-                           f'to another, such as {other[0][0]}, which names {other[0][1]}: those with the names of '
+    if other: notes.append(f'{images.root}: {len(other)} XML files name an image that is not there or that '
+                           f'belongs '
+                           f'to another, such as {other[0][0]}, which names {other[0][1]}: those with the '
+                           f'names of '
                            'the XML files are taken')
     shared = _list_shared(chosen)
     if shared: notes.append(f'{images.root}: {len(shared)} XML files share their image with another, such as '
@@ -306,7 +316,7 @@ def _read_ids(path, # of a COCO file of the same images
             for key in {name, name.rpartition('/')[2]}: ids.setdefault(key, []).append(image['id'])
         return ids, {clean_name(each['name']): int(each['id']) for each in content['categories']}
     except (KeyError, ValueError, TypeError, AttributeError):
-        sentence = f'--voc_json={path}: an image has no id and file_name, or a category no number and name: write them.'
+        sentence = f'--voc_json={path}: an image without id and file_name, or a category without them: write them.'
         raise UserError(sentence) from None
 
 # %% ../../nbs/plumbing/voc.ipynb #c024
@@ -319,7 +329,8 @@ class _Ids:
         if not path: return
         self.by_name, numbers = _read_ids(source.require('voc_json', kind='file'))
         unknown = [name for name in classes[1:] if name not in numbers]
-        if unknown: raise UserError(f'--voc_json={path} has no category {unknown[0]}: it has {", ".join(numbers)}.')
+        if unknown: raise UserError(f'--voc_json={path} has no category {unknown[0]}: it has '
+                                    f'{", ".join(numbers)}.')
         self.numbers = (0, *(numbers[name] for name in classes[1:]))
         every = [each for ids in self.by_name.values() for each in ids]
         self.plain = all(type(each) is int and abs(each) <= 2 ** 53 for each in every)
@@ -356,7 +367,8 @@ def _make_records(found,   # of (file, `VocFile`), see `_read_files`
             continue
         items, gone = _select_objects(file.objects, *labels, path, problems), file.deleted
         if gone: problems.append(Problem(str(path), 0, f'{gone} objects are marked as deleted', False, gone))
-        records.append(make_record(image, items=items, source=path, size=file.size, file_name=name, **numbers))
+        records.append(make_record(image, items=items, source=path, size=file.size, file_name=name,
+                                   **numbers))
     return records
 
 # %% ../../nbs/plumbing/voc.ipynb #c026
@@ -388,7 +400,8 @@ class VocSource(Source):
         classes = self._find_classes(split, found, notes)
         ids, chosen = _Ids(self, split, classes), _find_images(found, images, problems, notes)
         records = _make_records(found, chosen, (classes, bool(self.config.classes)), ids, root, problems)
-        unused = [path.relative_to(root).as_posix() for path in list_unused(images, files, set(chosen.values()))]
+        unused = [path.relative_to(root).as_posix()
+                  for path in list_unused(images, files, set(chosen.values()))]
         if unused: notes.append(f'{root}: {len(unused)} images have no XML file, and are not used: '
                                 f'{", ".join(unused[:3])}{" …" * (len(unused) > 3)}')
         notes += _count_odd(found, origin, root) + ids.list_notes()
@@ -401,5 +414,6 @@ class VocSource(Source):
         if crowd: return f'its {crowd} objects are all marked as difficult'
         if bad: return f'{len(bad)} problems were found, the first: {bad[0]}'
         if not found.problems: return f'no XML file in {self.config.voc_root} has an object'
-        return (f'no object in {self.config.voc_root} has one of the names {", ".join(found.classes[1:])}, so look '
+        return (f'no object in {self.config.voc_root} has one of the names {", ".join(found.classes[1:])}, '
+                f'so look '
                 'at the names in its files, or leave out --classes')

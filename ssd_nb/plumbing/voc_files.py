@@ -67,7 +67,8 @@ def _find_lists(year # a folder with Annotations
     sets = _list_folders(year).get('imagesets')
     places = [_list_folders(sets).get('main'), sets] if sets else [Path(year)]
     for place in filter(None, places):
-        files = {p.stem.lower().removesuffix('_list'): p for p in sorted(place.glob('*.txt')) if p.name[0] != '.'}
+        files = {p.stem.lower().removesuffix('_list'): p for p in sorted(place.glob('*.txt'))
+                 if p.name[0] != '.'}
         if sets and files: return files
         if {*SPLIT_NAMES['train'], *SPLIT_NAMES['eval'], 'trainval'} & set(files): return files
     return {}
@@ -75,9 +76,11 @@ def _find_lists(year # a folder with Annotations
 # %% ../../nbs/plumbing/voc_files.ipynb #c007
 def _find_years(top # folder of the set
                )->dict: # folder with Annotations and lists -> its lists, see `_find_lists`
-    def has_files(folder): return any(_has_xml(p) for n, p in _list_folders(folder).items() if n in _XML_FOLDERS)
+    def has_files(folder): return any(_has_xml(p) for n, p in _list_folders(folder).items()
+                                      if n in _XML_FOLDERS)
     inner = [path for name, path in _list_folders(top).items() if name.startswith('voc')]
-    inner += [path for year in inner if year.name.lower() == 'vocdevkit' for path in _list_folders(year).values()]
+    inner += [path for year in inner if year.name.lower() == 'vocdevkit'
+              for path in _list_folders(year).values()]
     found = {folder: _find_lists(folder) for folder in (Path(top), *inner) if has_files(folder)}
     return {folder: lists for folder, lists in found.items() if lists}
 
@@ -129,11 +132,13 @@ def _read_list(path,     # of the list
         file, name = _find_listed(row, files)
         name = name if file or columns else row
         far = os.path.normpath(name.replace('\\', '/')).startswith('..')
-        what = f'the name {name} leaves the folder' if far else f'{name} is listed, but there is no XML file of it'
+        what = f'{name} is listed, but there is no XML file of it'
+        if far: what = f'the name {name} leaves the folder'
         if file: found.setdefault(file, []).append(line)
         else: problems.append(Problem(str(path), line, what, count=0, images=1))
     again = [lines for lines in found.values() if len(lines) > 1]
-    if again: notes.append(f'{path}: {len(again)} images are listed more than once, and used once, such as the one '
+    if again: notes.append(f'{path}: {len(again)} images are listed more than once, and used once, such as '
+                           f'the one '
                            f'in the lines {again[0][0]} and {again[0][1]}')
     return list(found)
 
@@ -172,10 +177,13 @@ def _read_years(root,  # as the user gave it, for the message
     kept = [each for each in found if each]
     if not kept:
         place = next(iter(years.values()))
-        names = sorted(path.name for path in place.values() if '_' not in path.stem) or ['only lists of classes']
+        names = sorted(path.name for path in place.values()
+                       if '_' not in path.stem) or ['only lists of classes']
         wanted = dict(train='train.txt', eval='val.txt')[split]
-        raise UserError(f'--voc_root={root}: there is no {wanted} in {next(iter(place.values())).parent}, which '
-                        f'has {", ".join(names[:5])}: rename the list of the split {split} to {wanted}, or write it.')
+        raise UserError(f'--voc_root={root}: there is no {wanted} in {next(iter(place.values())).parent}, '
+                        f'which '
+                        f'has {", ".join(names[:5])}: rename the list of the split {split} to {wanted}, or '
+                        f'write it.')
     return VocSplit(*(sum((list(getattr(each, key)) for each in kept), [])
                       for key in ('files', 'lists', 'problems', 'notes')), None)
 
@@ -184,7 +192,8 @@ def _describe_folder(top # to look in
                     )->str: # what is there
     counts = [(path.name, len(_list_xml(path))) for path in _list_folders(top).values()]
     own = sum(1 for path in _list_xml(top) if path.parent == Path(top))
-    said = [f'{own} XML files'] * bool(own) + [f'{name} ({n} XML files)' if n else name for name, n in counts[:6]]
+    said = [f'{own} XML files'] * bool(own) + [f'{name} ({n} XML files)' if n else name for name,
+                                               n in counts[:6]]
     return ', '.join(said) or 'nothing that is known'
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c016
@@ -205,13 +214,16 @@ def _refuse_layout(root,  # as the user gave it
                   )->None: # raises `UserError`
     found, known = _describe_folder(top), (*SPLIT_NAMES['train'], *SPLIT_NAMES['eval'])
     rest = [path.name for name, path in _list_folders(top).items() if name not in known and _has_xml(path)]
-    if not _list_xml(top): what = f'there is no XML file in {top}, which has {found}: give the folder of a VOC set'
-    elif other and not rest: what = (f'it has {found}, and nothing for the split {split}: move a part of the images '
+    if not _has_xml(top): what = f'there is no XML file in {top}, which has {found}: give another folder'
+    elif other and not rest: what = (f'it has {found}, and nothing for the split {split}: move a part of the '
+                                     f'images '
                                      f'with their XML files into a folder {split}')
-    elif other: what = (f'there is no folder {_WANTED[split]} with XML files beside {other.name}, only {found}: '
+    elif other: what = (f'there is no folder {_WANTED[split]} with XML files beside {other.name}, only '
+                        f'{found}: '
                         f'rename {rest[0]} to {split}')
     elif split == 'eval' and _list_undivided(top):
-        what = (f'it has {found} and no splits, so all of it is for training: for evaluation, divide the images '
+        what = (f'it has {found} and no splits, so all of it is for training: for evaluation, divide the '
+                f'images '
                 'with their XML files between two folders train and eval')
     else: what = f'it has {found}: rename the folder for training to train and the one for evaluation to eval'
     raise UserError(f'--voc_root={root}: {what}.')
@@ -225,7 +237,8 @@ def find_voc_split(root,      # folder of a VOC set
     years = _find_years(top)
     if years: return _read_years(root, years, split)
     folder, more = _find_split_folder(top, split)
-    notes = [f'{path}: its {len(_list_xml(path))} XML files are not used, since {folder} is there' for path in more]
+    notes = [f'{path}: its {len(_list_xml(path))} XML files are not used, since {folder} is there'
+             for path in more]
     if folder: return VocSplit(_list_xml(folder), [], [], notes, folder)
     other, _ = _find_split_folder(top, 'eval' if split == 'train' else 'train')
     files = [] if other or split == 'eval' else _list_undivided(top)
@@ -272,7 +285,8 @@ class VocImages:
         path = name.replace('\\', '/')
         inner, _, last = path.rpartition('/')
         for place in self.list_places(file.parent):
-            if inner and '..' not in inner and inner[0] != '/' and (place / path).is_file(): return place / path
+            here = inner and '..' not in inner and inner[0] != '/' and (place / path).is_file()
+            if here: return place / path
             for text in dict.fromkeys((last, unquote(last))):
                 names = self.listed(place).get(_fold(text))
                 if names: return place / (text if text in names else names[0])
@@ -296,7 +310,8 @@ class VocImages:
                 found = self.finders(place).find(name)
                 if found.is_file(): return found
         for place in self.list_places(file.parent):
-            files = (path for path in place.glob(f'{escape(file.stem)}.*') if path.suffix.lower() not in _NO_IMAGES)
+            files = (path for path in place.glob(f'{escape(file.stem)}.*')
+                     if path.suffix.lower() not in _NO_IMAGES)
             if found := next(files, None): return found
         return None
 
@@ -310,7 +325,8 @@ def find_voc_image(images,   # `VocImages`
     "The image of an XML file: by the name it gives, else by its own; raises `ValueError` where two agree"
     for name in filter(None, (filename, path)):
         found = images.find_named(file, name)
-        if found and found.suffix.lower() not in IMAGE_ENDINGS: found = images.find_stem(file, found.stem) or found # saved again as JPEG
+        if found and found.suffix.lower() not in IMAGE_ENDINGS: # it may have been saved again as JPEG
+            found = images.find_stem(file, found.stem) or found
         if found: return found, False
     stem, ending = os.path.splitext(filename.replace('\\', '/').rpartition('/')[2])
     if ending.lower() not in IMAGE_ENDINGS: stem += ending
@@ -336,7 +352,8 @@ def list_unused(images, # `VocImages`
     for place, _, _ in os.walk(split.folder) if split.folder else (): taken.setdefault(Path(place), set())
     stems = {_fold(path.stem) for path in split.files}
     for folder in sorted(folder for folder in taken if folder.is_dir()):
-        images_of = (pair for pair in images.listed(folder).items() if pair[0][-1] == '/' and pair[0][:-1] not in stems)
+        images_of = (pair for pair in images.listed(folder).items() if pair[0][-1] == '/'
+                     and pair[0][:-1] not in stems)
         found += [folder / name for _, names in images_of for name in names if name not in taken[folder]]
     if all(split.folder in path.parents for path in found): return found
     labelled = {_fold(path.stem) for path in _list_xml(images.root)}
