@@ -39,7 +39,7 @@ def refused(config, split='train'):
 def boxes_of(found): return [record.boxes.tolist() for record in found.records]
 
 
-# --- rows ----------------------------------------------------------------------------------------------------
+# --- rows --------------------------------------------------------------------------------------------------
 
 NAMES = ['1.jpg', '1.JPEG', '1.jfif', '1.webp', '1.tif', '1.BMP', '1.png', '1.pgm', 'my cat.jpg', 'a  b.jpg',
          'a#1.jpg',
@@ -158,7 +158,7 @@ def test_no_text(content, tmp_path):
                      'in UTF-8.')
 
 
-# --- paths ---------------------------------------------------------------------------------------------------
+# --- paths -------------------------------------------------------------------------------------------------
 
 def test_absolute_paths(tmp_path):
     config = make_set(tmp_path, f'{tmp_path}/my set/1.jpg {ONE}\n', ['my set/1.jpg'])
@@ -206,7 +206,7 @@ def test_one_image_in_two_rows(tmp_path):
                            'the first in line 3',)
 
 
-# --- classes -------------------------------------------------------------------------------------------------
+# --- classes -----------------------------------------------------------------------------------------------
 
 def test_classes_from_0_are_refused_as_a_whole(tmp_path):
     text = '1.jpg 20,10,50,40,0\n2.jpg 20,10,50,40,1\n3.jpg 1,2,3,4,0 5,6,7,8,0.0\n'
@@ -266,7 +266,7 @@ def test_why_nothing_is_left(tmp_path):
     assert 'is not a number from 1 to 2' in SOURCES['other'](config).explain_empty(read_txt(config))
 
 
-# --- tables --------------------------------------------------------------------------------------------------
+# --- tables ------------------------------------------------------------------------------------------------
 
 TABLES = { # content, classes
     'keras-retinanet': ('1.jpg,20,10,50,40,cat\n1.jpg,5,6,7,8,dog\n2.jpg,,,,,\n', ('cat', 'dog')),
@@ -296,7 +296,8 @@ def test_tables(name, tmp_path):
     assert found.records[0].size == ((60, 80) if 'width' in content else (0, 0))
 
 
-HEADS = {'VIA': 'filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes',
+HEADS = {'VIA': 'filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,'
+                'region_attributes',
          'no class': 'image,xmin,ymin,xmax,ymax', 'width and height': 'filename,x,y,width,height,class'}
 
 
@@ -313,7 +314,8 @@ def test_boxes_that_are_fractions(tmp_path):
 
 
 def test_no_file(tmp_path):
-    assert '--anno_path=none.txt: there is no file none.txt' in refused(DataConfig('other', anno_path='none.txt'))
+    assert '--anno_path=none.txt: there is no file none.txt' in refused(DataConfig('other',
+                                                                                   anno_path='none.txt'))
     assert '--anno_path is not given' in refused(DataConfig('other'))
     os.mkfifo(tmp_path / 'pipe.txt')
     assert 'there is no file' in refused(DataConfig('other', anno_path=str(tmp_path / 'pipe.txt')))

@@ -37,7 +37,7 @@ def read_voc(config, split='train'): return SOURCES['voc'](config).read(split)
 def notes_of(config, split='train'): return ' | '.join(read_voc(config, split).notes)
 
 
-# --- text ----------------------------------------------------------------------------------------------------
+# --- text --------------------------------------------------------------------------------------------------
 
 def declared(name): return f'<?xml version="1.0" encoding="{name}"?>\n'
 
@@ -142,7 +142,7 @@ def test_name_that_is_not_text(tmp_path):
                                       'not text in UTF-8: rename it)')
 
 
-# --- images --------------------------------------------------------------------------------------------------
+# --- images ------------------------------------------------------------------------------------------------
 
 IMAGES = { # image on disk, <filename>, what else the file says
     'webp': ('1.webp', '1.webp', ''), 'tif': ('1.tif', '1.tif', ''), 'BMP': ('1.BMP', '1.BMP', ''),
@@ -265,7 +265,7 @@ def test_images_of_the_other_split_are_not_missed(tmp_path):
         assert '1 images have no XML file, and are not used: images/c.jpg' in note
 
 
-# --- lists ---------------------------------------------------------------------------------------------------
+# --- lists -------------------------------------------------------------------------------------------------
 
 def write_devkit(folder, lists, names=('1',), year=''):
     "A VOCdevkit"
@@ -365,10 +365,11 @@ def test_cvat_has_one_list(tmp_path):
                '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:128,0,0::\n')
     assert [r.image.stem for r in read_voc(voc_config(tmp_path)).records] == ['1']
     error = refused(voc_config(tmp_path), 'eval')
-    assert 'there is no val.txt in' in error and 'which has default.txt: rename the list of the split eval' in error
+    assert 'there is no val.txt in' in error
+    assert 'which has default.txt: rename the list of the split eval' in error
 
 
-# --- layouts -------------------------------------------------------------------------------------------------
+# --- layouts -----------------------------------------------------------------------------------------------
 
 LAYOUTS = { # name: (XML and image of train), (of eval)
     'ours': (('train/1.xml', 'train/1.jpg'), ('eval/2.xml', 'eval/2.jpg')),
@@ -376,11 +377,13 @@ LAYOUTS = { # name: (XML and image of train), (of eval)
     'Roboflow, no valid': (('train/1.xml', 'train/1.jpg'), ('test/2.xml', 'test/2.jpg')),
     'val': (('train/1.xml', 'train/1.jpg'), ('val/2.xml', 'val/2.jpg')),
     'capitals': (('Train/1.xml', 'Train/1.jpg'), ('Val/2.xml', 'Val/2.jpg')),
-    'ModelZoo': (('train/Annotations/1.xml', 'train/Images/1.jpg'), ('eval/Annotations/2.xml', 'eval/Images/2.jpg')),
+    'ModelZoo': (('train/Annotations/1.xml', 'train/Images/1.jpg'),
+                 ('eval/Annotations/2.xml', 'eval/Images/2.jpg')),
     'split inside': (('Annotations/train/1.xml', 'JPEGImages/train/1.jpg'),
                      ('Annotations/val/2.xml', 'JPEGImages/val/2.jpg')),
     'sub-folders': (('train/a/b/1.xml', 'train/a/b/1.jpg'), ('val/c/2.xml', 'val/c/2.jpg')),
-    'in a folder of the zip': (('set/train/1.xml', 'set/train/1.jpg'), ('set/valid/2.xml', 'set/valid/2.jpg')),
+    'in a folder of the zip': (('set/train/1.xml', 'set/train/1.jpg'),
+                               ('set/valid/2.xml', 'set/valid/2.jpg')),
     'in two folders': (('a/b/train/1.xml', 'a/b/train/1.jpg'), ('a/b/test/2.xml', 'a/b/test/2.jpg')),
 }
 
@@ -410,13 +413,15 @@ def test_two_years_are_one_set(tmp_path):
 
 
 def test_val_before_test(tmp_path):
-    for split in ('train', 'test', 'valid'): write_pair(tmp_path, f'{split}/{split}.xml', f'{split}/{split}.jpg')
+    for split in ('train', 'test', 'valid'): write_pair(tmp_path, f'{split}/{split}.xml',
+                                                        f'{split}/{split}.jpg')
     found = read_voc(voc_config(tmp_path), 'eval')
     assert [r.image.stem for r in found.records] == ['valid']
     assert f'{tmp_path}/test: its 1 XML files are not used, since {tmp_path}/valid is there' in found.notes
 
 
-UNDIVIDED = [('1.xml', '1.jpg'), ('Annotations/1.xml', 'JPEGImages/1.jpg'), ('annotations/1.xml', 'images/1.jpg'),
+UNDIVIDED = [('1.xml', '1.jpg'), ('Annotations/1.xml', 'JPEGImages/1.jpg'),
+             ('annotations/1.xml', 'images/1.jpg'),
              ('set/Annotations/1.xml', 'set/JPEGImages/1.jpg'), ('Annotations/a/1.xml', 'JPEGImages/a/1.jpg')]
 
 
@@ -454,7 +459,7 @@ def test_no_folder(tmp_path):
     assert '--voc_root is not given' in refused(DataConfig('voc'))
 
 
-# --- boxes ---------------------------------------------------------------------------------------------------
+# --- boxes -------------------------------------------------------------------------------------------------
 
 def one_object(inner, name='cat', size='<size><width>80</width><height>60</height></size>'):
     return f'<annotation><filename>1.jpg</filename>{size}<object><name>{name}</name>{inner}</object></annotation>'
@@ -574,7 +579,7 @@ def test_deleted_objects_of_labelme(tmp_path):
     assert [(p.what, p.bad, p.count) for p in found.problems] == [('1 objects are marked as deleted', False, 1)]
 
 
-# --- classes -------------------------------------------------------------------------------------------------
+# --- classes -----------------------------------------------------------------------------------------------
 
 NAMES = { # names as written, classes
     'blanks around': ([' cat', 'cat ', 'cat'], ['cat']), 'blanks inside': (['traffic  light', 'traffic light'],
@@ -638,7 +643,7 @@ def test_why_nothing_is_left(tmp_path):
     assert 'the box of a cat is not four numbers' in SOURCES['voc'](config).explain_empty(read_voc(config))
 
 
-# --- ids -----------------------------------------------------------------------------------------------------
+# --- ids ---------------------------------------------------------------------------------------------------
 
 IDS = [((7, 9), [7, 9], [None, None]), ((-1, 0), [-1, 0], [None, None]), ((2 ** 53, 5), [2 ** 53, 5], [None, None]),
        ((2 ** 63, 5), [1, 2], [2 ** 63, 5]), (('a', 'b'), [1, 2], ['a', 'b']), (('7', '9'), [1, 2], ['7', '9'])]

@@ -19,31 +19,14 @@ from .find_images import ImageFinder
 from .images import IMAGE_ENDINGS
 from .options import UserError
 
-# %% ../../nbs/plumbing/txt.ipynb #c003
-class LeftOut(ValueError):
-    "An object of a class that was not asked for: no fault"
-
-def collect_items(rows,     # of (line, text), one for each object
-                  parse,    # function of a text: an `Item`, or None for a class that was not asked for
-                  file,     # annotation file, for messages
-                  problems, # list that problems are added to
-                 )->list:   # of `Item`
-    "The objects that can be read; one that raises `ValueError` is left out, and named"
-    items = []
-    for line, text in rows:
-        try: item = parse(text)
-        except ValueError as error:
-            problems.append(Problem(str(file), line, str(error), bad=not isinstance(error, LeftOut)))
-        else: items += [item._replace(line=line)] if item else []
-    return items
-
-# %% ../../nbs/plumbing/txt.ipynb #c004
+# %% ../../nbs/plumbing/txt.ipynb #c007
 _ENDINGS = '|'.join(ending[1:] for ending in IMAGE_ENDINGS)
-_PATH = re.compile(rf'("(?:[^"]|"")+"|\'[^\']+\'|.+\.(?:{_ENDINGS}))(?:[\s,;|]+(.*))?$', re.IGNORECASE)
+_QUOTED = r'"(?:[^"]|"")+"|\'[^\']+\''
+_PATH = re.compile(rf'({_QUOTED}|.+\.(?:{_ENDINGS}))(?:[\s,;|]+(.*))?$', re.IGNORECASE)
 _NUMBER = r'[-+]?[\d.]+(?:[eE][-+]?\d+)?'
-_BARE_PATH = re.compile(rf'(.*?[^\d.,\s-].*?)[\s,;|]+((?:{_NUMBER}\s*,\s*){{4}}.*)$') # a name without ending
+_BARE_PATH = re.compile(rf'(.*?[^\d.,\s-].*?)[\s,;|]+((?:{_NUMBER}\s*,\s*){{4}}.*)$')
 
-# %% ../../nbs/plumbing/txt.ipynb #c005
+# %% ../../nbs/plumbing/txt.ipynb #c009
 def _split_row(row:str # of the file
               )->tuple: # path of the image, text of its objects; raises `ValueError` if there is no path
     found = _PATH.match(row) or _BARE_PATH.match(row)
@@ -52,13 +35,14 @@ def _split_row(row:str # of the file
     if len(path) > 1 and quote in '"\'' and path[-1] == quote: path = path[1:-1].replace('""', '"')
     return path, (found[2] or '').strip(' \t,;|')
 
-# %% ../../nbs/plumbing/txt.ipynb #c006
+# %% ../../nbs/plumbing/txt.ipynb #c012
 _OBJECT = re.compile(rf'((?:{_NUMBER},){{4}})(.*?)(?=[\s,;|]+(?:{_NUMBER},){{4}}|$)')
 
 def _chunk(fields # list of strings
           )->list: # in groups of five, if that is possible
     return [fields[i:i + 5] for i in range(0, len(fields), 5)] if len(fields) % 5 == 0 else [fields]
 
+# %% ../../nbs/plumbing/txt.ipynb #c014
 def _split_objects(text # of a row, after the path
                   )->list: # a list of strings for each object: xmin, ymin, xmax, ymax, class
     text = re.sub(r'\s*,\s*', ',', text)
@@ -71,7 +55,7 @@ def _split_objects(text # of a row, after the path
     known = all(name and not re.search(r'\d,', name) and name[:1].isalpha() for _, name in named)
     return [[*numbers, name] for numbers, name in named] if known and len(whole) == len(text) else parts
 
-# %% ../../nbs/plumbing/txt.ipynb #c007
+# %% ../../nbs/plumbing/txt.ipynb #c023
 @dataclass
 class _Row:
     line: int     # in the file, from 1
@@ -80,41 +64,39 @@ class _Row:
     size: tuple = (0, 0) # height, width; (0, 0) if it is not given
     lines: list = field(default_factory=list) # the line of each object
 
-# %% ../../nbs/plumbing/txt.ipynb #c008
-_COLUMNS = dict(image=('filename', 'file_name', 'file', 'image', 'image_path', 'imagepath', 'path', 'img',
-                       'image_name',
-                       'imagename', 'image_id', 'img_path', 'img_name', 'filepath', 'file_path',
-                       'name_of_image'),
-                xmin=('xmin', 'x_min', 'x1', 'left', 'bbox_x1'),
-                ymin=('ymin', 'y_min', 'y1', 'top', 'bbox_y1'),
-                xmax=('xmax', 'x_max', 'x2', 'right', 'bbox_x2'),
-                ymax=('ymax', 'y_max', 'y2', 'bottom', 'bbox_y2'),
-                label=('class', 'label', 'class_name', 'classname', 'name', 'category', 'class_id', 'labels',
-                       'classes',
-                       'category_name', 'label_name'))
+# %% ../../nbs/plumbing/txt.ipynb #c024
+_COLUMNS = dict(
+    image='filename file_name file filepath file_path path image image_name imagename image_path imagepath '
+          'image_id img img_name img_path',
+    xmin='xmin x_min x1 left bbox_x1', ymin='ymin y_min y1 top bbox_y1',
+    xmax='xmax x_max x2 right bbox_x2', ymax='ymax y_max y2 bottom bbox_y2',
+    label='class label class_name classname name category class_id labels classes category_name label_name')
+_COLUMNS = {key: words.split() for key, words in _COLUMNS.items()}
+_OTHER_COLUMNS = {'width', 'height', 'region_shape_attributes'} # the last is of the VGG Image Annotator
 
+# %% ../../nbs/plumbing/txt.ipynb #c026
 def _read_head(row:str # the first of a file
               )->tuple: # what separates columns; names of the columns, [] if it is no head of a table
     cut = next((mark for mark in ',;\t' if mark in row), ',')
-    names = [name.strip(' "\'').lower().lstrip('#').strip() for name in row.split(cut)]
-    words = {word for group in _COLUMNS.values() for word in group} | {'width', 'height',
-                                                                       'region_shape_attributes'}
+    names = [name.strip(' "\'#').lower() for name in row.split(cut)]
+    words = _OTHER_COLUMNS.union(*_COLUMNS.values())
     return cut, names if len(words & set(names)) > 1 and not re.search(r'\d{2,}', row) else []
 
-# %% ../../nbs/plumbing/txt.ipynb #c009
+# %% ../../nbs/plumbing/txt.ipynb #c028
 def _find_columns(names, # of the columns, in lower case
                   path,  # of the file, for the message
                  )->dict: # place of each column; raises `UserError` if one is missing
-    found = {key: next((names.index(word) for word in words if word in names), None) for key,
-             words in _COLUMNS.items()}
-    missing = [key for key, place in found.items() if place is None]
-    if not missing: return found | {key: names.index(key) for key in ('width', 'height') if key in names}
-    raise UserError(f'{path}: its first row is the head of a table ({", ".join(names[:9])}) without '
-                    f'{", ".join(dict(image="filename", label="class").get(key, key) for key in missing)}: '
-                    f'give its '
-                    'columns the names filename, xmin, ymin, xmax, ymax and class.')
+    found = {key: [names.index(word) for word in words if word in names] for key, words in _COLUMNS.items()}
+    missing = [dict(image='filename', label='class').get(key, key) for key in found if not found[key]]
+    if missing:
+        raise UserError(f'{path}: its first row is the head of a table ({", ".join(names[:9])}) without '
+                        f'{", ".join(missing)}: give its columns the names filename, xmin, ymin, xmax, ymax '
+                        f'and '
+                        'class.')
+    found |= {key: [names.index(key)] for key in ('width', 'height') if key in names}
+    return {key: places[0] for key, places in found.items()}
 
-# %% ../../nbs/plumbing/txt.ipynb #c010
+# %% ../../nbs/plumbing/txt.ipynb #c034
 def _read_table(rows,    # list of (line, text) after the head
                 columns, # name -> place
                 cut,     # what separates columns
@@ -133,7 +115,7 @@ def _read_count(text # of a cell
     try: return int(float(text))
     except (ValueError, OverflowError): return 0
 
-# %% ../../nbs/plumbing/txt.ipynb #c011
+# %% ../../nbs/plumbing/txt.ipynb #c038
 def _is_comment(row,    # of the file
                 folder, # of the images
                )->bool: # unless there is an image whose name begins with #
@@ -141,7 +123,7 @@ def _is_comment(row,    # of the file
     try: return not os.path.isfile(os.path.join(folder, _split_row(row)[0]))
     except ValueError: return True
 
-# %% ../../nbs/plumbing/txt.ipynb #c012
+# %% ../../nbs/plumbing/txt.ipynb #c040
 def _read_rows(path,     # TXT file
                folder,   # of the images
                problems, # list that problems are added to
@@ -156,11 +138,10 @@ def _read_rows(path,     # TXT file
         try: name, text = _split_row(row)
         except ValueError as error: problems.append(Problem(str(path), line, str(error), count=0, images=1))
         else: found.append(_Row(line, name, _split_objects(text)))
-    single = all(len(row.objects) < 2 for row in found)
-    return found, single and all(re.match(r',', text[len(row.name):].lstrip('"\''))
-                                 for row, (_, text) in zip(found, rows)) if len(found) == len(rows) else False
+    commas = all(row[0] in '"\'' or re.search(r'\.\w+,', row) for _, row in rows)
+    return found, commas and all(len(row.objects) < 2 for row in found)
 
-# %% ../../nbs/plumbing/txt.ipynb #c013
+# %% ../../nbs/plumbing/txt.ipynb #c044
 def _read_label(fields # of an object
                )->float: # the number of its class; NaN where it is a name
     try: number = float(fields[4])
@@ -172,7 +153,7 @@ def _list_numbers(rows # list of `_Row`
     found = [(row.line, _read_label(fields)) for row in rows for fields in row.objects if len(fields) == 5]
     return [(line, number) for line, number in found if number == number]
 
-# %% ../../nbs/plumbing/txt.ipynb #c014
+# %% ../../nbs/plumbing/txt.ipynb #c046
 def _check_first(rows,  # list of `_Row`
                  first, # number of the first class: 1 or 0
                  path,  # of the file, for the message
@@ -187,7 +168,7 @@ def _check_first(rows,  # list of `_Row`
         return f'{path}: no object has the class 0, though --first_class=0 says that the numbers begin there'
     return ''
 
-# %% ../../nbs/plumbing/txt.ipynb #c015
+# %% ../../nbs/plumbing/txt.ipynb #c049
 def _check_fractions(rows, # list of `_Row`
                      path, # of the file, for the message
                     )->None: # raises `UserError` if all boxes are fractions of their images
@@ -199,7 +180,7 @@ def _check_fractions(rows, # list of `_Row`
                     f'width and y '
                     'by the height of the image.')
 
-# %% ../../nbs/plumbing/txt.ipynb #c016
+# %% ../../nbs/plumbing/txt.ipynb #c052
 def _name_classes(rows,   # list of `_Row` that classes are learned from
                   config, # `DataConfig`
                   path,   # of the file, for messages
@@ -211,7 +192,7 @@ def _name_classes(rows,   # list of `_Row` that classes are learned from
                                                      for i in range(first, max(numbers, default=0) + 1)))
     return choose_classes(config, sorted(map(clean_name, names)), path)
 
-# %% ../../nbs/plumbing/txt.ipynb #c017
+# %% ../../nbs/plumbing/txt.ipynb #c054
 def _parse_label(fields,  # of an object
                  classes, # names, background first
                  first,   # number of the first class: 1 or 0
@@ -230,7 +211,7 @@ def _parse_label(fields,  # of an object
     if is_background(name): raise LeftOut(f'the class {name} is no class: what has no box is background')
     raise LeftOut(f'the class {name} is not one of {", ".join(classes[1:])}')
 
-# %% ../../nbs/plumbing/txt.ipynb #c018
+# %% ../../nbs/plumbing/txt.ipynb #c057
 def _parse_txt_object(fields,  # xmin, ymin, xmax, ymax, class as text
                       *options # classes, first and asked as in `_parse_label`
                      )->Item:  # raises ValueError that says what is wrong
@@ -241,7 +222,25 @@ def _parse_txt_object(fields,  # xmin, ymin, xmax, ymax, class as text
     except ValueError: raise ValueError(f'"{text}" is not five numbers') from None
     return Item((y1, x1, y2, x2), _parse_label(fields, *options))
 
-# %% ../../nbs/plumbing/txt.ipynb #c019
+# %% ../../nbs/plumbing/txt.ipynb #c060
+class LeftOut(ValueError):
+    "An object of a class that was not asked for: no fault"
+
+def collect_items(rows,     # of (line, text), one for each object
+                  parse,    # function of a text: an `Item`, or None for a class that was not asked for
+                  file,     # annotation file, for messages
+                  problems, # list that problems are added to
+                 )->list:   # of `Item`
+    "The objects that can be read; one that raises `ValueError` is left out, and named"
+    items = []
+    for line, text in rows:
+        try: item = parse(text)
+        except ValueError as error:
+            problems.append(Problem(str(file), line, str(error), bad=not isinstance(error, LeftOut)))
+        else: items += [item._replace(line=line)] if item else []
+    return items
+
+# %% ../../nbs/plumbing/txt.ipynb #c063
 def _join_rows(rows,     # list of `_Row`
                folder,   # of the images
                path,     # of the file, for messages
@@ -253,23 +252,51 @@ def _join_rows(rows,     # list of `_Row`
     for row in rows:
         row.lines = [row.line] * len(row.objects)
         try: image = finder.find(row.name)
-        except ValueError as error:
-            what = str(error) + ', so pass the folder of the images as --image_dir' * ('leaves '
-                                                                                       'the' in str(error))
-            problems.append(Problem(str(path), row.line, what, count=len(row.objects), images=1))
-            continue
-        if image in images:
-            images[image].objects += row.objects
-            images[image].lines += row.lines
+        except ValueError as error: problems.append(_say_lost(path, row, str(error)))
+        else:
+            first = images.setdefault(image, row)
+            if first is row: continue
+            first.objects, first.lines = first.objects + row.objects, first.lines + row.lines
             again.append(row.line)
-        else: images[image] = row
     if again and not table: notes.append(f'{path}: {len(again)} rows name the image of another row, and '
-                                         f'their objects '
-                                         f'are added to it, the first in line {again[0]}')
+                                         f'their objects are added to it, the first in line {again[0]}')
     notes += finder.list_notes(path)
     return images
 
-# %% ../../nbs/plumbing/txt.ipynb #c020
+# %% ../../nbs/plumbing/txt.ipynb #c065
+def _say_lost(path, # of the file
+              row,  # `_Row` whose image is not found
+              what, # the reason
+             )->Problem:
+    if 'leaves the folder' in what: what += ', so pass the folder of the images as --image_dir'
+    return Problem(str(path), row.line, what, count=len(row.objects), images=1)
+
+# %% ../../nbs/plumbing/txt.ipynb #c067
+def _make_records(images,   # path of an image -> its `_Row`
+                  path,     # of the file, for messages
+                  options,  # classes, first and asked as in `_parse_label`
+                  problems, # list that problems are added to
+                 )->Records:
+    records = Records()
+    for image, row in images.items():
+        rows = zip(row.lines, row.objects)
+        items = collect_items(rows, lambda fields: _parse_txt_object(fields, *options), path, problems)
+        kept = dict(line=row.line, size=row.size, file_name=row.name)
+        records.append(make_record(image, row.line, items, path, **kept))
+    return records
+
+# %% ../../nbs/plumbing/txt.ipynb #c069
+def _list_train_rows(config, # `DataConfig`
+                     split,  # 'train' or 'eval'
+                     path,   # of the file of the split
+                     folder, # of the images
+                     rows,   # list of `_Row` of the split
+                    )->list: # of `_Row` that classes are learned from: those of training, if they have a file
+    train = Path(config.anno_path or path)
+    if split == 'train' or config.classes or train == path or not train.is_file(): return rows
+    return _read_rows(train, folder, [])[0]
+
+# %% ../../nbs/plumbing/txt.ipynb #c071
 class TxtSource(Source):
     "A TXT file for each split; image ids count its rows from 1"
     def list_files(self, split:str # 'train' or 'eval'
@@ -281,22 +308,14 @@ class TxtSource(Source):
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the rows say; a row or object that cannot be read is left out"
-        (path,), config, problems, notes = self.list_files(split), self.config, [], []
+        (path,), config, problems = self.list_files(split), self.config, []
         folder = self.require('image_dir') if config.image_dir else path.parent
         rows, table = _read_rows(path, folder, problems)
-        other = Path(config.anno_path or path)
-        learns = split == 'eval' and not config.classes and other != path and other.is_file()
-        train = _read_rows(other, folder, [])[0] if learns else rows # the classes are those of training
-        notes += filter(None, [_check_first(rows, config.first_class, path)])
+        notes = [note for note in [_check_first(rows, config.first_class, path)] if note]
         _check_fractions(rows, path)
-        classes = _name_classes(train, config, path)
-        options, records = (classes, config.first_class, bool(config.classes)), Records()
-        for image, row in _join_rows(rows, folder, path, problems, notes, table).items():
-            items = collect_items(zip(row.lines, row.objects),
-                                  lambda fields: _parse_txt_object(fields, *options),
-                                  path, problems)
-            records.append(make_record(image, row.line, items, path, line=row.line, size=row.size,
-                                       file_name=row.name))
+        classes = _name_classes(_list_train_rows(config, split, path, folder, rows), config, path)
+        images = _join_rows(rows, folder, path, problems, notes, table)
+        records = _make_records(images, path, (classes, config.first_class, bool(config.classes)), problems)
         return Annotations(records, classes, problems, tuple(range(len(classes))), tuple(notes))
 
     def explain_empty(self, found:Annotations # of a split without objects

@@ -16,13 +16,14 @@ from .annotations import Annotations, Item, Problem, Records, Source, make_recor
 from .classes import choose_classes, clean_name, find_label, is_background
 from .coco import load_json
 from .options import UserError
-from .voc_files import VocImages, find_voc_image, find_voc_split, list_unused
+from .voc_files import VocImages, find_by_stem, find_voc_image, find_voc_split, list_unused
 
-# %% ../../nbs/plumbing/voc.ipynb #c003
+# %% ../../nbs/plumbing/voc.ipynb #c009
 _UTF8, _UTF16 = b'\xef\xbb\xbf', (b'\xff\xfe', b'\xfe\xff') # what files may begin with
 _DECLARED = re.compile(rb'<\?xml[^>]*?\sencoding\s*=\s*["\']([\w.:-]+)')
 _WIDER = dict(gb2312='gb18030', gbk='gb18030', shift_jis='cp932', ks_c_5601='cp949', euc_kr='cp949')
 
+# %% ../../nbs/plumbing/voc.ipynb #c011
 def _decode_xml(data # bytes of an XML file that the parser cannot decode
                )->str: # raises `ValueError` that says what to do
     name = (_DECLARED.search(data) or (b'', b''))[1].decode()
@@ -36,7 +37,7 @@ def _decode_xml(data # bytes of an XML file that the parser cannot decode
     said = f'it says that its encoding is {name}' if name else 'it does not say its encoding'
     raise ValueError(f'{said}, and it is not {f"in {name} or " if name else ""}in UTF-8: save it in UTF-8')
 
-# %% ../../nbs/plumbing/voc.ipynb #c004
+# %% ../../nbs/plumbing/voc.ipynb #c013
 def _parse_xml(data:bytes # of an XML file
               )->tuple:   # its outermost element; its text as bytes in UTF-8, or as they were
     text = data
@@ -49,7 +50,7 @@ def _parse_xml(data:bytes # of an XML file
         text = _decode_xml(data).lstrip()
         return ElementTree.fromstring(text), text.encode()
 
-# %% ../../nbs/plumbing/voc.ipynb #c005
+# %% ../../nbs/plumbing/voc.ipynb #c019
 def _find_lines(text,  # of an XML file, as bytes
                 count, # how many objects were found in it
                )->list: # the line in which each begins, from 1; zeros where that is not clear
@@ -62,20 +63,22 @@ def _find_lines(text,  # of an XML file, as bytes
         before = start
     return lines
 
-# %% ../../nbs/plumbing/voc.ipynb #c006
+# %% ../../nbs/plumbing/voc.ipynb #c023
 _SIDES = 'ymin', 'xmin', 'ymax', 'xmax'
 
+# %% ../../nbs/plumbing/voc.ipynb #c025
 def _read_number(text # of an element, or None
                 )->float: # NaN if it is none
     try: number = float(text)
     except (TypeError, ValueError): return nan
     return number if isfinite(number) else nan
 
+# %% ../../nbs/plumbing/voc.ipynb #c027
 def _read_values(element # of an XML file
                 )->dict: # name in lower case -> text, of its attributes and of the elements in it
     return {name.lower(): text for name, text in (*element.items(), *((e.tag, e.text) for e in element))}
 
-# %% ../../nbs/plumbing/voc.ipynb #c007
+# %% ../../nbs/plumbing/voc.ipynb #c030
 def _turn_extent(cy, cx, h, w, # centre and size of a box
                  angle,        # by which it is turned, in radians
                 )->tuple:      # edges y1 x1 y2 x2 of the upright box around it
@@ -83,13 +86,14 @@ def _turn_extent(cy, cx, h, w, # centre and size of a box
     half_w = (abs(w * cos(angle)) + abs(h * sin(angle))) / 2
     return cy - half_h, cx - half_w, cy + half_h, cx + half_w
 
-# %% ../../nbs/plumbing/voc.ipynb #c008
+# %% ../../nbs/plumbing/voc.ipynb #c033
 def _find_angle(element # <object> of a VOC file
                )->float: # degrees by which CVAT says that its box is turned; 0 if it says nothing
     for each in element.iterfind('attributes/attribute'):
         if each.findtext('name') == 'rotation': return _read_number(each.findtext('value'))
     return 0.
 
+# %% ../../nbs/plumbing/voc.ipynb #c035
 def _find_outline(element # <object> of a VOC file
                  )->tuple: # edges y1 x1 y2 x2 of what is drawn otherwise than as <bndbox>; NaN if nothing is
     turned = element.find('robndbox')
@@ -100,25 +104,7 @@ def _find_outline(element # <object> of a VOC file
     ys, xs = ([value for tag, value in points if tag == axis] for axis in 'yx')
     return (min(ys), min(xs), max(ys), max(xs)) if ys and xs else (nan,) * 4
 
-# %% ../../nbs/plumbing/voc.ipynb #c009
-class VocObject(NamedTuple):
-    "One object of a VOC file"
-    name: str       # of its class, as written
-    box: tuple      # edges y1 x1 y2 x2; NaN if it is not four numbers
-    difficult: bool # neither trained nor counted
-    line: int = 0   # in which it begins, from 1; 0 if that is not clear
-    sign: int = 0   # of a box that is not counted from 1; 1: a side below 1; 2: a fraction
-    odd: str = ''   # its <difficult>, where it is neither yes nor no
-
-# %% ../../nbs/plumbing/voc.ipynb #c010
-_YES, _NO = ('1', 'true', 'yes', 'y', 't'), ('', '0', 'false', 'no', 'n', 'f')
-
-def _read_flag(text # of an element such as <difficult>, or None
-              )->tuple: # whether it means yes; the text itself, where that is not clear
-    text = (text or '').strip().lower().removesuffix('.0')
-    return text in _YES, '' if text in _YES or text in _NO else text
-
-# %% ../../nbs/plumbing/voc.ipynb #c011
+# %% ../../nbs/plumbing/voc.ipynb #c039
 def _find_box(element, # <object> of a VOC file
               origin,  # number of the first pixel: 1; or 0: the numbers are edges
              )->tuple: # edges y1 x1 y2 x2; sign as in `VocObject`
@@ -133,7 +119,25 @@ def _find_box(element, # <object> of a VOC file
     if not angle: return (y1, x1, y2, x2), sign
     return _turn_extent((y1 + y2) / 2, (x1 + x2) / 2, y2 - y1, x2 - x1, radians(angle)), sign
 
-# %% ../../nbs/plumbing/voc.ipynb #c012
+# %% ../../nbs/plumbing/voc.ipynb #c043
+class VocObject(NamedTuple):
+    "One object of a VOC file"
+    name: str       # of its class, as written
+    box: tuple      # edges y1 x1 y2 x2; NaN if it is not four numbers
+    difficult: bool # neither trained nor counted
+    line: int = 0   # in which it begins, from 1; 0 if that is not clear
+    sign: int = 0   # of a box that is not counted from 1; 1: a side below 1; 2: a fraction
+    odd: str = ''   # its <difficult>, where it is neither yes nor no
+
+# %% ../../nbs/plumbing/voc.ipynb #c045
+_YES, _NO = ('1', 'true', 'yes', 'y', 't'), ('', '0', 'false', 'no', 'n', 'f')
+
+def _read_flag(text # of an element such as <difficult>, or None
+              )->tuple: # whether it means yes; the text itself, where that is not clear
+    text = (text or '').strip().lower().removesuffix('.0')
+    return text in _YES, '' if text in _YES or text in _NO else text
+
+# %% ../../nbs/plumbing/voc.ipynb #c048
 def _read_object(element, # <object> of a VOC file
                  origin,  # see `_find_box`
                  line,    # in which it begins
@@ -143,7 +147,7 @@ def _read_object(element, # <object> of a VOC file
     name = element.findtext('name')
     return VocObject(name if name is not None else element.get('name', ''), box, difficult, line, sign, odd)
 
-# %% ../../nbs/plumbing/voc.ipynb #c013
+# %% ../../nbs/plumbing/voc.ipynb #c050
 class VocFile(NamedTuple):
     "What a VOC file says"
     size: tuple    # height, width; (0, 0) if it does not say
@@ -152,7 +156,7 @@ class VocFile(NamedTuple):
     names: tuple   # <filename>, <path> and <folder>, '' each where there is none
     odd: str       # its <size>, where that is not two numbers
 
-# %% ../../nbs/plumbing/voc.ipynb #c014
+# %% ../../nbs/plumbing/voc.ipynb #c052
 def _find_size(root # outermost element
               )->tuple: # (height, width), or (0, 0); what it says, where that is not two numbers
     texts = [root.findtext(f'size/{key}') or '0' for key in ('height', 'width')]
@@ -162,7 +166,7 @@ def _find_size(root # outermost element
     if all(number >= 0 for number in size): return tuple(int(round(number)) for number in size), ''
     return (0, 0), ' × '.join(map(str, texts))
 
-# %% ../../nbs/plumbing/voc.ipynb #c015
+# %% ../../nbs/plumbing/voc.ipynb #c054
 def read_voc(path,     # XML file
              origin=1, # number of the first pixel: 1; or 0: the numbers are edges
             )->VocFile:
@@ -178,7 +182,7 @@ def read_voc(path,     # XML file
     return VocFile(size, [_read_object(e, origin, line) for e, line in kept], len(found) - len(kept), names,
                    odd)
 
-# %% ../../nbs/plumbing/voc.ipynb #c016
+# %% ../../nbs/plumbing/voc.ipynb #c059
 def parse_voc(path # XML file
              )->tuple: # height, width; then a list of (name, box y1 x1 y2 x2, difficult, line)
     """Reads a VOC file; raises `ValueError` where it cannot be read.
@@ -186,7 +190,7 @@ def parse_voc(path # XML file
     found = read_voc(path)
     return found.size, [tuple(each[:4]) for each in found.objects]
 
-# %% ../../nbs/plumbing/voc.ipynb #c017
+# %% ../../nbs/plumbing/voc.ipynb #c062
 def _read_files(files,    # XML files
                 origin,   # see `read_voc`
                 problems, # list that problems are added to
@@ -206,7 +210,7 @@ def _read_files(files,    # XML files
         problems.append(Problem(bad, line, what, count=0, images=1))
     return found
 
-# %% ../../nbs/plumbing/voc.ipynb #c018
+# %% ../../nbs/plumbing/voc.ipynb #c066
 def _list_classes(config, # `DataConfig`
                   found,  # of (file, `VocFile`), see `_read_files`: those that classes are learned from
                   notes,  # list that sentences are added to
@@ -217,13 +221,14 @@ def _list_classes(config, # `DataConfig`
     for name, same in names.items():
         if len(set(same)) > 1: notes.append(f'{" and ".join(map(repr, same))} are one class, {name}')
     if not config.classes: return choose_classes(config, sorted(names), config.voc_root)
+    there = [name for name in sorted(names) if not is_background(name)][:9]
     missing = [name for name in config.classes[1:] if name not in names]
     if missing: notes.append(f'no object is called {", ".join(missing[:3])}, which --classes asks for: the '
                              f'names '
-                             f'are {", ".join(sorted(names)[:9])}')
+                             f'are {", ".join(there)}')
     return config.classes
 
-# %% ../../nbs/plumbing/voc.ipynb #c019
+# %% ../../nbs/plumbing/voc.ipynb #c069
 def _say_fault(each,    # `VocObject`
                classes, # names, background first
                asked,   # whether the user named them
@@ -236,7 +241,7 @@ def _say_fault(each,    # `VocObject`
     if name == '?' or asked: return what, name == '?'
     return f'{what}, which are those of the training images', False
 
-# %% ../../nbs/plumbing/voc.ipynb #c020
+# %% ../../nbs/plumbing/voc.ipynb #c071
 def _select_objects(objects,  # list of `VocObject`
                     classes,  # names, background first
                     asked,    # whether the user named them
@@ -252,33 +257,43 @@ def _select_objects(objects,  # list of `VocObject`
             problems.append(Problem(str(path), each.line, what, bad=bad))
     return items
 
-# %% ../../nbs/plumbing/voc.ipynb #c021
+# %% ../../nbs/plumbing/voc.ipynb #c076
+def _count_signs(objects, # list of `VocObject`
+                 root,    # as the user gave it
+                )->list:  # one sentence, or none
+    signs = Counter(each.sign for each in objects)
+    said = [f'{signs[1]} begin at 0'] * bool(signs[1]) + [f'{signs[2]} have fractions'] * bool(signs[2])
+    sentence = (f'{root}: of {len(objects)} boxes {" and ".join(said)}, and pixels that are counted from 1 '
+                f'do '
+                'not: if the tool counts from 0, as CVAT, Label Studio and Roboflow do, pass --voc_origin=0')
+    return [sentence] if said else []
+
+# %% ../../nbs/plumbing/voc.ipynb #c078
 def _count_odd(found,  # of (file, `VocFile`), see `_read_files`
                origin, # see `read_voc`
                root,   # as the user gave it
               )->list: # sentences
-    objects, notes = [each for _, file in found for each in file.objects], []
-    signs = Counter(each.sign for each in objects)
-    if origin == 1 and (signs[1] or signs[2]):
-        said = [f'{signs[1]} begin at 0'] * bool(signs[1]) + [f'{signs[2]} have fractions'] * bool(signs[2])
-        notes.append(f'{root}: of {len(objects)} boxes {" and ".join(said)}, and pixels that are counted '
-                     f'from 1 do not: '
-                     'if the tool counts from 0, as CVAT, Label Studio and Roboflow do, pass --voc_origin=0')
+    objects = [each for _, file in found for each in file.objects]
+    notes = _count_signs(objects, root) if origin == 1 else []
     odd = [each.odd for each in objects if each.odd]
     if odd: notes.append(f'{root}: <difficult> is neither 0 nor 1 in {len(odd)} objects, such as "{odd[0]}", '
                          'which are not taken for difficult')
     sizes = [(path.name, file.odd) for path, file in found if file.odd]
     if sizes: notes.append(f'{root}: <size> is not two numbers in {len(sizes)} files, such as {sizes[0][1]} '
-                           f'in '
-                           f'{sizes[0][0]}, so the size of the image is taken')
+                           f'in {sizes[0][0]}, so the size of the image is taken')
     return notes
 
-# %% ../../nbs/plumbing/voc.ipynb #c022
-def _find_images(found,    # of (file, `VocFile`), see `_read_files`
-                 images,   # `VocImages`
-                 problems, # list that problems are added to
-                 notes,    # list that sentences are added to
-                )->dict:   # XML file -> its image
+# %% ../../nbs/plumbing/voc.ipynb #c081
+def _list_shared(chosen # XML file -> its image
+                )->list: # XML files whose image is that of another, too
+    counts = Counter(chosen.values())
+    return [path for path, image in chosen.items() if counts[image] > 1]
+
+# %% ../../nbs/plumbing/voc.ipynb #c083
+def _choose_images(found,    # of (file, `VocFile`), see `_read_files`
+                   images,   # `VocImages`
+                   problems, # list that problems are added to
+                  )->tuple:  # XML file -> its image; (file, name) of those whose name was of no use
     chosen, other = {}, []
     for path, file in found:
         try: chosen[path], renamed = find_voc_image(images, path, *file.names)
@@ -286,27 +301,30 @@ def _find_images(found,    # of (file, `VocFile`), see `_read_files`
             problems.append(Problem(str(path), 0, str(error), count=len(file.objects), images=1))
             continue
         if renamed: other.append((path.name, file.names[0]))
-    for path in _list_shared(chosen): # a copied file that still names the image of the other
-        own = images.find_stem(path, path.stem)
-        if own and own != chosen[path]:
-            other.append((path.name, chosen[path].name))
-            chosen[path] = own
-    if other: notes.append(f'{images.root}: {len(other)} XML files name an image that is not there or that '
-                           f'belongs '
-                           f'to another, such as {other[0][0]}, which names {other[0][1]}: those with the '
-                           f'names of '
-                           'the XML files are taken')
+    for path in _list_shared(chosen):
+        own = find_by_stem(images, path, path.stem)
+        if not own or own == chosen[path]: continue
+        other.append((path.name, chosen[path].name))
+        chosen[path] = own
+    return chosen, other
+
+# %% ../../nbs/plumbing/voc.ipynb #c085
+def _find_images(found,    # of (file, `VocFile`), see `_read_files`
+                 images,   # `VocImages`
+                 problems, # list that problems are added to
+                 notes,    # list that sentences are added to
+                )->dict:   # XML file -> its image
+    chosen, other = _choose_images(found, images, problems)
     shared = _list_shared(chosen)
+    if other: notes.append(f'{images.root}: {len(other)} XML files name an image that is not there or that '
+                           f'belongs to another, such as {other[0][0]}, which names {other[0][1]}: those '
+                           f'with '
+                           'the names of the XML files are taken')
     if shared: notes.append(f'{images.root}: {len(shared)} XML files share their image with another, such as '
                             f'{shared[0].name} and {chosen[shared[0]].name}')
     return chosen
 
-def _list_shared(chosen # XML file -> its image
-                )->list: # XML files whose image is that of another, too
-    counts = Counter(chosen.values())
-    return [path for path, image in chosen.items() if counts[image] > 1]
-
-# %% ../../nbs/plumbing/voc.ipynb #c023
+# %% ../../nbs/plumbing/voc.ipynb #c088
 def _read_ids(path, # of a COCO file of the same images
              )->tuple: # file name -> ids; name of a category -> its id; raises `UserError`
     content, ids = load_json(path), {}
@@ -316,10 +334,11 @@ def _read_ids(path, # of a COCO file of the same images
             for key in {name, name.rpartition('/')[2]}: ids.setdefault(key, []).append(image['id'])
         return ids, {clean_name(each['name']): int(each['id']) for each in content['categories']}
     except (KeyError, ValueError, TypeError, AttributeError):
-        sentence = f'--voc_json={path}: an image without id and file_name, or a category without them: write them.'
+        sentence = (f'--voc_json={path}: an image has no id and file_name, or a category no number and name: '
+                    'write them.')
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/voc.ipynb #c024
+# %% ../../nbs/plumbing/voc.ipynb #c090
 class _Ids:
     "Which ids the images of a split have: those of voc_json, else 1, 2, 3 ..."
     def __init__(self, source, split, classes): # `VocSource`; 'train' or 'eval'; names, background first
@@ -348,7 +367,7 @@ class _Ids:
         rest = {each for ids in self.by_name.values() for each in ids} - self.taken
         return [f'{self.path}: {len(rest)} of its images have no XML file'] if rest else []
 
-# %% ../../nbs/plumbing/voc.ipynb #c025
+# %% ../../nbs/plumbing/voc.ipynb #c095
 def _make_records(found,   # of (file, `VocFile`), see `_read_files`
                   chosen,  # XML file -> its image
                   labels,  # names of the classes, background first; whether the user named them
@@ -371,49 +390,63 @@ def _make_records(found,   # of (file, `VocFile`), see `_read_files`
                                    **numbers))
     return records
 
-# %% ../../nbs/plumbing/voc.ipynb #c026
+# %% ../../nbs/plumbing/voc.ipynb #c097
+def _find_classes(config, # `DataConfig`
+                  split,  # 'train' or 'eval'
+                  found,  # of (file, `VocFile`): what the split has
+                  notes,  # list that sentences are added to
+                 )->tuple: # names, background first
+    if split == 'train': return _list_classes(config, found, notes)
+    try: train = [] if config.classes else find_voc_split(config.voc_root, 'train').files
+    except UserError: train = []
+    return _list_classes(config, _read_files(train, config.voc_origin, []) if train else found, [])
+
+# %% ../../nbs/plumbing/voc.ipynb #c099
+def _count_unused(images, # `VocImages`
+                  split,  # `VocSplit`
+                  chosen, # XML file -> its image
+                 )->list: # one sentence, or none
+    unused = list_unused(images, split, set(chosen.values()))
+    names = ', '.join(path.relative_to(images.root).as_posix() for path in unused[:3])
+    said = f'{images.root}: {len(unused)} images have no XML file, and are not used: {names}'
+    return [said + ' …' * (len(unused) > 3)] if unused else []
+
+# %% ../../nbs/plumbing/voc.ipynb #c101
+def _explain_empty(found, # `Annotations` without an object that counts
+                   root,  # as the user gave it
+                  )->str:
+    crowd, bad = sum(len(record.boxes) for record in found.records), [p for p in found.problems if p.bad]
+    if crowd: return f'its {crowd} objects are all marked as difficult'
+    if bad: return f'{len(bad)} problems were found, the first: {bad[0]}'
+    if not found.problems: return f'no XML file in {root} has an object'
+    return (f'no object in {root} has one of the names {", ".join(found.classes[1:])}, so look at the names '
+            f'in '
+            'its files, or leave out --classes')
+
+# %% ../../nbs/plumbing/voc.ipynb #c103
 class VocSource(Source):
     "A VOC set; image ids count the files from 1, or are those of voc_json"
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # XML files, the list of a VOCdevkit, and voc_json
         "The files of a split; raises `UserError` where a folder or list is missing"
-        found = find_voc_split(self.require('voc_root'), split)
-        with_ids = self.config.voc_json and split == 'eval'
+        found, with_ids = find_voc_split(self.require('voc_root'),
+                                         split), self.config.voc_json and split == 'eval'
         return [*found.files, *found.lists, *([self.require('voc_json', kind='file')] if with_ids else [])]
-
-    def _find_train(self): # XML files of the training split; [] if there are none
-        try: return find_voc_split(self.require('voc_root'), 'train').files
-        except UserError: return []
-
-    def _find_classes(self, split, found, notes): # names, background first; `found` is what the split has
-        train = [] if split == 'train' or self.config.classes else self._find_train()
-        if train: return _list_classes(self.config, _read_files(train, self.config.voc_origin, []), [])
-        return _list_classes(self.config, found, notes if split == 'train' else [])
 
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the XML files say; a file or object that cannot be read is left out"
-        root, origin = self.require('voc_root'), self.config.voc_origin
-        files = find_voc_split(root, split)
-        problems, notes, images = [*files.problems], [*files.notes], VocImages(root)
-        found = _read_files(files.files, origin, problems)
-        classes = self._find_classes(split, found, notes)
+        root, config = self.require('voc_root'), self.config
+        files, images = find_voc_split(root, split), VocImages(root)
+        problems, notes = list(files.problems), list(files.notes)
+        found = _read_files(files.files, config.voc_origin, problems)
+        classes = _find_classes(config, split, found, notes)
         ids, chosen = _Ids(self, split, classes), _find_images(found, images, problems, notes)
-        records = _make_records(found, chosen, (classes, bool(self.config.classes)), ids, root, problems)
-        unused = [path.relative_to(root).as_posix()
-                  for path in list_unused(images, files, set(chosen.values()))]
-        if unused: notes.append(f'{root}: {len(unused)} images have no XML file, and are not used: '
-                                f'{", ".join(unused[:3])}{" …" * (len(unused) > 3)}')
-        notes += _count_odd(found, origin, root) + ids.list_notes()
-        return Annotations(records, classes, problems, ids.numbers, tuple(notes))
+        records = _make_records(found, chosen, (classes, bool(config.classes)), ids, root, problems)
+        notes += _count_unused(images, files, chosen) + _count_odd(found, config.voc_origin, root)
+        return Annotations(records, classes, problems, ids.numbers, (*notes, *ids.list_notes()))
 
-    def explain_empty(self, found:Annotations # of a split without objects
+    def explain_empty(self, found:Annotations # of a split without an object that counts
                      )->str: # half a sentence
         "Why a split has no object"
-        crowd, bad = sum(len(record.boxes) for record in found.records), [p for p in found.problems if p.bad]
-        if crowd: return f'its {crowd} objects are all marked as difficult'
-        if bad: return f'{len(bad)} problems were found, the first: {bad[0]}'
-        if not found.problems: return f'no XML file in {self.config.voc_root} has an object'
-        return (f'no object in {self.config.voc_root} has one of the names {", ".join(found.classes[1:])}, '
-                f'so look '
-                'at the names in its files, or leave out --classes')
+        return _explain_empty(found, self.config.voc_root)
