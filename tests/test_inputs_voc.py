@@ -431,17 +431,23 @@ def test_a_set_without_splits_is_for_training(xml, image, tmp_path):
     assert [r.file_name for r in read_voc(config).records] == [image]
     error = refused(config, 'eval')
     assert error.startswith(f'--voc_root={tmp_path}: it has ') and error.endswith('.')
-    assert 'no splits, so all of it is for training: for evaluation, divide the images with their XML files' in error
+    said = 'no splits, so all of it is for training: for evaluation, divide the images with their XML files'
+    assert said in error
 
 
 UNKNOWN = { # XML files, the split that is asked for, what is said
-    'two unknown folders': (['set_a/1.xml', 'set_b/2.xml'], 'train', 'it has set_a (1 XML files), set_b (1 XML files): '
+    'two unknown folders': (['set_a/1.xml', 'set_b/2.xml'], 'train',
+                            'it has set_a (1 XML files), set_b (1 XML files): '
                             'rename the folder for training to train and the one for evaluation to eval'),
-    'one is known': (['train/1.xml', 'holdout/2.xml'], 'eval', 'there is no folder eval (or val, valid, test) with XML '
-                     'files beside train, only holdout (1 XML files), train (1 XML files): rename holdout to eval'),
-    'only training': (['train/1.xml'], 'eval', 'it has train (1 XML files), and nothing for the split eval: move a part of '
+    'one is known': (['train/1.xml', 'holdout/2.xml'], 'eval',
+                     'there is no folder eval (or val, valid, test) with XML '
+                     'files beside train, only holdout (1 XML files), train (1 XML files): rename holdout to '
+                     'eval'),
+    'only training': (['train/1.xml'], 'eval', 'it has train (1 XML files), and nothing for the split eval: '
+                                               'move a part of '
                       'the images with their XML files into a folder eval'),
-    'training is not there': (['val/1.xml', 'learn/2.xml'], 'train', 'no folder train with XML files beside val'),
+    'training is not there': (['val/1.xml', 'learn/2.xml'], 'train',
+                              'no folder train with XML files beside val'),
     'nothing': ([], 'train', 'there is no XML file in'),
 }
 
