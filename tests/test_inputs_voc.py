@@ -131,6 +131,29 @@ def test_leftovers_of_a_mac_and_of_programs(tmp_path):
     assert (found.problems, found.notes) == ([], ())
 
 
+def test_links_and_pipes(tmp_path):
+    write_pair(tmp_path / 'elsewhere', 'xml/1.xml', 'pictures/1.jpg')
+    for name, target in (('Annotations', 'xml'), ('JPEGImages', 'pictures')):
+        (tmp_path / 'set').mkdir(exist_ok=True)
+        os.symlink(tmp_path / 'elsewhere' / target, tmp_path / 'set' / name)
+    os.symlink(tmp_path / 'set', tmp_path / 'set/Annotations/circle')
+    os.symlink(tmp_path / 'none', tmp_path / 'set/Annotations/broken.xml')
+    os.mkfifo(tmp_path / 'set/Annotations/pipe.xml')
+    found = read_voc(voc_config(tmp_path / 'set'))
+    assert [r.file_name for r in found.records] == ['JPEGImages/1.jpg']
+    assert [p.what for p in found.problems] == ['it cannot be opened (No such file or directory)']
+
+
+ODD_NAMES = 'a' * 400 + '.jpg', '..', '/', '.', '*.jpg', '~/x.jpg', 'a\tb.jpg', ' ', '%00.jpg', '%2e%2e/secret.jpg'
+
+
+@pytest.mark.parametrize('name', ODD_NAMES)
+def test_odd_filenames_find_nothing(name, tmp_path):
+    write_image(tmp_path / 'secret.jpg')
+    found = read_voc(write_pair(tmp_path / 'set', 'train/1.xml', 'train/2.jpg', voc_xml(name)))
+    assert [r.image.exists() for r in found.records] == [False]
+
+
 def test_name_that_is_not_text(tmp_path):
     config = write_voc(tmp_path, ['1.jpg'])
     bad = os.fsencode(tmp_path / 'train') + b'/caf\xe9.xml'
@@ -468,7 +491,8 @@ def test_no_folder(tmp_path):
 # --- boxes -------------------------------------------------------------------------------------------------
 
 def one_object(inner, name='cat', size='<size><width>80</width><height>60</height></size>'):
-    return f'<annotation><filename>1.jpg</filename>{size}<object><name>{name}</name>{inner}</object></annotation>'
+    named = f'<object><name>{name}</name>{inner}</object>'
+    return f'<annotation><filename>1.jpg</filename>{size}{named}</annotation>'
 
 
 def bndbox(x1, y1, x2, y2):
@@ -476,28 +500,40 @@ def bndbox(x1, y1, x2, y2):
 
 
 BOXES = { # the object, edges y1 x1 y2 x2
-    'whole numbers': (bndbox(21, 11, 50, 40), EDGES), 'floats': (bndbox('21.0', '11.0', '50.0', '40.0'), EDGES),
-    'blanks': (bndbox(' 21\n', '\t11', '50 ', ' 40 '), EDGES), 'exponents': (bndbox('2.1e1', '1.1e1', 50, 40), EDGES),
+    'whole numbers': (bndbox(21, 11, 50, 40), EDGES),
+    'floats': (bndbox('21.0', '11.0', '50.0', '40.0'), EDGES),
+    'blanks': (bndbox(' 21\n', '\t11', '50 ', ' 40 '), EDGES),
+    'exponents': (bndbox('2.1e1', '1.1e1', 50, 40), EDGES),
     'another order': ('<bndbox><ymax>40</ymax><xmax>50</xmax><ymin>11</ymin><xmin>21</xmin></bndbox>', EDGES),
     'attributes': ('<bndbox xmin="21" ymin="11" xmax="50" ymax="40"/>', EDGES),
     'capitals': (bndbox(21, 11, 50, 40).replace('xmin', 'XMin').replace('ymax', 'YMax'), EDGES),
-    'parts of a person': ('<part><name>head</name>' + bndbox(1, 1, 5, 5) + '</part>' + bndbox(21, 11, 50, 40), EDGES),
-    'parts after the box': (bndbox(21, 11, 50, 40) + '<part><name>hand</name>' + bndbox(1, 1, 5, 5) + '</part>', EDGES),
-    'an object in an object': (bndbox(21, 11, 50, 40) + '<object><name>dog</name>' + bndbox(1, 1, 5, 5) + '</object>',
+    'parts of a person': ('<part><name>head</name>' + bndbox(1, 1, 5, 5) + '</part>' + bndbox(21, 11, 50, 40),
+                          EDGES),
+    'parts after the box': (bndbox(21, 11, 50, 40) + '<part><name>hand</name>' + bndbox(1, 1, 5,
+                                                                                        5) + '</part>',
+                            EDGES),
+    'an object in an object': (bndbox(21, 11, 50, 40) + '<object><name>dog</name>' + bndbox(1, 1, 5,
+                                                                                            5) + '</object>',
                                EDGES),
-    'polygon of LabelMe': ('<polygon><username>me</username><pt><x>20</x><y>10</y></pt><pt><x>50</x><y>15</y></pt>'
+    'polygon of '
+    'LabelMe': ('<polygon><username>me</username><pt><x>20</x><y>10</y></pt><pt><x>50</x><y>15</y></pt>'
                            '<pt><x>30</x><y>40</y></pt></polygon>', EDGES),
-    'polygon of Roboflow': ('<polygon><x1>20</x1><y1>10</y1><x2>50</x2><y2>10</y2><x3>50</x3><y3>40</y3></polygon>',
+    'polygon of '
+    'Roboflow': ('<polygon><x1>20</x1><y1>10</y1><x2>50</x2><y2>10</y2><x3>50</x3><y3>40</y3></polygon>',
                             EDGES),
     'polygon beside a box': ('<polygon><x1>0</x1><y1>0</y1></polygon>' + bndbox(21, 11, 50, 40), EDGES),
     'rotated, by 0': ('<robndbox><cx>35</cx><cy>25</cy><w>30</w><h>30</h><angle>0</angle></robndbox>', EDGES),
-    'rotated, by a quarter': ('<robndbox><cx>35</cx><cy>25</cy><w>20</w><h>10</h><angle>1.5707963</angle></robndbox>',
+    'rotated, by a '
+    'quarter': ('<robndbox><cx>35</cx><cy>25</cy><w>20</w><h>10</h><angle>1.5707963</angle></robndbox>',
                               [15, 30, 35, 40]),
-    'rotated, by an eighth': ('<robndbox><cx>35</cx><cy>25</cy><w>14.1421</w><h>14.1421</h><angle>0.785398</angle>'
+    'rotated, by an '
+    'eighth': ('<robndbox><cx>35</cx><cy>25</cy><w>14.1421</w><h>14.1421</h><angle>0.785398</angle>'
                               '</robndbox>', [15, 25, 35, 45]),
-    'CVAT rotates': (bndbox(26, 21, 45, 30) + '<attributes><attribute><name>rotation</name><value>90.0</value>'
+    'CVAT '
+    'rotates': (bndbox(26, 21, 45, 30) + '<attributes><attribute><name>rotation</name><value>90.0</value>'
                      '</attribute></attributes>', [15, 30, 35, 40]),
-    'CVAT does not': (bndbox(21, 11, 50, 40) + '<attributes><attribute><name>rotation</name><value>0.0</value>'
+    'CVAT does '
+    'not': (bndbox(21, 11, 50, 40) + '<attributes><attribute><name>rotation</name><value>0.0</value>'
                       '</attribute></attributes>', EDGES),
     'inverted': (bndbox(50, 11, 21, 40), [11, 50, 40, 21]), # stays so, and is named when it is checked
 }
@@ -511,16 +547,20 @@ def test_boxes(name, tmp_path):
     assert found.records[0].boxes.round(3).tolist() == [pytest.approx(wanted, abs=1e-3)]
 
 
-NO_BOXES = {'text': bndbox('ten', 1, 2, 3), 'infinite': bndbox('inf', 1, 2, 3), 'not a number': bndbox('nan', 1, 2, 3),
-            'a side missing': '<bndbox><xmin>1</xmin></bndbox>', 'nothing': '', 'comma': bndbox('1,5', 1, 2, 3),
-            'rotated, no angle': '<robndbox><cx>1</cx><cy>1</cy><w>1</w><h>1</h></robndbox>', 'empty': '<bndbox/>',
+NO_BOXES = {'text': bndbox('ten', 1, 2, 3), 'infinite': bndbox('inf', 1, 2, 3),
+            'not a number': bndbox('nan', 1, 2, 3),
+            'a side missing': '<bndbox><xmin>1</xmin></bndbox>', 'nothing': '',
+            'comma': bndbox('1,5', 1, 2, 3),
+            'rotated, no angle': '<robndbox><cx>1</cx><cy>1</cy><w>1</w><h>1</h></robndbox>',
+            'empty': '<bndbox/>',
             'polygon without points': '<polygon><username>me</username></polygon>'}
 
 
 @pytest.mark.parametrize('name', NO_BOXES)
 def test_boxes_that_are_none(name, tmp_path):
     found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', one_object(NO_BOXES[name])))
-    assert [str(p) for p in found.problems] == [f'{tmp_path}/train/1.xml:1: the box of a cat is not four numbers']
+    assert [str(p) for p in found.problems] == [f'{tmp_path}/train/1.xml:1: the box of a cat is not four '
+                                                f'numbers']
     assert found.problems[0].bad and found.records[0].boxes.shape == (0, 4)
 
 
@@ -532,7 +572,8 @@ def test_boxes_from_zero(tmp_path):
     assert zero.records[0].boxes.tolist() == [[12, 10, 15, 13], [0, 0, 60, 80]] and not zero.notes
     one = read_voc(config)
     assert one.records[0].boxes.tolist() == [[11, 9, 15, 13], [-1, -1, 60, 80]]
-    assert 'of 2 boxes 1 begin at 0 and 1 have fractions' in one.notes[0] and 'pass --voc_origin=0' in one.notes[0]
+    assert 'of 2 boxes 1 begin at 0 and 1 have fractions' in one.notes[0]
+    assert 'pass --voc_origin=0' in one.notes[0]
 
 
 @pytest.mark.parametrize('box, says', [((0, 5, 9, 9), '1 begin at 0'), ((5, 0, 9, 9), '1 begin at 0'),

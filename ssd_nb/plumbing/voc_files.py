@@ -22,10 +22,17 @@ from .options import UserError
 # %% ../../nbs/plumbing/voc_files.ipynb #c007
 def _walk_xml(folder # with sub-folders
              ):       # yields each folder and the names of its XML files, sorted, without hidden ones
-    for place, folders, files in os.walk(folder):
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith(('.', '__')))
-        ours = sorted(name for name in files if name.lower().endswith('.xml') and name[0] != '.')
-        yield Path(place), [name for name in ours if not name.lower().endswith('.aux.xml')] # of GIS programs
+        if os.path.realpath(place) in seen: folders.clear() # links may lead around in a circle
+        else: yield Path(place), [name for name in sorted(files) if _is_xml(place, name)]
+        seen.add(os.path.realpath(place))
+
+def _is_xml(place, name): # a folder; a name in it
+    if not name.lower().endswith('.xml') or name[0] == '.' or name.lower().endswith('.aux.xml'): return False
+    path = os.path.join(place, name)
+    return os.path.isfile(path) or not os.path.exists(path) # a broken link is named when it is opened
 
 def _list_xml(folder # with sub-folders
              )->list: # its XML files
@@ -288,7 +295,7 @@ def _find_named(images, # `VocImages`
     path = name.replace('\\', '/')
     inner, _, last = path.rpartition('/')
     for place in images.list_places(file.parent):
-        here = inner and '..' not in inner and inner[0] != '/' and (place / path).is_file()
+        here = inner and '..' not in inner and inner[0] != '/' and os.path.isfile(place / path)
         if here: return place / path
         for text in dict.fromkeys((last, unquote(last))):
             names = images.list_names(place).get(_fold(text))
@@ -317,7 +324,7 @@ def _find_deep(images, # `VocImages`
             except ValueError as error:
                 if 'leaves the folder' in str(error): continue
                 raise # two images agree with the name
-            if found.is_file(): return found
+            if os.path.isfile(found): return found
     for place in images.list_places(file.parent):
         for path in place.glob(f'{escape(file.stem)}.*'):
             if path.suffix.lower() not in _NO_IMAGES: return path
@@ -342,7 +349,7 @@ def find_voc_image(images,   # `VocImages`
     if found := find_by_stem(images, file, file.stem): return found, bool(stem)
     named = [f'{folder}/{filename}' if folder else filename] if stem else []
     found = _find_deep(images, file, [*named, f'{file.stem}.jpg'])
-    name = f'{stem or file.stem}{ending or ".jpg"}'
+    name = f'{stem if 0 < len(stem) < 100 else file.stem}{ending or ".jpg"}'
     return found or images.list_places(file.parent)[-1] / name, False
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c090
