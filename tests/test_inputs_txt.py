@@ -109,6 +109,10 @@ FAULTS = { # an object, what is said
     'text': ('20,ten,50,40,1', '"20,ten,50,40,1" is not five numbers'),
     'beyond the last': ('20,10,50,40,3', 'the class of "20,10,50,40,3" is not a number from 1 to 2'),
     'below': ('20,10,50,40,-1', 'the class of "20,10,50,40,-1" is not a number from 1 to 2'),
+    'an infinite class': ('20,10,50,40,1e400', 'the class of "20,10,50,40,1e400" is not a number from 1 to '
+                                               '2'),
+    'a huge class': ('20,10,50,40,99999999999999999999',
+                     'the class of "20,10,50,40,99999999999999999999" is not'),
     'half a class': ('20,10,50,40,1.5', 'the class of "20,10,50,40,1.5" is not a number from 1 to 2'),
 }
 
@@ -233,6 +237,11 @@ def test_classes_by_number(tmp_path):
     found = read_txt(make_set(tmp_path, '1.jpg 1,2,3,4,3\n', classes=()))
     assert (found.classes, found.category_ids) == (('background', 'class 1', 'class 2', 'class 3'),
                                                    (0, 1, 2, 3))
+
+
+def test_a_class_number_that_cannot_be(tmp_path):
+    error = refused(make_set(tmp_path, '1.jpg 1,2,3,4,99999999999999999999\n', classes=()))
+    assert 'there cannot be so many: give the names as --classes.' in error
 
 
 def test_evaluation_has_the_classes_of_training(tmp_path):

@@ -144,7 +144,8 @@ def test_links_and_pipes(tmp_path):
     assert [p.what for p in found.problems] == ['it cannot be opened (No such file or directory)']
 
 
-ODD_NAMES = 'a' * 400 + '.jpg', '..', '/', '.', '*.jpg', '~/x.jpg', 'a\tb.jpg', ' ', '%00.jpg', '%2e%2e/secret.jpg'
+ODD_NAMES = ['a' * 400 + '.jpg', '..', '/', '.', '*.jpg', '~/x.jpg', 'a\tb.jpg', '%00.jpg',
+             '%2e%2e/secret.jpg']
 
 
 @pytest.mark.parametrize('name', ODD_NAMES)
@@ -577,7 +578,8 @@ def test_boxes_from_zero(tmp_path):
 
 
 @pytest.mark.parametrize('box, says', [((0, 5, 9, 9), '1 begin at 0'), ((5, 0, 9, 9), '1 begin at 0'),
-                                       (('0.5', 5, 9, 9), '1 begin at 0'), ((5, 5, '9.5', 9), '1 have fractions'),
+                                       (('0.5', 5, 9, 9), '1 begin at 0'),
+                                       ((5, 5, '9.5', 9), '1 have fractions'),
                                        ((-3, 5, 9, 9), '1 begin at 0'), ((1, 1, 9, 9), '')])
 def test_signs_of_boxes_from_zero(box, says, tmp_path):
     note = notes_of(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', one_object(bndbox(*box))))
@@ -620,16 +622,20 @@ def test_sizes(name, tmp_path):
 
 
 def test_deleted_objects_of_labelme(tmp_path):
-    inner = '<deleted>1</deleted>' + bndbox(1, 1, 5, 5) + '</object><object><name>cat</name><deleted>0</deleted>'
-    found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', one_object(inner + bndbox(21, 11, 50, 40))))
+    inner = '<deleted>1</deleted>' + bndbox(1, 1, 5,
+                                            5) + '</object><object><name>cat</name><deleted>0</deleted>'
+    found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg',
+                                one_object(inner + bndbox(21, 11, 50, 40))))
     assert found.records[0].boxes.tolist() == [EDGES]
-    assert [(p.what, p.bad, p.count) for p in found.problems] == [('1 objects are marked as deleted', False, 1)]
+    assert [(p.what, p.bad, p.count) for p in found.problems] == [('1 objects are marked as deleted', False,
+                                                                   1)]
 
 
 # --- classes -----------------------------------------------------------------------------------------------
 
 NAMES = { # names as written, classes
-    'blanks around': ([' cat', 'cat ', 'cat'], ['cat']), 'blanks inside': (['traffic  light', 'traffic light'],
+    'blanks around': ([' cat', 'cat ', 'cat'], ['cat']),
+    'blanks inside': (['traffic  light', 'traffic light'],
                                                                            ['traffic light']),
     'accents': (['Ba\u0308r', 'Bär'], ['Bär']), 'case counts': (['Cat', 'cat'], ['Cat', 'cat']),
     'numbers': (['10', '9', '010', '1e3'], ['010', '10', '1e3', '9']), 'no': (['no', 'yes'], ['no', 'yes']),
@@ -662,7 +668,8 @@ def test_an_object_without_name(tmp_path):
 
 def test_classes_of_the_other_split(tmp_path):
     config = write_voc(tmp_path, objects=[('cat', (21, 11, 50, 40)), ('dog', (1, 1, 5, 5))])
-    write_voc(tmp_path, split='valid', objects=[('dog', (1, 1, 5, 5)), ('moon', (1, 1, 9, 9)), ('moon', (2, 2, 9, 9))])
+    write_voc(tmp_path, split='valid', objects=[('dog', (1, 1, 5, 5)), ('moon', (1, 1, 9, 9)),
+                                                ('moon', (2, 2, 9, 9))])
     found = read_voc(config, 'eval')
     assert (found.classes, found.records[0].labels.tolist()) == (('background', 'cat', 'dog'), [2])
     assert [p.bad for p in found.problems] == [False, False]

@@ -8,7 +8,7 @@ import csv
 import os
 import re
 from dataclasses import dataclass, field
-from math import isfinite, nan
+from math import nan
 from pathlib import Path
 
 from .annotations import (
@@ -144,9 +144,8 @@ def _read_rows(path,     # TXT file
 # %% ../../nbs/plumbing/txt.ipynb #c044
 def _read_label(fields # of an object
                )->float: # the number of its class; NaN where it is a name
-    try: number = float(fields[4])
+    try: return float(fields[4])
     except (ValueError, IndexError): return nan
-    return number if isfinite(number) else nan
 
 def _list_numbers(rows # list of `_Row`
                  )->list: # (line, number of the class) of each object that has five fields and a number
@@ -188,8 +187,11 @@ def _name_classes(rows,   # list of `_Row` that classes are learned from
     if config.classes: return config.classes
     names = {fields[4] for row in rows for fields in row.objects if len(fields) == 5 and fields[4].strip()}
     numbers, first = [int(number) for _, number in _list_numbers(rows) if number % 1 == 0], config.first_class
-    if numbers or not names: return ('background', *(f'class {i}'
-                                                     for i in range(first, max(numbers, default=0) + 1)))
+    last = max(numbers, default=0)
+    if last > 9999: raise UserError(f'{path}: an object has the class {last}, and there cannot be so many: '
+                                    f'give '
+                                    'the names as --classes.')
+    if numbers or not names: return ('background', *(f'class {i}' for i in range(first, last + 1)))
     return choose_classes(config, sorted(map(clean_name, names)), path)
 
 # %% ../../nbs/plumbing/txt.ipynb #c054
