@@ -239,6 +239,12 @@ def test_classes_by_number(tmp_path):
                                                    (0, 1, 2, 3))
 
 
+def test_numbers_and_names_together(tmp_path):
+    found = read_txt(make_set(tmp_path, '1.jpg 1,2,3,4,cat 20,10,50,40,1\n', classes=()))
+    assert boxes_of(found) == [[EDGES]] and [(p.bad, p.what) for p in found.problems] == [
+        (True, 'the class cat is a name, and others are numbers: give the names as --classes')]
+
+
 def test_a_class_number_that_cannot_be(tmp_path):
     error = refused(make_set(tmp_path, '1.jpg 1,2,3,4,99999999999999999999\n', classes=()))
     assert 'there cannot be so many: give the names as --classes.' in error

@@ -673,7 +673,8 @@ def test_classes_of_the_other_split(tmp_path):
     found = read_voc(config, 'eval')
     assert (found.classes, found.records[0].labels.tolist()) == (('background', 'cat', 'dog'), [2])
     assert [p.bad for p in found.problems] == [False, False]
-    assert 'the class moon is not one of cat, dog, which are those of the training images' == found.problems[0].what
+    says = 'the class moon is not one of cat, dog, which are those of the training images'
+    assert found.problems[0].what == says
     assert [path.parent.name for path in list_source_files(config, 'eval')] == ['valid']
 
 
@@ -688,7 +689,8 @@ def test_classes_that_are_asked_for(tmp_path):
 def test_why_nothing_is_left(tmp_path):
     config = write_voc(tmp_path)
     moon = SOURCES['voc'](replace(config, classes='moon'))
-    assert 'has one of the names moon, so look at the names in its files' in moon.explain_empty(moon.read('train'))
+    says = 'has one of the names moon, so look at the names in its files'
+    assert says in moon.explain_empty(moon.read('train'))
     write_text(tmp_path / 'train/1.xml', voc_xml(objects=[]))
     assert 'has an object' in SOURCES['voc'](config).explain_empty(read_voc(config))
     write_text(tmp_path / 'train/1.xml', one_object('<difficult>1</difficult>' + bndbox(1, 1, 2, 3)))

@@ -147,12 +147,13 @@ def _read_label(fields # of an object
     try: return float(fields[4])
     except (ValueError, IndexError): return nan
 
+# %% ../../nbs/plumbing/txt.ipynb #c046
 def _list_numbers(rows # list of `_Row`
                  )->list: # (line, number of the class) of each object that has five fields and a number
     found = [(row.line, _read_label(fields)) for row in rows for fields in row.objects if len(fields) == 5]
     return [(line, number) for line, number in found if number == number]
 
-# %% ../../nbs/plumbing/txt.ipynb #c046
+# %% ../../nbs/plumbing/txt.ipynb #c048
 def _check_first(rows,  # list of `_Row`
                  first, # number of the first class: 1 or 0
                  path,  # of the file, for the message
@@ -167,7 +168,7 @@ def _check_first(rows,  # list of `_Row`
         return f'{path}: no object has the class 0, though --first_class=0 says that the numbers begin there'
     return ''
 
-# %% ../../nbs/plumbing/txt.ipynb #c049
+# %% ../../nbs/plumbing/txt.ipynb #c051
 def _check_fractions(rows, # list of `_Row`
                      path, # of the file, for the message
                     )->None: # raises `UserError` if all boxes are fractions of their images
@@ -179,13 +180,15 @@ def _check_fractions(rows, # list of `_Row`
                     f'width and y '
                     'by the height of the image.')
 
-# %% ../../nbs/plumbing/txt.ipynb #c052
+# %% ../../nbs/plumbing/txt.ipynb #c054
 def _name_classes(rows,   # list of `_Row` that classes are learned from
                   config, # `DataConfig`
                   path,   # of the file, for messages
                  )->tuple: # names, background first: those asked for, those written, or class 1, class 2 ...
     if config.classes: return config.classes
-    names = {fields[4] for row in rows for fields in row.objects if len(fields) == 5 and fields[4].strip()}
+    objects = [fields for row in rows for fields in row.objects if len(fields) == 5]
+    names = {fields[4] for fields in objects if fields[4].strip()
+             and _read_label(fields) != _read_label(fields)}
     numbers, first = [int(number) for _, number in _list_numbers(rows) if number % 1 == 0], config.first_class
     last = max(numbers, default=0)
     if last > 9999: raise UserError(f'{path}: an object has the class {last}, and there cannot be so many: '
@@ -194,7 +197,7 @@ def _name_classes(rows,   # list of `_Row` that classes are learned from
     if numbers or not names: return ('background', *(f'class {i}' for i in range(first, last + 1)))
     return choose_classes(config, sorted(map(clean_name, names)), path)
 
-# %% ../../nbs/plumbing/txt.ipynb #c054
+# %% ../../nbs/plumbing/txt.ipynb #c056
 def _parse_label(fields,  # of an object
                  classes, # names, background first
                  first,   # number of the first class: 1 or 0
@@ -206,14 +209,17 @@ def _parse_label(fields,  # of an object
         if number % 1 == 0 and first <= number <= last: return int(number) - first + 1
         if number % 1 == 0 and number > last and not asked:
             raise LeftOut(f'the class {int(number)} is not one of the training images, which end with {last}')
-        raise ValueError(f'the class of "{text}" is not a number from {first} to {last}')
+        until = last if last >= first else 'the number of classes'
+        raise ValueError(f'the class of "{text}" is not a number from {first} to {until}')
     name = clean_name(fields[4])
     label = find_label(name, classes)
     if label: return label
     if is_background(name): raise LeftOut(f'the class {name} is no class: what has no box is background')
+    if not asked and classes[1:2] == (f'class {first}',):
+        raise ValueError(f'the class {name} is a name, and others are numbers: give the names as --classes')
     raise LeftOut(f'the class {name} is not one of {", ".join(classes[1:])}')
 
-# %% ../../nbs/plumbing/txt.ipynb #c057
+# %% ../../nbs/plumbing/txt.ipynb #c059
 def _parse_txt_object(fields,  # xmin, ymin, xmax, ymax, class as text
                       *options # classes, first and asked as in `_parse_label`
                      )->Item:  # raises ValueError that says what is wrong
@@ -224,7 +230,7 @@ def _parse_txt_object(fields,  # xmin, ymin, xmax, ymax, class as text
     except ValueError: raise ValueError(f'"{text}" is not five numbers') from None
     return Item((y1, x1, y2, x2), _parse_label(fields, *options))
 
-# %% ../../nbs/plumbing/txt.ipynb #c060
+# %% ../../nbs/plumbing/txt.ipynb #c062
 class LeftOut(ValueError):
     "An object of a class that was not asked for: no fault"
 
@@ -242,7 +248,7 @@ def collect_items(rows,     # of (line, text), one for each object
         else: items += [item._replace(line=line)] if item else []
     return items
 
-# %% ../../nbs/plumbing/txt.ipynb #c063
+# %% ../../nbs/plumbing/txt.ipynb #c065
 def _join_rows(rows,     # list of `_Row`
                folder,   # of the images
                path,     # of the file, for messages
@@ -265,7 +271,7 @@ def _join_rows(rows,     # list of `_Row`
     notes += finder.list_notes(path)
     return images
 
-# %% ../../nbs/plumbing/txt.ipynb #c065
+# %% ../../nbs/plumbing/txt.ipynb #c067
 def _say_lost(path, # of the file
               row,  # `_Row` whose image is not found
               what, # the reason
@@ -273,7 +279,7 @@ def _say_lost(path, # of the file
     if 'leaves the folder' in what: what += ', so pass the folder of the images as --image_dir'
     return Problem(str(path), row.line, what, count=len(row.objects), images=1)
 
-# %% ../../nbs/plumbing/txt.ipynb #c067
+# %% ../../nbs/plumbing/txt.ipynb #c069
 def _make_records(images,   # path of an image -> its `_Row`
                   path,     # of the file, for messages
                   options,  # classes, first and asked as in `_parse_label`
@@ -287,7 +293,7 @@ def _make_records(images,   # path of an image -> its `_Row`
         records.append(make_record(image, row.line, items, path, **kept))
     return records
 
-# %% ../../nbs/plumbing/txt.ipynb #c069
+# %% ../../nbs/plumbing/txt.ipynb #c071
 def _list_train_rows(config, # `DataConfig`
                      split,  # 'train' or 'eval'
                      path,   # of the file of the split
@@ -298,7 +304,7 @@ def _list_train_rows(config, # `DataConfig`
     if split == 'train' or config.classes or train == path or not train.is_file(): return rows
     return _read_rows(train, folder, [])[0]
 
-# %% ../../nbs/plumbing/txt.ipynb #c071
+# %% ../../nbs/plumbing/txt.ipynb #c073
 class TxtSource(Source):
     "A TXT file for each split; image ids count its rows from 1"
     def list_files(self, split:str # 'train' or 'eval'
