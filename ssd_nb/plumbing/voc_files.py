@@ -26,7 +26,7 @@ def _walk_xml(folder # with sub-folders
     for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith(('.', '__')))
         if os.path.realpath(place) in seen: folders.clear() # links may lead around in a circle
-        else: yield Path(place), [name for name in sorted(files) if _is_xml(place, name)]
+        else: yield Path(place), (name for name in sorted(files) if _is_xml(place, name))
         seen.add(os.path.realpath(place))
 
 def _is_xml(place, name): # a folder; a name in it
@@ -40,7 +40,7 @@ def _list_xml(folder # with sub-folders
 
 def _has_xml(folder # with sub-folders
             )->bool:
-    return any(names for _, names in _walk_xml(folder))
+    return any(True for _, names in _walk_xml(folder) for _ in names)
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c011
 def _list_folders(folder # to look in
