@@ -1,4 +1,4 @@
-"TXT files as tools and people write them: each input with the boxes, classes or the sentence that it must give"
+"TXT files as tools and people write them: each input with its boxes, classes or sentence"
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -39,10 +39,12 @@ def refused(config, split='train'):
 def boxes_of(found): return [record.boxes.tolist() for record in found.records]
 
 
-# --- rows ----------------------------------------------------------------------------------------------------
+# --- rows --------------------------------------------------------------------------------------------------
 
-NAMES = ['1.jpg', '1.JPEG', '1.jfif', '1.webp', '1.tif', '1.BMP', '1.png', '1.pgm', 'my cat.jpg', 'a  b.jpg', 'a#1.jpg',
-         '50%.jpg', '图片 1.jpg', 'Bär.jpg', "it's.jpg", "'tis.jpg", 'a,b.jpg', 'a;b.jpg', 'photo.jpg.png', 'a.jpg copy.jpg',
+NAMES = ['1.jpg', '1.JPEG', '1.jfif', '1.webp', '1.tif', '1.BMP', '1.png', '1.pgm', 'my cat.jpg', 'a  b.jpg',
+         'a#1.jpg',
+         '50%.jpg', '图片 1.jpg', 'Bär.jpg', "it's.jpg", "'tis.jpg", 'a,b.jpg', 'a;b.jpg', 'photo.jpg.png',
+         'a.jpg copy.jpg',
          'deep/er/1.jpg', 'my images/1.jpg', '#1.jpg', '0001.jpg', 'v1.2 (3).jpg', 'cat[1].jpg', '-1.jpg']
 
 
@@ -64,12 +66,17 @@ def test_names_without_ending(name, tmp_path):
 
 TWO = [EDGES, [5., 6., 7., 8.]]
 OBJECTS = { # text after the path; boxes y1 x1 y2 x2
-    'a blank': (f' {ONE} 6,5,8,7,2', TWO), 'tabs': (f'\t{ONE}\t6,5,8,7,2', TWO), 'many blanks': (f'   {ONE}    6,5,8,7,2  ', TWO),
+    'a blank': (f' {ONE} 6,5,8,7,2', TWO), 'tabs': (f'\t{ONE}\t6,5,8,7,2', TWO),
+    'many blanks': (f'   {ONE}    6,5,8,7,2  ', TWO),
     'a comma between': (f' {ONE},6,5,8,7,2', TWO), 'comma and blank between': (f' {ONE}, 6,5,8,7,2', TWO),
-    'semicolons': (f' {ONE};6,5,8,7,2', TWO), 'bars': (f'|{ONE}|6,5,8,7,2', TWO), 'a comma first': (f',{ONE}', [EDGES]),
-    'a comma last': (f' {ONE}, 6,5,8,7,2,', TWO), 'blanks after commas': (' 20, 10, 50, 40, 1 6, 5, 8, 7, 2', TWO),
-    'numbers between blanks': (' 20 10 50 40 1 6 5 8 7 2', TWO), 'numbers between tabs': ('\t20\t10\t50\t40\t1', [EDGES]),
-    'floats': (' 20.0,10.0,50.0,40.0,1.0', [EDGES]), 'half pixels': (' 20.5,10.5,50,40,1', [[10.5, 20.5, 40, 50]]),
+    'semicolons': (f' {ONE};6,5,8,7,2', TWO), 'bars': (f'|{ONE}|6,5,8,7,2', TWO),
+    'a comma first': (f',{ONE}', [EDGES]),
+    'a comma last': (f' {ONE}, 6,5,8,7,2,', TWO), 'blanks after commas': (' 20, 10, 50, 40, 1 6, 5, 8, 7, 2',
+                                                                          TWO),
+    'numbers between blanks': (' 20 10 50 40 1 6 5 8 7 2', TWO),
+    'numbers between tabs': ('\t20\t10\t50\t40\t1', [EDGES]),
+    'floats': (' 20.0,10.0,50.0,40.0,1.0', [EDGES]),
+    'half pixels': (' 20.5,10.5,50,40,1', [[10.5, 20.5, 40, 50]]),
     'exponents': (' 2e1,1e1,5e1,4e1,1', [EDGES]), 'a plus': (' +20,+10,50,40,1', [EDGES]),
     'below 0': (' -5,-6,50,40,1', [[-6, -5, 40, 50]]), 'nothing': ('', []), 'only commas': (',,,,,', []),
     'a class name': (' 20,10,50,40,cat', [EDGES]), 'two class names': (' 20,10,50,40,cat 6,5,8,7,dog', TWO),
@@ -89,7 +96,8 @@ def test_class_names_with_blanks(tmp_path):
     found = read_txt(config)
     assert (boxes_of(found), found.records[0].labels.tolist(), found.problems) == ([TWO], [2, 1], [])
     found = read_txt(replace(config, classes=()))
-    assert found.classes == ('background', 'cat', 'traffic light') and found.records[0].labels.tolist() == [2, 1]
+    assert found.classes == ('background', 'cat', 'traffic light')
+    assert found.records[0].labels.tolist() == [2, 1]
 
 
 FAULTS = { # an object, what is said
@@ -101,6 +109,10 @@ FAULTS = { # an object, what is said
     'text': ('20,ten,50,40,1', '"20,ten,50,40,1" is not five numbers'),
     'beyond the last': ('20,10,50,40,3', 'the class of "20,10,50,40,3" is not a number from 1 to 2'),
     'below': ('20,10,50,40,-1', 'the class of "20,10,50,40,-1" is not a number from 1 to 2'),
+    'an infinite class': ('20,10,50,40,1e400', 'the class of "20,10,50,40,1e400" is not a number from 1 to '
+                                               '2'),
+    'a huge class': ('20,10,50,40,99999999999999999999',
+                     'the class of "20,10,50,40,99999999999999999999" is not'),
     'half a class': ('20,10,50,40,1.5', 'the class of "20,10,50,40,1.5" is not a number from 1 to 2'),
 }
 
@@ -122,7 +134,8 @@ def test_a_row_without_path(row, tmp_path):
         (2, 'the row does not begin with the path of an image', 1)]
 
 
-@pytest.mark.parametrize('first', ['# path xmin,ymin,xmax,ymax,class', 'path xmin,ymin,xmax,ymax,class', '# ours'])
+@pytest.mark.parametrize('first', ['# path xmin,ymin,xmax,ymax,class', 'path xmin,ymin,xmax,ymax,class',
+                                   '# ours'])
 def test_comments_and_empty_rows(first, tmp_path):
     text = f'{first}\n\n   \n  # more\n#2.jpg {ONE}\n1.jpg {ONE}\n#3.jpg {ONE}\n'
     found = read_txt(make_set(tmp_path, text, ['1.jpg', '2.jpg', '#3.jpg']))
@@ -139,15 +152,17 @@ def test_text(name, end, tmp_path):
     assert boxes_of(found) == [[EDGES], []]
 
 
-@pytest.mark.parametrize('content', ['Bär.jpg 1,2,3,4,1'.encode('latin-1'), '熊.jpg 1,2,3,4,1'.encode('gbk'), b'\xff\xd8\xff\xe0',
+@pytest.mark.parametrize('content', ['Bär.jpg 1,2,3,4,1'.encode('latin-1'), '熊.jpg 1,2,3,4,1'.encode('gbk'),
+                                     b'\xff\xd8\xff\xe0',
                                      '1.jpg'.encode('utf-16-le')])
 def test_no_text(content, tmp_path):
     error = refused(make_set(tmp_path, content))
-    assert error == (f'{tmp_path}/list.txt is not a text file in UTF-8: check that it is the annotation file, and save it '
+    assert error == (f'{tmp_path}/list.txt is not a text file in UTF-8: check that it is the annotation '
+                     f'file, and save it '
                      'in UTF-8.')
 
 
-# --- paths ---------------------------------------------------------------------------------------------------
+# --- paths -------------------------------------------------------------------------------------------------
 
 def test_absolute_paths(tmp_path):
     config = make_set(tmp_path, f'{tmp_path}/my set/1.jpg {ONE}\n', ['my set/1.jpg'])
@@ -156,10 +171,12 @@ def test_absolute_paths(tmp_path):
     assert record.boxes.tolist() == [EDGES]
 
 
-@pytest.mark.parametrize('path', ['/home/me/set/a/1.jpg', r'C:\me\set\a\1.jpg', r'a\1.jpg', './a/1.jpg', 'set/a/1.jpg'])
+@pytest.mark.parametrize('path', ['/home/me/set/a/1.jpg', r'C:\me\set\a\1.jpg', r'a\1.jpg', './a/1.jpg',
+                                  'set/a/1.jpg'])
 def test_paths_of_another_computer(path, tmp_path):
     found = read_txt(make_set(tmp_path, f'{path} {ONE}\n', ['a/1.jpg', 'b/1.jpg']))
-    assert [(r.image, r.file_name) for r in found.records] == [(tmp_path / 'a/1.jpg', path)] and not found.problems
+    assert [(r.image, r.file_name) for r in found.records] == [(tmp_path / 'a/1.jpg', path)]
+    assert not found.problems
 
 
 @pytest.mark.parametrize('path', ['/etc/secret.jpg', '../secret.jpg', 'a/../../secret.jpg', r'..\secret.jpg'])
@@ -168,7 +185,8 @@ def test_paths_that_leave_the_folder(path, tmp_path):
     found = read_txt(make_set(tmp_path / 'set', f'1.jpg {ONE}\n{path} {ONE}\n'))
     assert [r.file_name for r in found.records] == ['1.jpg']
     (problem,) = found.problems
-    assert 'leaves the folder' in problem.what and problem.what.endswith('so pass the folder of the images as --image_dir')
+    assert 'leaves the folder' in problem.what
+    assert problem.what.endswith('so pass the folder of the images as --image_dir')
     assert (problem.line, problem.images, problem.count) == (2, 1, 1)
 
 
@@ -187,23 +205,26 @@ def test_one_image_in_two_rows(tmp_path):
     found = read_txt(make_set(tmp_path, f'1.jpg {ONE}\n2.jpg {ONE}\n./1.jpg 6,5,8,7,2\n', ['1.jpg', '2.jpg']))
     assert [(r.file_name, r.image_id) for r in found.records] == [('1.jpg', 1), ('2.jpg', 2)]
     assert boxes_of(found) == [TWO, [EDGES]] and found.records[0].lines.tolist() == [1, 3]
-    assert found.notes == (f'{tmp_path}/list.txt: 1 rows name the image of another row, and their objects are added to it, '
+    assert found.notes == (f'{tmp_path}/list.txt: 1 rows name the image of another row, and their objects '
+                           f'are added to it, '
                            'the first in line 3',)
 
 
-# --- classes -------------------------------------------------------------------------------------------------
+# --- classes -----------------------------------------------------------------------------------------------
 
 def test_classes_from_0_are_refused_as_a_whole(tmp_path):
     text = '1.jpg 20,10,50,40,0\n2.jpg 20,10,50,40,1\n3.jpg 1,2,3,4,0 5,6,7,8,0.0\n'
     config = make_set(tmp_path, text, ['1.jpg', '2.jpg', '3.jpg'])
     error = refused(config)
-    assert error == (f'{tmp_path}/list.txt: class numbers begin at 1 here, and 3 objects have 0, the first in line 1: if '
+    assert error == (f'{tmp_path}/list.txt: class numbers begin at 1 here, and 3 objects have 0, the first '
+                     f'in line 1: if '
                      'yours begin at 0, pass --first_class=0.')
     assert refused(replace(config, on_bad='skip')) == error and refused(config, 'eval') == error
     assert refused(replace(config, classes=())) == error
     found = read_txt(replace(config, first_class=0))
     assert [r.labels.tolist() for r in found.records] == [[1], [2], [1, 1]] and not found.problems
-    assert read_txt(replace(config, first_class=0, classes=())).classes == ('background', 'class 0', 'class 1')
+    assert read_txt(replace(config, first_class=0, classes=())).classes == ('background', 'class 0',
+                                                                            'class 1')
 
 
 def test_numbers_from_1_where_0_is_said(tmp_path):
@@ -214,7 +235,19 @@ def test_numbers_from_1_where_0_is_said(tmp_path):
 
 def test_classes_by_number(tmp_path):
     found = read_txt(make_set(tmp_path, '1.jpg 1,2,3,4,3\n', classes=()))
-    assert (found.classes, found.category_ids) == (('background', 'class 1', 'class 2', 'class 3'), (0, 1, 2, 3))
+    assert (found.classes, found.category_ids) == (('background', 'class 1', 'class 2', 'class 3'),
+                                                   (0, 1, 2, 3))
+
+
+def test_numbers_and_names_together(tmp_path):
+    found = read_txt(make_set(tmp_path, '1.jpg 1,2,3,4,cat 20,10,50,40,1\n', classes=()))
+    assert boxes_of(found) == [[EDGES]] and [(p.bad, p.what) for p in found.problems] == [
+        (True, 'the class cat is a name, and others are numbers: give the names as --classes')]
+
+
+def test_a_class_number_that_cannot_be(tmp_path):
+    error = refused(make_set(tmp_path, '1.jpg 1,2,3,4,99999999999999999999\n', classes=()))
+    assert 'there cannot be so many: give the names as --classes.' in error
 
 
 def test_evaluation_has_the_classes_of_training(tmp_path):
@@ -242,21 +275,23 @@ def test_names_that_are_not_asked_for(tmp_path):
 
 def test_why_nothing_is_left(tmp_path):
     config = make_set(tmp_path, '1.jpg\n')
-    assert SOURCES['other'](config).explain_empty(read_txt(config)) == 'no row has an object after the path of its image'
+    says = 'no row has an object after the path of its image'
+    assert SOURCES['other'](config).explain_empty(read_txt(config)) == says
     config = make_set(tmp_path, '1.jpg 1,2,3,4,9\n')
     assert 'is not a number from 1 to 2' in SOURCES['other'](config).explain_empty(read_txt(config))
 
 
-# --- tables --------------------------------------------------------------------------------------------------
+# --- tables ------------------------------------------------------------------------------------------------
 
 TABLES = { # content, classes
     'keras-retinanet': ('1.jpg,20,10,50,40,cat\n1.jpg,5,6,7,8,dog\n2.jpg,,,,,\n', ('cat', 'dog')),
     'TensorFlow, Roboflow': ('filename,width,height,class,xmin,ymin,xmax,ymax\n1.jpg,80,60,cat,20,10,50,40\n'
                              '1.jpg,80,60,dog,5,6,7,8\n2.jpg,80,60,,,,,\n', ('cat', 'dog')),
-    'another order': ('xmin;ymin;xmax;ymax;label;image\n20;10;50;40;cat;1.jpg\n5;6;7;8;dog;1.jpg\n;;;;;2.jpg\n',
+    'another order': ('xmin;ymin;xmax;ymax;label;image\n'
+                      '20;10;50;40;cat;1.jpg\n5;6;7;8;dog;1.jpg\n;;;;;2.jpg\n',
                       ('cat', 'dog')),
-    'tabs': ('image_path\tx1\ty1\tx2\ty2\tclass_name\n1.jpg\t20\t10\t50\t40\tcat\n1.jpg\t5\t6\t7\t8\tdog\n2.jpg\n',
-             ('cat', 'dog')),
+    'tabs': ('image_path\tx1\ty1\tx2\ty2\tclass_name\n1.jpg\t20\t10\t50\t40\tcat\n'
+             '1.jpg\t5\t6\t7\t8\tdog\n2.jpg\n', ('cat', 'dog')),
     'quotes': ('"filename","xmin","ymin","xmax","ymax","class"\n"1.jpg","20","10","50","40","cat, big"\n'
                '"1.jpg","5","6","7","8","dog"\n"2.jpg","","","","",""\n', ('cat, big', 'dog')),
     'numbers': ('filename,xmin,ymin,xmax,ymax,class\n1.jpg,20,10,50,40,1\n1.jpg,5,6,7,8,2\n2.jpg,,,,,\n',
@@ -268,13 +303,16 @@ TABLES = { # content, classes
 def test_tables(name, tmp_path):
     content, classes = TABLES[name]
     found = read_txt(make_set(tmp_path, content, ['1.jpg', '2.jpg'], classes=()))
-    assert [r.file_name for r in found.records] == ['1.jpg', '2.jpg'] and found.classes == ('background', *classes)
-    assert boxes_of(found) == [[EDGES, [6, 5, 8, 7]], []] and found.records[0].labels.tolist() == [1, 2]
+    assert [r.file_name for r in found.records] == ['1.jpg',
+                                                    '2.jpg'] and found.classes == ('background', *classes)
+    assert boxes_of(found) == [[EDGES, [6, 5, 8, 7]], []]
+    assert found.records[0].labels.tolist() == [1, 2]
     assert (found.problems, found.notes) == ([], ())
     assert found.records[0].size == ((60, 80) if 'width' in content else (0, 0))
 
 
-HEADS = {'VIA': 'filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes',
+HEADS = {'VIA': 'filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,'
+                'region_attributes',
          'no class': 'image,xmin,ymin,xmax,ymax', 'width and height': 'filename,x,y,width,height,class'}
 
 
@@ -291,7 +329,8 @@ def test_boxes_that_are_fractions(tmp_path):
 
 
 def test_no_file(tmp_path):
-    assert '--anno_path=none.txt: there is no file none.txt' in refused(DataConfig('other', anno_path='none.txt'))
+    assert '--anno_path=none.txt: there is no file none.txt' in refused(DataConfig('other',
+                                                                                   anno_path='none.txt'))
     assert '--anno_path is not given' in refused(DataConfig('other'))
     os.mkfifo(tmp_path / 'pipe.txt')
     assert 'there is no file' in refused(DataConfig('other', anno_path=str(tmp_path / 'pipe.txt')))

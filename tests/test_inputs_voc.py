@@ -1,4 +1,4 @@
-"VOC sets as tools and people write them: each input with the boxes, names, ids or the sentence that it must give"
+"VOC sets as tools and people write them: each input with its boxes, names, ids or sentence"
 import json
 import os
 from dataclasses import replace
@@ -37,7 +37,7 @@ def read_voc(config, split='train'): return SOURCES['voc'](config).read(split)
 def notes_of(config, split='train'): return ' | '.join(read_voc(config, split).notes)
 
 
-# --- text ----------------------------------------------------------------------------------------------------
+# --- text --------------------------------------------------------------------------------------------------
 
 def declared(name): return f'<?xml version="1.0" encoding="{name}"?>\n'
 
@@ -89,7 +89,8 @@ NOT_TEXT = { # content, part of the sentence
     'GBK, not declared': (in_class('熊').encode('gbk'), 'save it in UTF-8'),
     'GBK, UTF-8 declared': (in_class('熊', declared('utf-8')).encode('gbk'),
                             'it says that its encoding is utf-8, and it is not in utf-8 or in UTF-8'),
-    'an unknown encoding': (in_class('Bär', declared('klingon')).encode('latin-1'), 'its encoding is klingon'),
+    'an unknown encoding': (in_class('Bär', declared('klingon')).encode('latin-1'),
+                            'its encoding is klingon'),
     'cut off': (voc_xml().encode()[:-20], 'it cannot be read as XML ('),
     'entities': (b'<!DOCTYPE a [<!ENTITY b "boom">]><annotation>&b;</annotation>', 'it defines entities'),
     'nothing': (b'', 'it cannot be read as XML (no element found'),
@@ -114,18 +115,44 @@ def test_unreadable_xml_costs_its_image_alone(name, tmp_path):
 @pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
 def test_lines_are_known_in_any_text(encoding, shift, end, tmp_path):
     text = declared(encoding) + voc_xml(objects=[('cat', (21, 11, 50, 40)), ('熊', (1, 1, 'x', 9))])
-    found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', text.replace('\n', end).encode(encoding)))
+    found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg',
+                                text.replace('\n', end).encode(encoding)))
     assert [p.line for p in found.problems] == [3] and found.records[0].lines.tolist() == [2]
 
 
 def test_leftovers_of_a_mac_and_of_programs(tmp_path):
     write_voc(tmp_path, ['0.jpg', '1.jpg'])
-    for name in ('train/._0.xml', 'train/._0.jpg', 'train/.DS_Store', '__MACOSX/train/._1.xml', '__MACOSX/train/1.xml',
+    for name in ('train/._0.xml', 'train/._0.jpg', 'train/.DS_Store', '__MACOSX/train/._1.xml',
+                 '__MACOSX/train/1.xml',
                  '.idea/misc.xml', 'train/1.jpg.aux.xml'):
         write_text(tmp_path / name, 'Mac OS X\0\xb0')
     found = read_voc(voc_config(tmp_path))
     assert [r.file_name for r in found.records] == ['train/0.jpg', 'train/1.jpg']
     assert (found.problems, found.notes) == ([], ())
+
+
+def test_links_and_pipes(tmp_path):
+    write_pair(tmp_path / 'elsewhere', 'xml/1.xml', 'pictures/1.jpg')
+    for name, target in (('Annotations', 'xml'), ('JPEGImages', 'pictures')):
+        (tmp_path / 'set').mkdir(exist_ok=True)
+        os.symlink(tmp_path / 'elsewhere' / target, tmp_path / 'set' / name)
+    os.symlink(tmp_path / 'set', tmp_path / 'set/Annotations/circle')
+    os.symlink(tmp_path / 'none', tmp_path / 'set/Annotations/broken.xml')
+    os.mkfifo(tmp_path / 'set/Annotations/pipe.xml')
+    found = read_voc(voc_config(tmp_path / 'set'))
+    assert [r.file_name for r in found.records] == ['JPEGImages/1.jpg']
+    assert [p.what for p in found.problems] == ['it cannot be opened (No such file or directory)']
+
+
+ODD_NAMES = ['a' * 400 + '.jpg', '..', '/', '.', '*.jpg', '~/x.jpg', 'a\tb.jpg', '%00.jpg',
+             '%2e%2e/secret.jpg']
+
+
+@pytest.mark.parametrize('name', ODD_NAMES)
+def test_odd_filenames_find_nothing(name, tmp_path):
+    write_image(tmp_path / 'secret.jpg')
+    found = read_voc(write_pair(tmp_path / 'set', 'train/1.xml', 'train/2.jpg', voc_xml(name)))
+    assert [r.image.exists() for r in found.records] == [False]
 
 
 def test_name_that_is_not_text(tmp_path):
@@ -134,21 +161,24 @@ def test_name_that_is_not_text(tmp_path):
     with open(bad, 'w') as file: file.write(voc_xml())
     found = read_voc(config)
     assert len(found.records) == 1
-    assert str(found.problems[0]) == (f'{tmp_path}/train/caf\\udce9.xml: it cannot be opened (the name of the file is '
+    assert str(found.problems[0]) == (f'{tmp_path}/train/caf\\udce9.xml: it cannot be opened (the name of '
+                                      f'the file is '
                                       'not text in UTF-8: rename it)')
 
 
-# --- images --------------------------------------------------------------------------------------------------
+# --- images ------------------------------------------------------------------------------------------------
 
 IMAGES = { # image on disk, <filename>, what else the file says
     'webp': ('1.webp', '1.webp', ''), 'tif': ('1.tif', '1.tif', ''), 'BMP': ('1.BMP', '1.BMP', ''),
-    'Jpg': ('1.Jpg', '1.Jpg', ''), 'jfif': ('1.jfif', '1.jfif', ''), 'JPEG in capitals': ('1.JPEG', '1.JPEG', ''),
+    'Jpg': ('1.Jpg', '1.Jpg', ''), 'jfif': ('1.jfif', '1.jfif', ''),
+    'JPEG in capitals': ('1.JPEG', '1.JPEG', ''),
     'no ending said': ('1.png', '1', ''), 'another ending said': ('1.png', '1.jpg', ''),
     'another case said': ('1.JPG', '1.jpg', ''), 'nothing said': ('1.jpg', '', ''),
     'another name': ('photo 7.jpg', 'photo 7.jpg', ''), 'a dot in the name': ('v1.2.png', 'v1.2', ''),
     'blank, # and %': ('a #1 50%.jpg', 'a #1 50%.jpg', ''), 'Chinese': ('图片 1.jpg', '图片 1.jpg', ''),
     'encoded': ('my cat.jpg', 'my%20cat.jpg', ''), 'Windows path': ('cat.jpg', r'C:\data\cat.jpg', ''),
-    'absolute path': ('cat.jpg', '/home/me/cat.jpg', ''), 'folder before it': ('cat.jpg', 'images/cat.jpg', ''),
+    'absolute path': ('cat.jpg', '/home/me/cat.jpg', ''),
+    'folder before it': ('cat.jpg', 'images/cat.jpg', ''),
     'brackets': ('cat[1].jpg', 'cat[1].jpg', ''), 'accents composed': ('Bär.jpg', 'Ba\u0308r.jpg', ''),
     'by <path>': ('cat.jpg', '', r'<path>D:\work\cat.jpg</path>'),
     'by <path>, wrong <filename>': ('cat.jpg', 'none.jpg', '<path>/home/me/cat.jpg</path>'),
@@ -169,7 +199,8 @@ def test_image_of_an_xml_file(name, tmp_path):
 PLACES = [('Annotations/1.xml', 'JPEGImages/1.jpg'), ('Annotations/1.xml', 'Images/1.jpg'),
           ('annotations/1.xml', 'images/1.jpg'), ('annotations/xmls/1.xml', 'images/1.jpg'),
           ('xml/1.xml', 'img/1.jpg'), ('Annotations/a/1.xml', 'JPEGImages/a/1.jpg'),
-          ('labels/1.xml', 'images/1.jpg'), ('Annotations/1.xml', 'JPEGImages/2019/1.jpg'), ('1.xml', 'images/1.jpg')]
+          ('labels/1.xml', 'images/1.jpg'), ('Annotations/1.xml', 'JPEGImages/2019/1.jpg'),
+          ('1.xml', 'images/1.jpg')]
 
 
 @pytest.mark.parametrize('xml, image', PLACES)
@@ -181,14 +212,16 @@ def test_places_of_images(xml, image, top, tmp_path):
 
 def test_the_same_name_in_two_folders(tmp_path):
     for name, box in (('a', (21, 11, 50, 40)), ('b', (1, 1, 10, 10))):
-        write_pair(tmp_path, f'train/Annotations/{name}/1.xml', f'train/JPEGImages/{name}/1.jpg', objects=[('cat', box)])
+        write_pair(tmp_path, f'train/Annotations/{name}/1.xml', f'train/JPEGImages/{name}/1.jpg',
+                   objects=[('cat', box)])
     rows = [(r.file_name, r.boxes.tolist()) for r in read_voc(voc_config(tmp_path)).records]
     assert rows == [('train/JPEGImages/a/1.jpg', [EDGES]), ('train/JPEGImages/b/1.jpg', [[0, 0, 10, 10]])]
 
 
 def test_folder_says_which_of_two(tmp_path):
     for name in 'ab': write_image(tmp_path / f'train/JPEGImages/{name}/1.jpg')
-    write_text(tmp_path / 'train/Annotations/x.xml', voc_xml('1.jpg').replace('<filename>', '<folder>b</folder><filename>'))
+    write_text(tmp_path / 'train/Annotations/x.xml',
+               voc_xml('1.jpg').replace('<filename>', '<folder>b</folder><filename>'))
     assert [r.file_name for r in read_voc(voc_config(tmp_path)).records] == ['train/JPEGImages/b/1.jpg']
     write_text(tmp_path / 'train/Annotations/x.xml', voc_xml('1.jpg'))
     found = read_voc(voc_config(tmp_path))
@@ -208,7 +241,8 @@ def test_filename_wins_over_the_stem(tmp_path):
     write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', voc_xml('2.jpg'))
     write_pair(tmp_path, 'train/2.xml', 'train/2.jpg', voc_xml('1.jpg'))
     found = read_voc(voc_config(tmp_path))
-    assert [(Path(r.source).name, r.image.name) for r in found.records] == [('1.xml', '2.jpg'), ('2.xml', '1.jpg')]
+    assert [(Path(r.source).name, r.image.name) for r in found.records] == [('1.xml', '2.jpg'),
+                                                                            ('2.xml', '1.jpg')]
 
 
 def test_a_copied_file_that_names_the_image_of_another(tmp_path):
@@ -250,11 +284,12 @@ def test_images_of_the_other_split_are_not_missed(tmp_path):
     for split, name in (('train', 'a'), ('val', 'b')):
         write_pair(tmp_path, f'annotations/{split}/{name}.xml', f'images/{name}.jpg')
     write_image(tmp_path / 'images/c.jpg')
-    for split in ('train', 'eval'): assert '1 images have no XML file, and are not used: images/c.jpg' in notes_of(
-        voc_config(tmp_path), split)
+    for split in ('train', 'eval'):
+        note = notes_of(voc_config(tmp_path), split)
+        assert '1 images have no XML file, and are not used: images/c.jpg' in note
 
 
-# --- lists ---------------------------------------------------------------------------------------------------
+# --- lists -------------------------------------------------------------------------------------------------
 
 def write_devkit(folder, lists, names=('1',), year=''):
     "A VOCdevkit"
@@ -272,11 +307,13 @@ ROWS = { # the XML files, rows of the list, images that are read
     'a column after a blank': (['IMG 1'], 'IMG 1 -1\n', ['IMG 1']),
     'with ending': (['1'], '1.jpg\n', ['1']), 'with .xml': (['1'], '1.xml\n', ['1']),
     'ending in capitals': (['1'], '1.JPG\n', ['1']), 'a dot in the name': (['v1.2'], 'v1.2\n', ['v1.2']),
-    'with folder': (['1'], 'JPEGImages/1.jpg\n', ['1']), 'Windows folder': (['1'], 'JPEGImages\\1.jpg\n', ['1']),
+    'with folder': (['1'], 'JPEGImages/1.jpg\n', ['1']),
+    'Windows folder': (['1'], 'JPEGImages\\1.jpg\n', ['1']),
     'absolute': (['1'], '/home/me/VOC2007/JPEGImages/1.jpg\n', ['1']),
     'image and XML': (['1'], './JPEGImages/1.jpg ./Annotations/1.xml\n', ['1']),
     'in a sub-folder': (['a/1', 'b/1'], 'b/1\na/1\n', ['b/1', 'a/1']),
-    'Windows line ends': (['1', '2'], '1\r\n2\r\n', ['1', '2']), 'Mac line ends': (['1', '2'], '1\r2\r', ['1', '2']),
+    'Windows line ends': (['1', '2'], '1\r\n2\r\n', ['1', '2']),
+    'Mac line ends': (['1', '2'], '1\r2\r', ['1', '2']),
     'empty rows': (['1'], '\n\n1\n\n', ['1']), 'a mark': (['1'], '\ufeff1\n', ['1']),
     'Chinese': (['图 1'], '图 1\n', ['图 1']), 'another case': (['IMG_1'], 'img_1\n', ['IMG_1']),
     '# and %': (['a#1 50%'], 'a#1 50%\n', ['a#1 50%']), 'quotes': (['1'], '"1"\n', ['1']),
@@ -318,7 +355,8 @@ def test_names_listed_twice_or_never(tmp_path):
     write_devkit(tmp_path, dict(train='1\n2\n1\n', val='3\n'), '12345')
     found = read_voc(voc_config(tmp_path))
     assert [r.image.stem for r in found.records] == ['1', '2']
-    assert '1 images are listed more than once, and used once, such as the one in the lines 1 and 3' in found.notes[0]
+    said = '1 images are listed more than once, and used once, such as the one in the lines 1 and 3'
+    assert said in found.notes[0]
     assert '2 XML files are in no list, and are not used: 4.xml, 5.xml' in found.notes[1]
 
 
@@ -347,13 +385,15 @@ def test_lists_in_other_places(place, tmp_path):
 
 def test_cvat_has_one_list(tmp_path):
     write_devkit(tmp_path, dict(default='1\n', cat_default='1 1\n'))
-    write_text(tmp_path / 'labelmap.txt', '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:128,0,0::\n')
+    write_text(tmp_path / 'labelmap.txt',
+               '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:128,0,0::\n')
     assert [r.image.stem for r in read_voc(voc_config(tmp_path)).records] == ['1']
     error = refused(voc_config(tmp_path), 'eval')
-    assert 'there is no val.txt in' in error and 'which has default.txt: rename the list of the split eval' in error
+    assert 'there is no val.txt in' in error
+    assert 'which has default.txt: rename the list of the split eval' in error
 
 
-# --- layouts -------------------------------------------------------------------------------------------------
+# --- layouts -----------------------------------------------------------------------------------------------
 
 LAYOUTS = { # name: (XML and image of train), (of eval)
     'ours': (('train/1.xml', 'train/1.jpg'), ('eval/2.xml', 'eval/2.jpg')),
@@ -361,11 +401,13 @@ LAYOUTS = { # name: (XML and image of train), (of eval)
     'Roboflow, no valid': (('train/1.xml', 'train/1.jpg'), ('test/2.xml', 'test/2.jpg')),
     'val': (('train/1.xml', 'train/1.jpg'), ('val/2.xml', 'val/2.jpg')),
     'capitals': (('Train/1.xml', 'Train/1.jpg'), ('Val/2.xml', 'Val/2.jpg')),
-    'ModelZoo': (('train/Annotations/1.xml', 'train/Images/1.jpg'), ('eval/Annotations/2.xml', 'eval/Images/2.jpg')),
+    'ModelZoo': (('train/Annotations/1.xml', 'train/Images/1.jpg'),
+                 ('eval/Annotations/2.xml', 'eval/Images/2.jpg')),
     'split inside': (('Annotations/train/1.xml', 'JPEGImages/train/1.jpg'),
                      ('Annotations/val/2.xml', 'JPEGImages/val/2.jpg')),
     'sub-folders': (('train/a/b/1.xml', 'train/a/b/1.jpg'), ('val/c/2.xml', 'val/c/2.jpg')),
-    'in a folder of the zip': (('set/train/1.xml', 'set/train/1.jpg'), ('set/valid/2.xml', 'set/valid/2.jpg')),
+    'in a folder of the zip': (('set/train/1.xml', 'set/train/1.jpg'),
+                               ('set/valid/2.xml', 'set/valid/2.jpg')),
     'in two folders': (('a/b/train/1.xml', 'a/b/train/1.jpg'), ('a/b/test/2.xml', 'a/b/test/2.jpg')),
 }
 
@@ -395,13 +437,15 @@ def test_two_years_are_one_set(tmp_path):
 
 
 def test_val_before_test(tmp_path):
-    for split in ('train', 'test', 'valid'): write_pair(tmp_path, f'{split}/{split}.xml', f'{split}/{split}.jpg')
+    for split in ('train', 'test', 'valid'): write_pair(tmp_path, f'{split}/{split}.xml',
+                                                        f'{split}/{split}.jpg')
     found = read_voc(voc_config(tmp_path), 'eval')
     assert [r.image.stem for r in found.records] == ['valid']
     assert f'{tmp_path}/test: its 1 XML files are not used, since {tmp_path}/valid is there' in found.notes
 
 
-UNDIVIDED = [('1.xml', '1.jpg'), ('Annotations/1.xml', 'JPEGImages/1.jpg'), ('annotations/1.xml', 'images/1.jpg'),
+UNDIVIDED = [('1.xml', '1.jpg'), ('Annotations/1.xml', 'JPEGImages/1.jpg'),
+             ('annotations/1.xml', 'images/1.jpg'),
              ('set/Annotations/1.xml', 'set/JPEGImages/1.jpg'), ('Annotations/a/1.xml', 'JPEGImages/a/1.jpg')]
 
 
@@ -411,17 +455,23 @@ def test_a_set_without_splits_is_for_training(xml, image, tmp_path):
     assert [r.file_name for r in read_voc(config).records] == [image]
     error = refused(config, 'eval')
     assert error.startswith(f'--voc_root={tmp_path}: it has ') and error.endswith('.')
-    assert 'no splits, so all of it is for training: for evaluation, divide the images with their XML files' in error
+    said = 'no splits, so all of it is for training: for evaluation, divide the images with their XML files'
+    assert said in error
 
 
 UNKNOWN = { # XML files, the split that is asked for, what is said
-    'two unknown folders': (['set_a/1.xml', 'set_b/2.xml'], 'train', 'it has set_a (1 XML files), set_b (1 XML files): '
+    'two unknown folders': (['set_a/1.xml', 'set_b/2.xml'], 'train',
+                            'it has set_a (1 XML files), set_b (1 XML files): '
                             'rename the folder for training to train and the one for evaluation to eval'),
-    'one is known': (['train/1.xml', 'holdout/2.xml'], 'eval', 'there is no folder eval (or val, valid, test) with XML '
-                     'files beside train, only holdout (1 XML files), train (1 XML files): rename holdout to eval'),
-    'only training': (['train/1.xml'], 'eval', 'it has train (1 XML files), and nothing for the split eval: move a part of '
+    'one is known': (['train/1.xml', 'holdout/2.xml'], 'eval',
+                     'there is no folder eval (or val, valid, test) with XML '
+                     'files beside train, only holdout (1 XML files), train (1 XML files): rename holdout to '
+                     'eval'),
+    'only training': (['train/1.xml'], 'eval', 'it has train (1 XML files), and nothing for the split eval: '
+                                               'move a part of '
                       'the images with their XML files into a folder eval'),
-    'training is not there': (['val/1.xml', 'learn/2.xml'], 'train', 'no folder train with XML files beside val'),
+    'training is not there': (['val/1.xml', 'learn/2.xml'], 'train',
+                              'no folder train with XML files beside val'),
     'nothing': ([], 'train', 'there is no XML file in'),
 }
 
@@ -439,10 +489,11 @@ def test_no_folder(tmp_path):
     assert '--voc_root is not given' in refused(DataConfig('voc'))
 
 
-# --- boxes ---------------------------------------------------------------------------------------------------
+# --- boxes -------------------------------------------------------------------------------------------------
 
 def one_object(inner, name='cat', size='<size><width>80</width><height>60</height></size>'):
-    return f'<annotation><filename>1.jpg</filename>{size}<object><name>{name}</name>{inner}</object></annotation>'
+    named = f'<object><name>{name}</name>{inner}</object>'
+    return f'<annotation><filename>1.jpg</filename>{size}{named}</annotation>'
 
 
 def bndbox(x1, y1, x2, y2):
@@ -450,28 +501,40 @@ def bndbox(x1, y1, x2, y2):
 
 
 BOXES = { # the object, edges y1 x1 y2 x2
-    'whole numbers': (bndbox(21, 11, 50, 40), EDGES), 'floats': (bndbox('21.0', '11.0', '50.0', '40.0'), EDGES),
-    'blanks': (bndbox(' 21\n', '\t11', '50 ', ' 40 '), EDGES), 'exponents': (bndbox('2.1e1', '1.1e1', 50, 40), EDGES),
+    'whole numbers': (bndbox(21, 11, 50, 40), EDGES),
+    'floats': (bndbox('21.0', '11.0', '50.0', '40.0'), EDGES),
+    'blanks': (bndbox(' 21\n', '\t11', '50 ', ' 40 '), EDGES),
+    'exponents': (bndbox('2.1e1', '1.1e1', 50, 40), EDGES),
     'another order': ('<bndbox><ymax>40</ymax><xmax>50</xmax><ymin>11</ymin><xmin>21</xmin></bndbox>', EDGES),
     'attributes': ('<bndbox xmin="21" ymin="11" xmax="50" ymax="40"/>', EDGES),
     'capitals': (bndbox(21, 11, 50, 40).replace('xmin', 'XMin').replace('ymax', 'YMax'), EDGES),
-    'parts of a person': ('<part><name>head</name>' + bndbox(1, 1, 5, 5) + '</part>' + bndbox(21, 11, 50, 40), EDGES),
-    'parts after the box': (bndbox(21, 11, 50, 40) + '<part><name>hand</name>' + bndbox(1, 1, 5, 5) + '</part>', EDGES),
-    'an object in an object': (bndbox(21, 11, 50, 40) + '<object><name>dog</name>' + bndbox(1, 1, 5, 5) + '</object>',
+    'parts of a person': ('<part><name>head</name>' + bndbox(1, 1, 5, 5) + '</part>' + bndbox(21, 11, 50, 40),
+                          EDGES),
+    'parts after the box': (bndbox(21, 11, 50, 40) + '<part><name>hand</name>' + bndbox(1, 1, 5,
+                                                                                        5) + '</part>',
+                            EDGES),
+    'an object in an object': (bndbox(21, 11, 50, 40) + '<object><name>dog</name>' + bndbox(1, 1, 5,
+                                                                                            5) + '</object>',
                                EDGES),
-    'polygon of LabelMe': ('<polygon><username>me</username><pt><x>20</x><y>10</y></pt><pt><x>50</x><y>15</y></pt>'
+    'polygon of '
+    'LabelMe': ('<polygon><username>me</username><pt><x>20</x><y>10</y></pt><pt><x>50</x><y>15</y></pt>'
                            '<pt><x>30</x><y>40</y></pt></polygon>', EDGES),
-    'polygon of Roboflow': ('<polygon><x1>20</x1><y1>10</y1><x2>50</x2><y2>10</y2><x3>50</x3><y3>40</y3></polygon>',
+    'polygon of '
+    'Roboflow': ('<polygon><x1>20</x1><y1>10</y1><x2>50</x2><y2>10</y2><x3>50</x3><y3>40</y3></polygon>',
                             EDGES),
     'polygon beside a box': ('<polygon><x1>0</x1><y1>0</y1></polygon>' + bndbox(21, 11, 50, 40), EDGES),
     'rotated, by 0': ('<robndbox><cx>35</cx><cy>25</cy><w>30</w><h>30</h><angle>0</angle></robndbox>', EDGES),
-    'rotated, by a quarter': ('<robndbox><cx>35</cx><cy>25</cy><w>20</w><h>10</h><angle>1.5707963</angle></robndbox>',
+    'rotated, by a '
+    'quarter': ('<robndbox><cx>35</cx><cy>25</cy><w>20</w><h>10</h><angle>1.5707963</angle></robndbox>',
                               [15, 30, 35, 40]),
-    'rotated, by an eighth': ('<robndbox><cx>35</cx><cy>25</cy><w>14.1421</w><h>14.1421</h><angle>0.785398</angle>'
+    'rotated, by an '
+    'eighth': ('<robndbox><cx>35</cx><cy>25</cy><w>14.1421</w><h>14.1421</h><angle>0.785398</angle>'
                               '</robndbox>', [15, 25, 35, 45]),
-    'CVAT rotates': (bndbox(26, 21, 45, 30) + '<attributes><attribute><name>rotation</name><value>90.0</value>'
+    'CVAT '
+    'rotates': (bndbox(26, 21, 45, 30) + '<attributes><attribute><name>rotation</name><value>90.0</value>'
                      '</attribute></attributes>', [15, 30, 35, 40]),
-    'CVAT does not': (bndbox(21, 11, 50, 40) + '<attributes><attribute><name>rotation</name><value>0.0</value>'
+    'CVAT does '
+    'not': (bndbox(21, 11, 50, 40) + '<attributes><attribute><name>rotation</name><value>0.0</value>'
                       '</attribute></attributes>', EDGES),
     'inverted': (bndbox(50, 11, 21, 40), [11, 50, 40, 21]), # stays so, and is named when it is checked
 }
@@ -485,16 +548,20 @@ def test_boxes(name, tmp_path):
     assert found.records[0].boxes.round(3).tolist() == [pytest.approx(wanted, abs=1e-3)]
 
 
-NO_BOXES = {'text': bndbox('ten', 1, 2, 3), 'infinite': bndbox('inf', 1, 2, 3), 'not a number': bndbox('nan', 1, 2, 3),
-            'a side missing': '<bndbox><xmin>1</xmin></bndbox>', 'nothing': '', 'comma': bndbox('1,5', 1, 2, 3),
-            'rotated, no angle': '<robndbox><cx>1</cx><cy>1</cy><w>1</w><h>1</h></robndbox>', 'empty': '<bndbox/>',
+NO_BOXES = {'text': bndbox('ten', 1, 2, 3), 'infinite': bndbox('inf', 1, 2, 3),
+            'not a number': bndbox('nan', 1, 2, 3),
+            'a side missing': '<bndbox><xmin>1</xmin></bndbox>', 'nothing': '',
+            'comma': bndbox('1,5', 1, 2, 3),
+            'rotated, no angle': '<robndbox><cx>1</cx><cy>1</cy><w>1</w><h>1</h></robndbox>',
+            'empty': '<bndbox/>',
             'polygon without points': '<polygon><username>me</username></polygon>'}
 
 
 @pytest.mark.parametrize('name', NO_BOXES)
 def test_boxes_that_are_none(name, tmp_path):
     found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', one_object(NO_BOXES[name])))
-    assert [str(p) for p in found.problems] == [f'{tmp_path}/train/1.xml:1: the box of a cat is not four numbers']
+    assert [str(p) for p in found.problems] == [f'{tmp_path}/train/1.xml:1: the box of a cat is not four '
+                                                f'numbers']
     assert found.problems[0].bad and found.records[0].boxes.shape == (0, 4)
 
 
@@ -506,11 +573,13 @@ def test_boxes_from_zero(tmp_path):
     assert zero.records[0].boxes.tolist() == [[12, 10, 15, 13], [0, 0, 60, 80]] and not zero.notes
     one = read_voc(config)
     assert one.records[0].boxes.tolist() == [[11, 9, 15, 13], [-1, -1, 60, 80]]
-    assert 'of 2 boxes 1 begin at 0 and 1 have fractions' in one.notes[0] and 'pass --voc_origin=0' in one.notes[0]
+    assert 'of 2 boxes 1 begin at 0 and 1 have fractions' in one.notes[0]
+    assert 'pass --voc_origin=0' in one.notes[0]
 
 
 @pytest.mark.parametrize('box, says', [((0, 5, 9, 9), '1 begin at 0'), ((5, 0, 9, 9), '1 begin at 0'),
-                                       (('0.5', 5, 9, 9), '1 begin at 0'), ((5, 5, '9.5', 9), '1 have fractions'),
+                                       (('0.5', 5, 9, 9), '1 begin at 0'),
+                                       ((5, 5, '9.5', 9), '1 have fractions'),
                                        ((-3, 5, 9, 9), '1 begin at 0'), ((1, 1, 9, 9), '')])
 def test_signs_of_boxes_from_zero(box, says, tmp_path):
     note = notes_of(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', one_object(bndbox(*box))))
@@ -553,16 +622,20 @@ def test_sizes(name, tmp_path):
 
 
 def test_deleted_objects_of_labelme(tmp_path):
-    inner = '<deleted>1</deleted>' + bndbox(1, 1, 5, 5) + '</object><object><name>cat</name><deleted>0</deleted>'
-    found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', one_object(inner + bndbox(21, 11, 50, 40))))
+    inner = '<deleted>1</deleted>' + bndbox(1, 1, 5,
+                                            5) + '</object><object><name>cat</name><deleted>0</deleted>'
+    found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg',
+                                one_object(inner + bndbox(21, 11, 50, 40))))
     assert found.records[0].boxes.tolist() == [EDGES]
-    assert [(p.what, p.bad, p.count) for p in found.problems] == [('1 objects are marked as deleted', False, 1)]
+    assert [(p.what, p.bad, p.count) for p in found.problems] == [('1 objects are marked as deleted', False,
+                                                                   1)]
 
 
-# --- classes -------------------------------------------------------------------------------------------------
+# --- classes -----------------------------------------------------------------------------------------------
 
 NAMES = { # names as written, classes
-    'blanks around': ([' cat', 'cat ', 'cat'], ['cat']), 'blanks inside': (['traffic  light', 'traffic light'],
+    'blanks around': ([' cat', 'cat ', 'cat'], ['cat']),
+    'blanks inside': (['traffic  light', 'traffic light'],
                                                                            ['traffic light']),
     'accents': (['Ba\u0308r', 'Bär'], ['Bär']), 'case counts': (['Cat', 'cat'], ['Cat', 'cat']),
     'numbers': (['10', '9', '010', '1e3'], ['010', '10', '1e3', '9']), 'no': (['no', 'yes'], ['no', 'yes']),
@@ -595,11 +668,13 @@ def test_an_object_without_name(tmp_path):
 
 def test_classes_of_the_other_split(tmp_path):
     config = write_voc(tmp_path, objects=[('cat', (21, 11, 50, 40)), ('dog', (1, 1, 5, 5))])
-    write_voc(tmp_path, split='valid', objects=[('dog', (1, 1, 5, 5)), ('moon', (1, 1, 9, 9)), ('moon', (2, 2, 9, 9))])
+    write_voc(tmp_path, split='valid', objects=[('dog', (1, 1, 5, 5)), ('moon', (1, 1, 9, 9)),
+                                                ('moon', (2, 2, 9, 9))])
     found = read_voc(config, 'eval')
     assert (found.classes, found.records[0].labels.tolist()) == (('background', 'cat', 'dog'), [2])
     assert [p.bad for p in found.problems] == [False, False]
-    assert 'the class moon is not one of cat, dog, which are those of the training images' == found.problems[0].what
+    says = 'the class moon is not one of cat, dog, which are those of the training images'
+    assert found.problems[0].what == says
     assert [path.parent.name for path in list_source_files(config, 'eval')] == ['valid']
 
 
@@ -614,19 +689,23 @@ def test_classes_that_are_asked_for(tmp_path):
 def test_why_nothing_is_left(tmp_path):
     config = write_voc(tmp_path)
     moon = SOURCES['voc'](replace(config, classes='moon'))
-    assert 'has one of the names moon, so look at the names in its files' in moon.explain_empty(moon.read('train'))
+    says = 'has one of the names moon, so look at the names in its files'
+    assert says in moon.explain_empty(moon.read('train'))
     write_text(tmp_path / 'train/1.xml', voc_xml(objects=[]))
     assert 'has an object' in SOURCES['voc'](config).explain_empty(read_voc(config))
     write_text(tmp_path / 'train/1.xml', one_object('<difficult>1</difficult>' + bndbox(1, 1, 2, 3)))
-    assert 'its 1 objects are all marked as difficult' == SOURCES['voc'](config).explain_empty(read_voc(config))
+    says = 'its 1 objects are all marked as difficult'
+    assert SOURCES['voc'](config).explain_empty(read_voc(config)) == says
     write_text(tmp_path / 'train/1.xml', one_object(bndbox('ten', 1, 2, 3)))
     assert 'the box of a cat is not four numbers' in SOURCES['voc'](config).explain_empty(read_voc(config))
 
 
-# --- ids -----------------------------------------------------------------------------------------------------
+# --- ids ---------------------------------------------------------------------------------------------------
 
-IDS = [((7, 9), [7, 9], [None, None]), ((-1, 0), [-1, 0], [None, None]), ((2 ** 53, 5), [2 ** 53, 5], [None, None]),
-       ((2 ** 63, 5), [1, 2], [2 ** 63, 5]), (('a', 'b'), [1, 2], ['a', 'b']), (('7', '9'), [1, 2], ['7', '9'])]
+IDS = [((7, 9), [7, 9], [None, None]), ((-1, 0), [-1, 0], [None, None]),
+       ((2 ** 53, 5), [2 ** 53, 5], [None, None]),
+       ((2 ** 63, 5), [1, 2], [2 ** 63, 5]), (('a', 'b'), [1, 2], ['a', 'b']),
+       (('7', '9'), [1, 2], ['7', '9'])]
 
 
 @pytest.mark.parametrize('ids, image_ids, own', IDS)

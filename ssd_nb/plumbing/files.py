@@ -29,8 +29,8 @@ def read_text(path # of a text file, such as annotations
     try: text = data.decode('utf-16' if data.startswith(_UTF16) else 'utf-8-sig')
     except UnicodeDecodeError: text = '\0'
     if '\0' not in text: return text.replace('\r\n', '\n').replace('\r', '\n')
-    sentence = f'{path} is not a text file in UTF-8: check that it is the annotation file, and save it in UTF-8.'
-    raise UserError(sentence)
+    raise UserError(f'{path} is not a text file in UTF-8: check that it is the annotation file, and save it '
+                    'in UTF-8.')
 
 # %% ../../nbs/plumbing/files.ipynb #c016
 def make_folder(path,                      # folder for what will be written
