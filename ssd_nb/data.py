@@ -122,7 +122,8 @@ def describe_set(truth,                # file in COCO's form, its content as a d
     counts = np.bincount(content.labels, minlength=len(content.classes)).tolist()
     per_image = np.bincount(content.owners, minlength=len(content.ids))
     reach = find_reach(unit, default_boxes(box_config), find_box_levels(box_config))
-    return _SetReport(dict(zip(content.classes, counts)), unit, width / np.maximum(height, 1e-9), per_image, reach)
+    aspects = width / np.maximum(height, 1e-9)
+    return _SetReport(dict(zip(content.classes, counts)), unit, aspects, per_image, reach)
 
 # %% ../nbs/01_data.ipynb #c028
 def _describe_spread(values # numbers; may be empty

@@ -40,7 +40,7 @@ def _read_part(truth, # path of a COCO file, or its content
         reason = getattr(error, 'strerror', None) or 'it is not valid JSON'
         raise UserError(f'{truth} cannot be read ({reason}): write it again.') from None
 
-# %% ../../nbs/plumbing/content.ipynb #c012
+# %% ../../nbs/plumbing/content.ipynb #c013
 def _read_objects(truth,  # path of a COCO file, or its content
                   places, # image id -> place
                   kinds,  # category id -> place
@@ -54,7 +54,7 @@ def _read_objects(truth,  # path of a COCO file, or its content
     owners, labels = (np.array(column, np.int64) for column in (owners, labels))
     return owners, labels, xywh2tlbr(np.array(boxes).reshape(-1, 4)), np.array(crowd, bool)
 
-# %% ../../nbs/plumbing/content.ipynb #c013
+# %% ../../nbs/plumbing/content.ipynb #c015
 def gather_content(truth # path of a COCO file, its content as a dictionary, or a `Content`
                   )->Content:
     "The images and objects of a ground truth in columns; raises `UserError` if a file can't be read"
@@ -67,13 +67,14 @@ def gather_content(truth # path of a COCO file, its content as a dictionary, or 
     return Content(tuple(str(c['name']) for c in categories), ids, names, np.array(sizes).reshape(-1, 2),
                    *_read_objects(truth, places, kinds))
 
-# %% ../../nbs/plumbing/content.ipynb #c016
+# %% ../../nbs/plumbing/content.ipynb #c021
 def drop_crowds(content:Content # of a split
                )->Content:      # the same images, without crowds
     "The objects to train on and to find"
-    columns = {name: getattr(content, name)[~content.crowd] for name in ('owners', 'labels', 'boxes', 'crowd')}
-    return content._replace(**columns)
+    names = 'owners', 'labels', 'boxes', 'crowd'
+    return content._replace(**{name: getattr(content, name)[~content.crowd] for name in names})
 
+# %% ../../nbs/plumbing/content.ipynb #c023
 def scale_boxes(content:Content # of a split
                )->np.ndarray:   # (n, 4) y1 x1 y2 x2 in unit coordinates
     "Boxes as parts of their image"

@@ -22,7 +22,7 @@ def digest_image(data # bytes of an image file, or the same as a uint8 array
     "A number that equal files have in common, and different ones do not"
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), 'little')
 
-# %% ../../nbs/plumbing/copies.ipynb #c010
+# %% ../../nbs/plumbing/copies.ipynb #c011
 _SIDE = 32 # of a thumbnail, in pixels
 
 @lru_cache(1024)
@@ -35,7 +35,7 @@ def _make_weights(length, # pixels of the image in one direction
     edges = np.linspace(0, length, side + 1)
     return np.float32(share_lengths(np.stack([edges[:-1], edges[1:]], axis=1), pixels) * side / length)
 
-# %% ../../nbs/plumbing/copies.ipynb #c013
+# %% ../../nbs/plumbing/copies.ipynb #c015
 def make_thumbnail(data, # bytes of an image file, or the same as a uint8 array
                    size, # height, width of the upright picture
                   )->np.ndarray: # (32, 32) uint8
@@ -49,19 +49,20 @@ def make_thumbnail(data, # bytes of an image file, or the same as a uint8 array
     down, across = (_make_weights(int(n), step, _SIDE) for n in (size if step > 1 else image.shape))
     return np.round(down @ image.astype(np.float32) @ across.T).astype(np.uint8)
 
-# %% ../../nbs/plumbing/copies.ipynb #c016
+# %% ../../nbs/plumbing/copies.ipynb #c019
 def _measure_differences(thumbnail, # (32 * 32,) uint8
                          others,    # (n, 32 * 32) uint8
                         ):          # RMS and largest difference to each, in grey levels
     difference = abs(others.astype(np.float32) - thumbnail)
     return np.sqrt((difference ** 2).mean(axis=1)), difference.max(axis=1, initial=0)
 
-# %% ../../nbs/plumbing/copies.ipynb #c026
+# %% ../../nbs/plumbing/copies.ipynb #c032
 def _find_limit(thumbnails # (n, 32 * 32) uint8
                ):          # (n,) the largest RMS difference of a copy
-    return np.minimum(2, 0.2 + thumbnails.std(axis=1) / 10)
+    parts = (thumbnails[i:i + 4096] for i in range(0, len(thumbnails), 4096)) # std works in 64 bits
+    return np.minimum(2, 0.2 + np.concatenate([np.zeros(0), *(p.std(axis=1) for p in parts)]) / 10)
 
-# %% ../../nbs/plumbing/copies.ipynb #c029
+# %% ../../nbs/plumbing/copies.ipynb #c036
 class Prints(NamedTuple):
     "What images are recognised by"
     digests: np.ndarray    # (n,) uint64
@@ -70,7 +71,7 @@ class Prints(NamedTuple):
 def _print_row(row): # bytes, image id, objects whose first row begins with height and width
     return digest_image(row[0]), make_thumbnail(row[0], row[2][0, :2].astype(int)).reshape(-1)
 
-# %% ../../nbs/plumbing/copies.ipynb #c030
+# %% ../../nbs/plumbing/copies.ipynb #c037
 def take_prints(rows,    # iterable of bytes, image id and objects, as `read_rows` of records gives them
                 count:int, # how many they are
                 workers:int=2, # threads
@@ -83,7 +84,7 @@ def take_prints(rows,    # iterable of bytes, image id and objects, as `read_row
                 prints.digests[i], prints.thumbnails[i] = found
     return prints
 
-# %% ../../nbs/plumbing/copies.ipynb #c033
+# %% ../../nbs/plumbing/copies.ipynb #c041
 def _make_patterns():
     "(16, 32 * 32) float32: +1 and -1 on 4 × 4 blocks (Walsh functions), over the number of pixels"
     two = np.array([[1, 1], [1, -1]])
@@ -95,7 +96,7 @@ def _take_marks(thumbnails # (n, 32 * 32) uint8
     parts = (thumbnails[i:i + 4096] for i in range(0, len(thumbnails), 4096))
     return np.concatenate([np.zeros((16, 0), np.float32), *(_make_patterns() @ p.T for p in parts)], axis=1)
 
-# %% ../../nbs/plumbing/copies.ipynb #c036
+# %% ../../nbs/plumbing/copies.ipynb #c045
 def _pick_candidates(marks,  # (16,) of an image
                      limit,  # how much each of them may differ
                      others, # (16, n) of its neighbours
@@ -105,7 +106,7 @@ def _pick_candidates(marks,  # (16,) of an image
     near, distance = near[distance <= limit], distance[distance <= limit]
     return near[np.argsort(distance, kind='stable')[:256]]
 
-# %% ../../nbs/plumbing/copies.ipynb #c038
+# %% ../../nbs/plumbing/copies.ipynb #c049
 _MARGIN = 0.01 # of the marks, which are rounded
 
 def _bound_neighbours(values, # (n,) means of the images
@@ -116,7 +117,7 @@ def _bound_neighbours(values, # (n,) means of the images
     first, last = (np.searchsorted(sorted_values, values + side * (limits + _MARGIN)) for side in (-1, 1))
     return np.maximum(first, middle - 4096), np.minimum(last, middle + 4096)
 
-# %% ../../nbs/plumbing/copies.ipynb #c039
+# %% ../../nbs/plumbing/copies.ipynb #c050
 def _find_alike(thumbnails, # (n, 32 * 32) uint8
                 others,     # (m, 32 * 32) uint8
                 earlier,    # only those before an image's own place
@@ -134,7 +135,7 @@ def _find_alike(thumbnails, # (n, 32 * 32) uint8
         if len(alike): result[i] = alike[0]
     return result
 
-# %% ../../nbs/plumbing/copies.ipynb #c041
+# %% ../../nbs/plumbing/copies.ipynb #c052
 def _find_equal(digests, # (n,) uint64
                 others,  # (m,) uint64
                ):        # (n,) int: the first place among the others, or -1
@@ -143,7 +144,7 @@ def _find_equal(digests, # (n,) uint64
     place = np.searchsorted(values, digests).clip(max=len(values) - 1)
     return np.where(values[place] == digests, first[place], -1)
 
-# %% ../../nbs/plumbing/copies.ipynb #c042
+# %% ../../nbs/plumbing/copies.ipynb #c054
 def find_copies(prints:Prints, # of the images in question
                 others:Prints=None, # of those that they may be copies of; None: earlier ones among themselves
                )->tuple: # (n,) int: a place among the others, or -1; (n,) bool: equal to the last byte
@@ -152,8 +153,7 @@ def find_copies(prints:Prints, # of the images in question
     twin = _find_equal(prints.digests, others.digests)
     if earlier: twin[twin == np.arange(len(twin))] = -1
     exact, rest = twin >= 0, np.flatnonzero(twin < 0)
-    if earlier: # of equal files only the first is compared
-        alike = _find_alike(prints.thumbnails[rest], prints.thumbnails[rest], True)
-        twin[rest] = np.where(alike >= 0, rest[alike], -1)
-    else: twin[rest] = _find_alike(prints.thumbnails[rest], others.thumbnails, False)
+    mine = prints.thumbnails[rest]
+    alike = _find_alike(mine, mine if earlier else others.thumbnails, earlier) # of equal files only the first
+    twin[rest] = np.where(alike >= 0, rest[alike], -1) if earlier else alike
     return twin, exact

@@ -54,7 +54,7 @@ def _overlap_at(gap, a, b): # distance of two centres, and the lengths of the tw
     "The length that two intervals share"
     return np.maximum(np.minimum(np.minimum(a, b), (a + b) / 2 - gap), 0)
 
-# %% ../../nbs/plumbing/overlap.ipynb #c036
+# %% ../../nbs/plumbing/overlap.ipynb #c037
 def _reach_some(boxes, maps): # (n, 4) float64 y x h w; list of (rows, columns, sizes (k, 2)) of the maps
     y, x, h, w = boxes.T
     best = np.zeros(len(boxes))
@@ -65,7 +65,7 @@ def _reach_some(boxes, maps): # (n, 4) float64 y x h w; list of (rows, columns, 
             np.maximum(best, shared / (h * w + height * width - shared), out=best)
     return best
 
-# %% ../../nbs/plumbing/overlap.ipynb #c037
+# %% ../../nbs/plumbing/overlap.ipynb #c039
 def find_reach(boxes:np.ndarray,    # (n, 4) y1 x1 y2 x2 in unit coordinates; n may be 0
                defaults:np.ndarray, # (m, 4) y x h w of the default boxes, from `default_boxes`
                levels:np.ndarray,   # (m,) int: the map of each, from `find_box_levels`

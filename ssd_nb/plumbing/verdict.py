@@ -26,7 +26,7 @@ class SplitFacts(NamedTuple):
     prints: Prints = None # of its images, in the same order; None: copies are not looked for
     folder: str = '' # where the MindRecord is
 
-# %% ../../nbs/plumbing/verdict.ipynb #c010
+# %% ../../nbs/plumbing/verdict.ipynb #c011
 def _count(n, noun, many=''): # `many`: its plural, if that is not the noun with an s
     return f'{n:,} {noun if n == 1 else many or noun + "s"}'
 
@@ -34,9 +34,9 @@ def _list_some(names):
     names = list(names)
     return ', '.join(map(str, names[:3])) + (f' and {len(names) - 3:,} more' if len(names) > 3 else '')
 
-def _share(part): return f'{part:.1%}' if part < 0.1 else f'{min(part, 0.99 if part < 1 else 1):.0%}'
+def _share(part): return f'{part:.1%}' if 0 < part < 0.1 else f'{min(part, 0.99 if part < 1 else 1):.0%}'
 
-# %% ../../nbs/plumbing/verdict.ipynb #c013
+# %% ../../nbs/plumbing/verdict.ipynb #c015
 def _judge_losses(facts):
     m = facts.manifest
     lost = dict(image=(m['skipped_images'], m['images']), object=(m.get('lost_objects', 0), m['objects']))
@@ -46,24 +46,25 @@ def _judge_losses(facts):
     for note in m.get('notes', ()):
         if not note.startswith('EXIF says'): yield 30, note # turned, as it should be, is not odd
 
-# %% ../../nbs/plumbing/verdict.ipynb #c016
+# %% ../../nbs/plumbing/verdict.ipynb #c019
 def _judge_clipping(facts):
     clipped = facts.manifest.get('clipped') or {}
     n, most, first = (clipped.get(key) or 0 for key in ('boxes', 'most', 'first'))
     if not n or most < 0.05: return
     part = n / max(n, facts.manifest['objects'])
     yield (65 if part > 0.05 else 25,
-           f'{_count(n, "box", "boxes")} ({_share(part)}) left the image and lost up to {_share(most)} of the '
-           f'area, the first in {first}: if they were not drawn so, look whether the file has corners instead of '
-           'sizes, or x and y swapped')
+           f'{_count(n, "box", "boxes")} ({_share(part)}) left the image and lost up to {_share(most)} '
+           f'of the area, the first in {first}: if they were not drawn so, look whether the file has '
+           'corners instead of sizes, or x and y swapped')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c019
+# %% ../../nbs/plumbing/verdict.ipynb #c023
 _FEW = 10 # objects
 
 def _count_classes(facts): # -> name of a class: its objects
     content = facts.content
     return dict(zip(content.classes, np.bincount(content.labels, minlength=len(content.classes)).tolist()))
 
+# %% ../../nbs/plumbing/verdict.ipynb #c024
 def _judge_few(facts):
     few = sorted((n, name) for name, n in _count_classes(facts).items() if 0 < n < _FEW)
     weight, use = (35, 'to learn from') if facts.name == 'train' else (15, 'to measure by')
@@ -71,7 +72,7 @@ def _judge_few(facts):
     if few: yield (weight, f'fewer than {_FEW} objects of {named}: too few {use}, so add images, '
                    'or leave the class out with --classes')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c020
+# %% ../../nbs/plumbing/verdict.ipynb #c026
 def _judge_balance(facts):
     counts, total = _count_classes(facts), len(facts.content.labels)
     if len(counts) < 2 or total < 100: return # a handful of objects says nothing
@@ -79,7 +80,7 @@ def _judge_balance(facts):
     if counts[most] > 0.95 * total: yield (20, f'{_share(counts[most] / total)} of the objects are {most}: '
                                            'the other classes are seldom seen, so add images of them')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c023
+# %% ../../nbs/plumbing/verdict.ipynb #c030
 _ABSENT = '{} has objects of {}, and {} has none: {}, so move images, or leave the class out with --classes'
 
 def _judge_absent(splits): # dict: name -> `SplitFacts`
@@ -95,7 +96,7 @@ def _judge_absent(splits): # dict: name -> `SplitFacts`
         only = [name for name in names if name in has[a] - has[b]]
         if only: yield weight, _ABSENT.format(a, _list_some(only), b, effect)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c026
+# %% ../../nbs/plumbing/verdict.ipynb #c034
 def _judge_images(facts):
     content = facts.content
     per_image = np.bincount(content.owners, minlength=len(content.ids))
@@ -107,7 +108,7 @@ def _judge_images(facts):
                     f'{content.names[per_image.argmax()]} ({per_image.max():,}): evaluation counts 100 '
                     'detections of an image, so cut such images into tiles')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c029
+# %% ../../nbs/plumbing/verdict.ipynb #c038
 _DOT = 'look whether fractions of the image stand where pixels are wanted, or boxes were drawn by accident'
 
 def _judge_sizes(facts):
@@ -115,12 +116,12 @@ def _judge_sizes(facts):
     if len(content.boxes) < 5: return # too few to tell
     full = float((box_area(scale_boxes(content)) > 0.98).mean())
     small = float(((content.boxes[:, 2:] - content.boxes[:, :2]).min(axis=1) < 2).mean())
-    if full > 0.9: yield (70, f'{_share(full)} of the boxes fill their whole image: the set says what is in an '
-                          'image and not where, so draw boxes around the objects')
+    if full > 0.9: yield (70, f'{_share(full)} of the boxes fill their whole image: the set says what is in '
+                          'an image and not where, so draw boxes around the objects')
     if small > 0.01: yield (80 if small > 0.5 else 20,
                             f'{_share(small)} of the boxes are less than 2 pixels wide or high: {_DOT}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c032
+# %% ../../nbs/plumbing/verdict.ipynb #c042
 _SAME = 0.95 # IoU
 
 def _measure_pairs(a, b): # (n, 4) and (n, 4) y1 x1 y2 x2: the IoU of each with the one in the same place
@@ -128,6 +129,7 @@ def _measure_pairs(a, b): # (n, 4) and (n, 4) y1 x1 y2 x2: the IoU of each with 
     shared = sides.clip(0).prod(axis=1)
     return shared / np.maximum(box_area(a) + box_area(b) - shared, 1e-9)
 
+# %% ../../nbs/plumbing/verdict.ipynb #c044
 def _find_doubles(content # without crowds
                  ):       # (k,) int: objects that another one of their image repeats
     owners, labels, boxes, areas = content.owners, content.labels, content.boxes, box_area(content.boxes)
@@ -141,16 +143,16 @@ def _find_doubles(content # without crowds
         step += 1
     return np.flatnonzero(doubles)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c037
+# %% ../../nbs/plumbing/verdict.ipynb #c051
 def _judge_doubles(facts):
     content, doubles = facts.content, _find_doubles(facts.content)
     names = [content.names[i] for i in np.unique(content.owners[doubles])]
     if not names: return
     yield (round(25 + 50 * len(doubles) / len(content.boxes)),
-           f'{_count(len(doubles), "box", "boxes")} in {_count(len(names), "image")} with an IoU above {_SAME} '
-           f'to another of the class, in {_list_some(names)}: remove one of each two')
+           f'{_count(len(doubles), "box", "boxes")} in {_count(len(names), "image")} with an IoU above '
+           f'{_SAME} to another of the class, in {_list_some(names)}: remove one of each two')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c040
+# %% ../../nbs/plumbing/verdict.ipynb #c054
 def _measure_reach(content, config):
     return find_reach(scale_boxes(content), default_boxes(config), find_box_levels(config))
 
@@ -162,7 +164,7 @@ def _suggest_model(content, missed): # missed: part of the objects, with the pre
     if parts[best] > missed / 2: return 'cut the images into tiles, so that objects become larger'
     return f'--using_model={best} would miss {_share(parts[best])}'
 
-# %% ../../nbs/plumbing/verdict.ipynb #c041
+# %% ../../nbs/plumbing/verdict.ipynb #c056
 def _judge_reach(facts,
                  config, # BoxConfig
                 ):
@@ -173,11 +175,11 @@ def _judge_reach(facts,
                     for labels in (content.labels, content.labels[missed]))
     worst, sides = (lost / np.maximum(counts, 1)).argmax(), np.sqrt(box_area(scale_boxes(content)[missed]))
     yield (round(15 + 60 * part),
-           f'{_count(int(missed.sum()), "object")} ({_share(part)}) with an IoU below 0.5 to every default box, '
-           f'most often {content.classes[worst]} ({_share(lost[worst] / counts[worst])}), half of them smaller '
-           f'than {_share(np.median(sides))} of the image side: {_suggest_model(content, part)}')
+           f'{_count(int(missed.sum()), "object")} ({_share(part)}) with an IoU below 0.5 to every default '
+           f'box, most often {content.classes[worst]} ({_share(lost[worst] / counts[worst])}), half of them '
+           f'smaller than {_share(np.median(sides))} of the image side: {_suggest_model(content, part)}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c046
+# %% ../../nbs/plumbing/verdict.ipynb #c063
 def _name_pair(mine, other, places, twins): # the first of the images at `places`, and what it is a copy of
     return f'{mine.content.names[places[0]]} and {other.content.names[twins[places[0]]]}'
 
@@ -190,11 +192,12 @@ def _judge_shared(splits): # dict: name -> `SplitFacts`
                                 ((twins >= 0) & ~exact, 80, 'nearly identical to one of train')):
         if not (n := int(which.sum())): continue
         pair = _name_pair(evaluation, train, np.flatnonzero(which), twins)
-        do = 'take them out of one of the two' if n < total / 2 else f'give evaluation images of its own{option}'
+        do = 'take them out of one of the two'
+        if n >= total / 2: do = f'give evaluation images of its own{option}'
         yield (weight + round(10 * n / total), f'{n:,} of {_count(total, "image")} of eval '
                f'{"is" if n == 1 else "are"} {what}, such as {pair}: results would be too good, so {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c047
+# %% ../../nbs/plumbing/verdict.ipynb #c065
 def _list_objects(content, i): # sorted rows: label and box of each object of an image
     own = np.flatnonzero(content.owners == i)
     return sorted(zip(content.labels[own].tolist(), content.boxes[own].round(1).tolist()))
@@ -212,7 +215,7 @@ def _judge_repeated(facts):
                                f'{"is" if len(places) == 1 else "are"} {what}, such as '
                                f'{_name_pair(facts, facts, places, twins)}: {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c053
+# %% ../../nbs/plumbing/verdict.ipynb #c074
 class Finding(NamedTuple):
     "Something odd"
     weight: int # from 0, worth a look, to 100, a result that means nothing
@@ -221,6 +224,7 @@ class Finding(NamedTuple):
 _QUESTIONS = (_judge_losses, _judge_clipping, _judge_few, _judge_balance, _judge_images, _judge_sizes,
               _judge_doubles, _judge_repeated)
 
+# %% ../../nbs/plumbing/verdict.ipynb #c075
 def judge_splits(splits:list,          # of `SplitFacts`
                  box_config:BoxConfig, # whose default boxes are to reach the objects
                 )->list:               # of `Finding`, the heaviest first
@@ -233,7 +237,7 @@ def judge_splits(splits:list,          # of `SplitFacts`
         found += [Finding(weight, f'{name}: {text}.') for weight, text in answers]
     return sorted(found, key=lambda finding: -finding.weight)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c054
+# %% ../../nbs/plumbing/verdict.ipynb #c077
 def _describe_split(facts):
     m, content = facts.manifest, facts.content
     crowd = f' and {_count(m["crowd"], "crowd")}' if m['crowd'] else ''
@@ -244,6 +248,7 @@ def _describe_split(facts):
     if m.get('left_out'): left.append(f'{_count(m["left_out"], "object")} of other classes')
     return f'{facts.name}: {used}; left out: {", ".join(left) or "nothing"}'
 
+# %% ../../nbs/plumbing/verdict.ipynb #c078
 def format_verdict(splits:list,   # of `SplitFacts`
                    findings:list, # of `Finding`, the heaviest first
                   )->list:        # of lines
@@ -253,7 +258,7 @@ def format_verdict(splits:list,   # of `SplitFacts`
     head = f'verdict: {_count(len(findings), "thing")} to look at, the most important first'
     return [*lines, head, *(f'{i:3}. {finding.text}' for i, finding in enumerate(findings, 1))]
 
-# %% ../../nbs/plumbing/verdict.ipynb #c057
+# %% ../../nbs/plumbing/verdict.ipynb #c082
 def gather_facts(config,    # DataConfig: where the MindRecord is
                  split:str, # 'train' or 'eval'
                  progress:bool=False, # show a progress bar, on a terminal
@@ -267,6 +272,7 @@ def gather_facts(config,    # DataConfig: where the MindRecord is
     prints = take_prints(rows, len(content.ids), config.num_parallel_workers)
     return SplitFacts(split, content, manifest, prints, str(folder))
 
+# %% ../../nbs/plumbing/verdict.ipynb #c083
 def describe_splits(config,               # DataConfig: where the MindRecords are
                     box_config:BoxConfig, # whose default boxes are to reach the objects
                     splits:list,          # of 'train', 'eval', or both: converted before
