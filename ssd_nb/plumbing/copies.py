@@ -88,7 +88,7 @@ def take_prints(rows,    # iterable of bytes, image id and objects, as `read_row
 def _make_patterns():
     "(16, 32 * 32) float32: +1 and -1 on 4 × 4 blocks (Walsh functions), over the number of pixels"
     two = np.array([[1, 1], [1, -1]])
-    line = np.kron(two, two).repeat(_SIDE // 4, axis=1)
+    line = np.kron(two, two)[[0, 2, 3, 1]].repeat(_SIDE // 4, axis=1) # ++++ ++-- +--+ +-+-
     return np.float32(np.einsum('iy,jx->ijyx', line, line).reshape(16, -1) / _SIDE ** 2)
 
 def _take_marks(thumbnails # (n, 32 * 32) uint8
