@@ -105,6 +105,16 @@ def test_broken_truth(text, tmp_path):
         describe_set(tmp_path / 'truth.json', SSD)
 
 
+@pytest.mark.parametrize('part, entry', [
+    ('images', dict(id=1)), ('images', 'a.jpg'), ('images', dict(id=1, height='x', width=2)), ('categories', {}),
+    ('annotations', dict(image_id=-7)), ('annotations', dict(image_id=-7, category_id=3, bbox=[1, 2, 3])),
+    ('annotations', dict(image_id=[1], category_id=3)), ('annotations', None),
+    ('annotations', dict(image_id=-7, category_id=3, bbox=[1, 2, 'x', 4]))])
+def test_entries_that_are_none(part, entry):
+    with pytest.raises(UserError, match=r'the ground truth is not in COCO form \(.+\): write it again\.$'):
+        describe_set(TRUTH | {part: [*TRUTH[part], entry]}, SSD)
+
+
 @pytest.mark.parametrize('number', [-1, -2 ** 53, 5, 2 ** 53])
 def test_augmentation_of_any_id(number):
     image = write_bytes(draw_patch())
@@ -317,7 +327,8 @@ def test_copies_between_splits():
 def test_evaluation_with_the_training_images():
     found = judge(make_facts(data=FILES), make_facts(name='eval', data=FILES, dataset='other'))
     assert found == ['12 of 12 images of eval are also in train, byte for byte, such as eval/0.jpg and '
-                     'train/0.jpg: results would be too good, so give evaluation images of its own (--eval_anno_path).']
+                     'train/0.jpg: results would be too good, so give evaluation images of its own '
+                     '(--eval_anno_path).']
 
 
 @pytest.mark.parametrize('second, sentence', [

@@ -49,16 +49,15 @@ def _read_objects(truth,  # path of a COCO file, or its content
     for entry in _read_part(truth, 'annotations'):
         owner, kind = places.get(entry['image_id']), kinds.get(entry['category_id'])
         if owner is None or kind is None: continue
-        boxes.extend(entry['bbox'])
+        x, y, width, height = entry['bbox']
+        boxes.extend((x, y, width, height))
         owners.append(owner), labels.append(kind), crowd.append(bool(entry.get('iscrowd')))
     owners, labels = (np.array(column, np.int64) for column in (owners, labels))
     return owners, labels, xywh2tlbr(np.array(boxes).reshape(-1, 4)), np.array(crowd, bool)
 
 # %% ../../nbs/plumbing/content.ipynb #c015
-def gather_content(truth # path of a COCO file, its content as a dictionary, or a `Content`
-                  )->Content:
-    "The images and objects of a ground truth in columns; raises `UserError` if a file can't be read"
-    if isinstance(truth, Content): return truth
+def _gather(truth # path of a COCO file, or its content
+           )->Content:
     categories, ids, names, sizes = list(_read_part(truth, 'categories')), [], [], array('d')
     for image in _read_part(truth, 'images'):
         ids.append(image['id']), names.append(str(image.get('file_name', image['id'])))
@@ -67,14 +66,24 @@ def gather_content(truth # path of a COCO file, its content as a dictionary, or 
     return Content(tuple(str(c['name']) for c in categories), ids, names, np.array(sizes).reshape(-1, 2),
                    *_read_objects(truth, places, kinds))
 
-# %% ../../nbs/plumbing/content.ipynb #c021
+# %% ../../nbs/plumbing/content.ipynb #c017
+def gather_content(truth # path of a COCO file, its content as a dictionary, or a `Content`
+                  )->Content:
+    "The images and objects of a ground truth in columns; raises `UserError` if it can't be read"
+    if isinstance(truth, Content): return truth
+    try: return _gather(truth)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        name, what = 'the ground truth' if isinstance(truth, dict) else truth, type(error).__name__
+        raise UserError(f'{name} is not in COCO form ({what}: {error}): write it again.') from None
+
+# %% ../../nbs/plumbing/content.ipynb #c024
 def drop_crowds(content:Content # of a split
                )->Content:      # the same images, without crowds
     "The objects to train on and to find"
     names = 'owners', 'labels', 'boxes', 'crowd'
     return content._replace(**{name: getattr(content, name)[~content.crowd] for name in names})
 
-# %% ../../nbs/plumbing/content.ipynb #c023
+# %% ../../nbs/plumbing/content.ipynb #c026
 def scale_boxes(content:Content # of a split
                )->np.ndarray:   # (n, 4) y1 x1 y2 x2 in unit coordinates
     "Boxes as parts of their image"
