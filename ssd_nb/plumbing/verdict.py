@@ -50,12 +50,12 @@ def _judge_losses(facts):
 def _judge_clipping(facts):
     clipped = facts.manifest.get('clipped') or {}
     n, most, first = (clipped.get(key) or 0 for key in ('boxes', 'most', 'first'))
-    if not n or most < 0.05: return
-    part = n / max(n, facts.manifest['objects'])
-    yield (65 if part > 0.05 else 25,
-           f'{_count(n, "box", "boxes")} ({_share(part)}) left the image and lost up to {_share(most)} '
-           f'of the area, the first in {first}: if they were not drawn so, look whether the file has '
-           'corners instead of sizes, or x and y swapped')
+    total = max(n, facts.manifest['objects'])
+    if n and most > 0.02:
+        yield (65 if n > 0.05 * total else 25,
+               f'{n:,} of {_count(total, "box", "boxes")} left the image, by up to {_share(most)} of its side, '
+               f'the first in {first}: if they were not drawn so, look whether the file has x1 y1 x2 y2 '
+               'where width and height are wanted, or x and y swapped')
 
 # %% ../../nbs/plumbing/verdict.ipynb #c023
 _FEW = 10 # objects
