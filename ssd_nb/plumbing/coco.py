@@ -24,30 +24,28 @@ from .options import UserError
 
 # %% ../../nbs/plumbing/coco.ipynb #c008
 _COCO_PARTS = 'images', 'annotations', 'categories'
-_STEPS = np.zeros(256, np.int32)
-_STEPS[list(b'[{')], _STEPS[list(b']}')] = 1, -1
+_NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}'))
 
 class _ShallowFile:
-    "A file of bytes that stops where it is nested deeper than annotations ever are: ijson would need gigabytes"
+    "A file of bytes that raises `ijson.JSONError` where it is nested deeper than annotations ever are"
     def __init__(self, file): self.file, self.depth = file, 0
 
     def read(self, size=-1):
         data = self.file.read(size)
-        depth = self.depth + np.cumsum(_STEPS[np.frombuffer(data, np.uint8)])
+        steps = 3 - (np.frombuffer(data.translate(None, _NO_BRACKETS), np.int8) & 6) # of [{ it leaves 2, of ]} 4
+        depth = self.depth + np.cumsum(steps)
         depth -= np.minimum.accumulate(np.minimum(depth, 0)) # brackets in texts may close what is not open
         if depth.max(initial=0) > 500: raise ijson.JSONError('too deep')
-        self.depth = int(depth[-1]) if data else 0
+        self.depth = int(depth[-1]) if len(depth) else self.depth
         return data
 
 # %% ../../nbs/plumbing/coco.ipynb #c011
 def _stream_entries(file, # COCO JSON, open for reading bytes
                    ):     # yields the name of a list and one of its elements; raises `ijson.JSONError`
-    if file.read(3) != b'\xef\xbb\xbf': file.seek(0) # a byte order mark is not JSON
-    events = ijson.parse(_ShallowFile(file), use_float=True)
-    for part, event, _ in events:
-        if event == 'start_array' and part in _COCO_PARTS:
-            elements = iter(events.__next__, (part, 'end_array', None)) # up to the end of this list
-            for entry in ijson.items(elements, f'{part}.item'): yield part, entry
+    start = 3 if file.read(3) == b'\xef\xbb\xbf' else 0 # a byte order mark is not JSON
+    for part in _COCO_PARTS:
+        file.seek(start)
+        for entry in ijson.items(_ShallowFile(file), f'{part}.item', use_float=True): yield part, entry
 
 # %% ../../nbs/plumbing/coco.ipynb #c015
 def _read_entries(path, # of a COCO file
@@ -68,8 +66,8 @@ def _load_entries(path # of a COCO file
                         'file.') from None
     except RecursionError: raise UserError(f'{path} is nested too deeply to be a COCO file.') from None
     except ValueError as error: raise UserError(f'{path} is not valid JSON ({_explain(error)}).') from None
-    for part, entries in content.items() if isinstance(content, dict) else ():
-        if part in _COCO_PARTS and isinstance(entries, list): yield from ((part, entry) for entry in entries)
+    for part in _COCO_PARTS if isinstance(content, dict) else ():
+        if isinstance(content.get(part), list): yield from ((part, entry) for entry in content[part])
 
 # %% ../../nbs/plumbing/coco.ipynb #c017
 def _explain(error # that `json` raised

@@ -113,16 +113,12 @@ def parse_object(entry:dict # one of "annotations"
                 )->tuple: # y1 x1 y2 x2 0 crowd area (crowd: 1 iscrowd, 2 ignore); keys of `ODD_OBJECTS`
     "What an object's element says; raises one of `ENTRY_ERRORS`"
     (x, y, w, h), outlined = _find_box(entry)
-    crowd = 1 if read_flag(entry.get('iscrowd'), 'iscrowd') else 0
     odd = ['outline'] if outlined else []
-    area, written = w * h, entry.get('area')
-    if written is not None:
-        known = _read_area(written)
-        if known is None: odd.append('area')
-        else: area = known
-    if entry.get('ignore') is not None and read_flag(entry['ignore'], 'ignore'):
-        crowd = 2
-        odd.append('ignore')
+    area, crowd, ignore = entry.get('area'), entry.get('iscrowd'), entry.get('ignore')
+    if area is None: area = w * h
+    elif (area := _read_area(area)) is None: area, odd = w * h, [*odd, 'area']
+    crowd = 1 if crowd is not None and read_flag(crowd, 'iscrowd') else 0
+    if ignore is not None and read_flag(ignore, 'ignore'): crowd, odd = 2, [*odd, 'ignore']
     return (y, x, y + h, x + w, 0, crowd, area), odd
 
 # %% ../../nbs/plumbing/coco_entries.ipynb #c034
