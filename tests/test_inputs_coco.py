@@ -208,11 +208,13 @@ def test_layout_is_refused(name, tmp_path):
 
 
 def test_images_in_two_folders_or_none(tmp_path):
-    write_text(tmp_path / 'annotations/train.json', json.dumps(coco_content()))
+    write_text(tmp_path / 'annotations/instances_train2017.json', json.dumps(coco_content()))
     config = DataConfig('coco', coco_root=str(tmp_path))
     with pytest.raises(UserError, match='there is no folder .*/train or .*/images with the images of'): read(config)
     for folder in ('train', 'images/train'): write_image(tmp_path / folder / '1.jpg')
     with pytest.raises(UserError, match='train and .*images/train both have the images of'): read(config)
+    write_image(tmp_path / 'train2017/1.jpg') # as COCO has it
+    assert read(config).records[0].image == tmp_path / 'train2017/1.jpg'
 
 
 # types
@@ -415,6 +417,7 @@ def test_name_that_leads_to_another_image_is_refused(tmp_path):
     content = coco_content(('a/1.jpg', 'b/1.jpg'))
     found = read(write_coco(tmp_path, content, names=('a/1.jpg',)))
     assert [r.file_name for r in found.records] == ['a/1.jpg']
+    assert read(write_coco(tmp_path, coco_content(('a/1.jpg', '/home/me/a/1.jpg')), names=('a/1.jpg',))).problems == ''
     assert 'image 2 cannot be used: there is no b/1.jpg, and a/1.jpg is another image' in found.problems
 
 

@@ -90,8 +90,8 @@ class Records:
     def append(self, record:Record # one more image
               )->None:
         "Adds an image at the end"
-        names = record.file_name, record.own_id
-        self.images.append((str(record.image), record.image_id, record.source, record.line, record.size, *names))
+        place = str(record.image), record.image_id, record.source, record.line, record.size
+        self.images.append((*place, record.file_name, record.own_id))
         columns = np.column_stack([record.boxes, record.labels, record.crowd, record.areas])
         self.rows.frombytes(np.float32(columns).tobytes())
         self.lines.frombytes(record.lines.tobytes())
@@ -104,8 +104,8 @@ class Records:
         first, last = self.ends[i:i + 2]
         rows = np.array(self.rows[7 * first:7 * last]).reshape(-1, 7)
         lines = np.array(self.lines[first:last], np.int64)
-        return make_record_from_rows(image, image_id, rows, source, lines, line=line, size=size, file_name=name,
-                                     own_id=own)
+        return make_record_from_rows(image, image_id, rows, source, lines, line=line, size=size,
+                                     file_name=name, own_id=own)
 
 # %% ../../nbs/plumbing/annotations.ipynb #c028
 class Problem(NamedTuple):
@@ -228,7 +228,8 @@ def make_coco_ground_truth(records,           # `Sample`s or `Record`s
     images, annotations = [], []
     for record in records:
         number, own = int(record.image_id), getattr(record, 'own_id', None)
-        image = dict(id=number, file_name=_name_image(record), height=int(record.size[0]), width=int(record.size[1]))
+        height, width = map(int, record.size)
+        image = dict(id=number, file_name=_name_image(record), height=height, width=width)
         images.append(image if own is None else dict(image, own_id=own))
         for i, (box, label) in enumerate(zip(tlbr2xywh(record.boxes), record.labels)):
             annotations.append(_make_coco_annotation(record, i, box, id=first_id + len(annotations),

@@ -23,7 +23,7 @@ def read_id(value,    # as the file has it
     text = value.strip()
     return int(text) if re.fullmatch(r'0|-?[1-9]\d{0,40}', text) else text
 
-# %% ../../nbs/plumbing/coco_entries.ipynb #c008
+# %% ../../nbs/plumbing/coco_entries.ipynb #c009
 _FLAGS = {0: False, 1: True, None: False, '': False, '0': False, '1': True, '0.0': False, '1.0': True,
           'false': False, 'true': True, 'no': False, 'yes': True} # 0.0 and False equal 0
 
@@ -34,9 +34,11 @@ def read_flag(value,   # as the file has it
     try: return _FLAGS[value.strip().lower() if isinstance(value, str) else value]
     except (KeyError, TypeError): raise ValueError(f'its {key} {value!r} is neither 0 nor 1') from None
 
-# %% ../../nbs/plumbing/coco_entries.ipynb #c011
+# %% ../../nbs/plumbing/coco_entries.ipynb #c013
 _SIDES = (('x', 'y', 'width', 'height'), ('x', 'y', 'w', 'h'), ('left', 'top', 'width', 'height'))
 _ENDS = ('xmin', 'ymin', 'xmax', 'ymax'), ('x1', 'y1', 'x2', 'y2'), ('left', 'top', 'right', 'bottom')
+
+# %% ../../nbs/plumbing/coco_entries.ipynb #c014
 _FAR = 1e15 # pixels; no picture is that large, and float32 still holds it
 
 def _read_box(box # list, text or dict
@@ -51,12 +53,13 @@ def _read_box(box # list, text or dict
     if abs(x) + abs(y) + abs(w) + abs(h) < _FAR: return x, y, w, h # false for NaN
     raise ValueError
 
-# %% ../../nbs/plumbing/coco_entries.ipynb #c014
+# %% ../../nbs/plumbing/coco_entries.ipynb #c020
 def _flatten(values): # yields the numbers of nested lists
     for value in values:
         if isinstance(value, (list, tuple)): yield from _flatten(value)
         else: yield float(value)
 
+# %% ../../nbs/plumbing/coco_entries.ipynb #c021
 def _box_polygons(polygons # nested lists of x and y in turn
                  )->tuple: # x, y, width, height of all together; raises ValueError or TypeError
     numbers = np.array(list(_flatten(polygons)))
@@ -64,7 +67,7 @@ def _box_polygons(polygons # nested lists of x and y in turn
     (x1, y1), (x2, y2) = (function(numbers.reshape(-1, 2), axis=0).tolist() for function in (np.min, np.max))
     return x1, y1, x2 - x1, y2 - y1
 
-# %% ../../nbs/plumbing/coco_entries.ipynb #c017
+# %% ../../nbs/plumbing/coco_entries.ipynb #c025
 def _box_mask(mask # dict of counts and size (height, width)
              )->tuple: # x, y, width, height; raises ValueError, TypeError or KeyError
     from pycocotools import mask as coco_mask
@@ -80,9 +83,10 @@ def _box_mask(mask # dict of counts and size (height, width)
     if 0 < int(coco_mask.area(code)) <= height * width: return tuple(coco_mask.toBbox(code).tolist())
     raise ValueError
 
-# %% ../../nbs/plumbing/coco_entries.ipynb #c022
+# %% ../../nbs/plumbing/coco_entries.ipynb #c031
 ENTRY_ERRORS = KeyError, ValueError, TypeError, OverflowError # what a faulty element raises
 
+# %% ../../nbs/plumbing/coco_entries.ipynb #c032
 def _find_box(entry # one of "annotations"
              )->tuple: # (x, y, width, height); whether it is that of its segmentation; raises ENTRY_ERRORS
     outline, box = entry.get('segmentation'), None
@@ -96,19 +100,20 @@ def _find_box(entry # one of "annotations"
     if box: return box, False
     raise ValueError('it has no bbox, and its segmentation is no outline')
 
-# %% ../../nbs/plumbing/coco_entries.ipynb #c028
+# %% ../../nbs/plumbing/coco_entries.ipynb #c038
 ODD_OBJECTS = dict( # what `parse_object` notes -> what to say of so many objects
     outline='have no bbox, so that of their segmentation is taken',
     area='have an area that is no number of pixels, so that of their box is taken',
     ignore='have ignore=1, so they are neither learned nor counted')
 
+# %% ../../nbs/plumbing/coco_entries.ipynb #c039
 def _read_area(value # as the file has it
               )->float: # pixels; None if it is no area
     try: area = float(value)
     except (ValueError, TypeError): return None
     return area if 0 <= area < _FAR else None # false for NaN
 
-# %% ../../nbs/plumbing/coco_entries.ipynb #c031
+# %% ../../nbs/plumbing/coco_entries.ipynb #c043
 def parse_object(entry:dict # one of "annotations"
                 )->tuple: # y1 x1 y2 x2 0 crowd area (crowd: 1 iscrowd, 2 ignore); keys of `ODD_OBJECTS`
     "What an object's element says; raises one of `ENTRY_ERRORS`"
@@ -121,7 +126,7 @@ def parse_object(entry:dict # one of "annotations"
     if ignore is not None and read_flag(ignore, 'ignore'): crowd, odd = 2, [*odd, 'ignore']
     return (y, x, y + h, x + w, 0, crowd, area), odd
 
-# %% ../../nbs/plumbing/coco_entries.ipynb #c034
+# %% ../../nbs/plumbing/coco_entries.ipynb #c047
 _NAME_KEYS = 'file_name', 'filename', 'path', 'coco_url'
 
 def _read_side(value # height or width as the file has it
@@ -130,6 +135,7 @@ def _read_side(value # height or width as the file has it
     if not isfinite(side): raise ValueError
     return int(side) if side.is_integer() else side
 
+# %% ../../nbs/plumbing/coco_entries.ipynb #c048
 def parse_image(entry:dict # one of "images"
                )->tuple: # id as `read_id` gives it, id as written, file name, (height, width)
     "What an image's element says; raises one of `ENTRY_ERRORS`"
@@ -138,9 +144,10 @@ def parse_image(entry:dict # one of "images"
     if name is None: raise ValueError(f'its file_name {entry["file_name"]!r} is not text')
     sides = [entry.get(key) for key in ('height', 'width')]
     try: return number, entry['id'], name, tuple(map(_read_side, sides))
-    except (ValueError, TypeError): raise ValueError(f'its height and width {sides} are not numbers') from None
+    except (ValueError, TypeError): pass
+    raise ValueError(f'its height and width {sides} are not numbers')
 
-# %% ../../nbs/plumbing/coco_entries.ipynb #c037
+# %% ../../nbs/plumbing/coco_entries.ipynb #c052
 def parse_category(entry # one of "categories"
                   )->tuple: # id, name, name of its supercategory or ''
     "What a category's element says; raises ValueError that says what is missing"

@@ -14,14 +14,14 @@ from .options import UserError
 
 # %% ../../nbs/plumbing/coco_layouts.ipynb #c005
 def _find_word(path:Path # of a file, relative to the data set
-              )->str: # the word that names its split, in small letters and without a year; '' if there is none
+              )->str: # the word that names its split, in small letters, without a year; '' if there is none
     words = {re.sub(r'\d+$', '', name): None for names in SPLIT_NAMES.values() for name in names}
     for part in (path.stem, *reversed(path.parts[:-1])):
         found = [re.sub(r'\d+$', '', word) for word in re.split('[^a-z0-9]+', part.lower())]
         if named := [word for word in found if word in words]: return named[0]
     return ''
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c008
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c009
 _PLACES = {'annotations', 'annotation', 'labels', *SPLIT_NAMES['train'], *SPLIT_NAMES['eval']}
 _NO_BOXES = re.compile(r'\.|captions_|person_keypoints_|panoptic_|stuff_|image_info_')
 
@@ -29,8 +29,10 @@ def _list_folders(root, # to look in
                   names, # which of its folders, in small letters
                  )->list: # their paths in the order of their names
     with os.scandir(root) as entries:
-        return sorted(Path(e.path) for e in entries if e.is_dir() and re.sub(r'\d+$', '', e.name.lower()) in names)
+        folders = [Path(e.path) for e in entries if e.is_dir()]
+    return sorted(path for path in folders if re.sub(r'\d+$', '', path.name.lower()) in names)
 
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c011
 def _list_json(root # of the data set
               )->list: # json files that may hold annotations, relative to it
     folders = [Path(root)]
@@ -38,14 +40,14 @@ def _list_json(root # of the data set
     files = (file for folder in folders for file in sorted(folder.glob('*.json')))
     return [file.relative_to(root) for file in files if not _NO_BOXES.match(file.name)]
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c012
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c017
 def _rank_file(path:Path # relative to the data set
               )->tuple: # the least is the best; equal: it cannot be told which is meant
     names = '|'.join(SPLIT_NAMES['train'] + SPLIT_NAMES['eval'])
     own = re.fullmatch(rf'annotations/instances?_(?:{names})\d*\.json', path.as_posix().lower())
     return _find_word(path) == 'test', not own, 'coco' not in path.name.lower()
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c013
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c019
 def _list_candidates(root, # of the data set
                      split, # 'train' or 'eval'
                     )->list: # files that may be the one of the split, relative to root
@@ -56,6 +58,7 @@ def _list_candidates(root, # of the data set
     best = min(map(_rank_file, own), default=None)
     return [path for path in own if _rank_file(path) == best]
 
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c021
 def find_coco_file(root,  # of the data set
                    split, # 'train' or 'eval'
                   )->Path: # raises `UserError` that says what was found, and what is wanted
@@ -64,12 +67,13 @@ def find_coco_file(root,  # of the data set
     if len(files) == 1: return Path(root) / files[0]
     if files:
         both = ' and '.join(map(str, files[:2]))
-        raise UserError(f'--coco_root={root}: {both} can both be the annotations of {split}, so take one away.')
+        raise UserError(f'--coco_root={root}: {both} can both be the annotations of {split}, move one away.')
     there = ', '.join(map(str, _list_json(root)[:5])) or 'no json file'
-    raise UserError(f'--coco_root={root}: there are no annotations of the split {split}: found is {there}, and '
-                    f'wanted are annotations/instances_{name}.json and its images in {name}/, so rename both.')
+    wanted = f'annotations/instances_{name}.json and its images in {name}/'
+    raise UserError(f'--coco_root={root}: there are no annotations of the split {split}: found is {there}, '
+                    f'and wanted are {wanted}, so rename both.')
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c019
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c029
 def _match_folder(folder, # to look in
                   name,   # of a folder in it
                  )->list: # its path, in whatever case it is written; [] if there is none
@@ -78,6 +82,7 @@ def _match_folder(folder, # to look in
     with os.scandir(folder) as entries:
         return [Path(e.path) for e in entries if e.name.lower() == name.lower() and e.is_dir()]
 
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c031
 def list_image_folders(root, # of the data set
                        path, # of the annotation file
                        split, # 'train' or 'eval'
@@ -93,18 +98,30 @@ def list_image_folders(root, # of the data set
     beside = [path.parent] if path.parent != root and any(map(is_image, path.parent.iterdir())) else []
     return list(dict.fromkeys([*beside, *own])), list(dict.fromkeys([*shared, root]))
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c022
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c037
 def _count_images(folder, # to look in
                   names,  # of images, as the annotation file has them
                   search, # also where the name does not fit: with an `ImageFinder`
                  )->int:  # how many are there
-    if not search: return sum(os.path.isfile(os.path.join(folder, n.replace('\\', '/'))) for n in names if '\0' not in n)
+    if not search: return sum(os.path.isfile(os.path.join(folder, n.replace('\\', '/'))) for n in names)
     finder, n = ImageFinder(folder), 0
     for name in names:
         try: n += finder.find(name).is_file()
         except ValueError: pass # it stands for two files, or leaves the folder
     return n
 
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c039
+def _choose_folder(own,    # folders of this split
+                   counts, # folder -> images found in it; the folders of this split come first
+                   first,  # the folder of COCO's own layout
+                  )->list: # the best; two if it cannot be told which is meant; none without an image
+    most = max(counts.values())
+    best = [folder for folder in counts if counts[folder] == most] if most else []
+    twice = [folder for folder in best[:2] if folder in own]
+    if len(twice) < 2 or twice[0] == first or twice[0] in twice[1].parents: return best[:1]
+    return twice
+
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c040
 def find_image_folder(root,  # of the data set
                       path,  # of the annotation file
                       split, # 'train' or 'eval'
@@ -112,15 +129,14 @@ def find_image_folder(root,  # of the data set
                      )->Path: # raises `UserError` if there is none, or two
     "The folder that the names of an annotation file are relative to"
     own, shared = list_image_folders(root, path, split)
+    root, first = Path(root), Path(root) / re.sub('^instances?_', '', path.stem)
     for search in (False, True):
         counts = {folder: _count_images(folder, names, search) for folder in (*own, *shared)}
-        best = [folder for folder in counts if counts[folder] == max(counts.values())]
-        twice = [folder for folder in best[:2] if folder in own]
-        if not any(counts.values()): continue
-        if len(twice) < 2 or twice[0] in twice[1].parents: return best[0]
-        raise UserError(f'--coco_root={root}: {twice[0]} and {twice[1]} both have the images of {path}, so take '
-                        'one away.')
+        best = _choose_folder(own, counts, first)
+        if len(best) == 1: return best[0]
+        both = ' and '.join(map(str, best))
+        if best: raise UserError(f'--coco_root={root}: {both} both have the images of {path}: move one away.')
     if own or shared[:-1]: return (own + shared)[0]
-    name = 'train' if split == 'train' else 'val'
-    raise UserError(f'--coco_root={root}: there is no folder {Path(root) / name} or {Path(root) / "images"} with the '
-                    f'images of {path}, so rename theirs.')
+    both = f'{root / ("train" if split == "train" else "val")} or {root / "images"}'
+    what = f'there is no folder {both} with the images of {path}'
+    raise UserError(f'--coco_root={root}: {what}, so rename theirs.')
