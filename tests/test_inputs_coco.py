@@ -23,13 +23,15 @@ def read(config, split='train'):
     "What the reader finds, with notes and problems as text"
     found = CocoSource(config).read(split)
     records = found.records[:]
-    return Found(records, found.classes[1:], found.category_ids, [b for r in records for b in r.boxes.round(2).tolist()],
-                 [found.classes[l] for r in records for l in r.labels], [c for r in records for c in r.crowd.tolist()],
+    return Found(records, found.classes[1:], found.category_ids,
+                 [b for r in records for b in r.boxes.round(2).tolist()],
+                 [found.classes[l] for r in records for l in r.labels],
+                 [c for r in records for c in r.crowd.tolist()],
                  ' | '.join(found.notes), ' | '.join(map(str, found.problems)))
 
 
 def read_content(folder, change, **options):
-    "What is read of one image with a cat, after `change` of the content; an answer that is text is written as it is"
+    "What is read of one image with a cat, after `change` of the content; text that it answers is the file"
     content = coco_content(categories=('cat', 'dog'))
     text = change(content)
     config = write_coco(folder, content)
@@ -49,8 +51,10 @@ def edit(part, index=0, **fields):
 
 # names of files
 
-TREE = ('1.jpg', '50%25.jpg', 'c#1 猫.jpg', 'a b.jpg', 'sub/e.jpg', 'sub/deep/f.png', 'cam1/7.jpg', 'cam2/7.jpg', 'UP.JPG',
-        unicodedata.normalize('NFD', 'café.jpg'), 'back\\slash.jpg', 'no.dots.v2.jpg', '..odd.jpg', '0a1b2c3d-9.jpg')
+TREE = ('1.jpg', '50%25.jpg', 'c#1 猫.jpg', 'a b.jpg', 'sub/e.jpg', 'sub/deep/f.png', 'cam1/7.jpg',
+        'cam2/7.jpg', 'UP.JPG',
+        unicodedata.normalize('NFD', 'café.jpg'), 'back\\slash.jpg', 'no.dots.v2.jpg', '..odd.jpg',
+        '0a1b2c3d-9.jpg')
 
 
 @pytest.fixture(scope='module')
@@ -68,15 +72,19 @@ NAMES = { # as an annotation has it: the file
     './1.jpg': '1.jpg', 'sub/../1.jpg': '1.jpg', 'sub\\e.jpg': 'sub/e.jpg', 'sub//e.jpg': 'sub/e.jpg',
     '.\\sub\\deep\\f.png': 'sub/deep/f.png', 'a%20b.jpg': 'a b.jpg', 'c%231%20%E7%8C%AB.jpg': 'c#1 猫.jpg',
     '50%2525.jpg': '50%25.jpg', 'train/sub/e.jpg': 'sub/e.jpg', 'set/train/1.jpg': '1.jpg',
-    'data/obj_train_data/1.jpg': '1.jpg', 'images/train/sub/e.jpg': 'sub/e.jpg', '/home/me/set/train/1.jpg': '1.jpg',
-    '/home/me/set/cam2/7.jpg': 'cam2/7.jpg', 'C:\\set\\train\\1.jpg': '1.jpg', 'D:/set/sub/e.jpg': 'sub/e.jpg',
+    'data/obj_train_data/1.jpg': '1.jpg', 'images/train/sub/e.jpg': 'sub/e.jpg',
+    '/home/me/set/train/1.jpg': '1.jpg',
+    '/home/me/set/cam2/7.jpg': 'cam2/7.jpg', 'C:\\set\\train\\1.jpg': '1.jpg',
+    'D:/set/sub/e.jpg': 'sub/e.jpg',
     '\\\\server\\share\\cam1\\7.jpg': 'cam1/7.jpg', 'file:///home/me/1.jpg': '1.jpg',
     'file:///C:/set/a%20b.jpg': 'a b.jpg', 's3://bucket/set/sub/e.jpg': 'sub/e.jpg',
     'gs://bucket/1.jpg': '1.jpg', 'https://host/a%20b.jpg?token=x/y': 'a b.jpg',
     '/data/local-files/?d=sub%2Fe.jpg': 'sub/e.jpg', '/data/upload/1/0a1b2c3d-9.jpg': '0a1b2c3d-9.jpg',
-    'upload/3/ffffffff-1.jpg': '1.jpg', 'up.jpg': 'UP.JPG', 'UP.jpg': 'UP.JPG', '1.JPG': '1.jpg', '1.png': '1.jpg',
+    'upload/3/ffffffff-1.jpg': '1.jpg', 'up.jpg': 'UP.JPG', 'UP.jpg': 'UP.JPG', '1.JPG': '1.jpg',
+    '1.png': '1.jpg',
     '1': '1.jpg', 'sub/deep/f.jpg': 'sub/deep/f.png', 'f.png': 'sub/deep/f.png', 'SUB/E.jpg': 'sub/e.jpg',
-    'no.dots.v2': 'no.dots.v2.jpg', 'café.jpg': unicodedata.normalize('NFD', 'café.jpg'), 'sub/f': 'sub/deep/f.png',
+    'no.dots.v2': 'no.dots.v2.jpg', 'café.jpg': unicodedata.normalize('NFD', 'café.jpg'),
+    'sub/f': 'sub/deep/f.png',
     ' 1.jpg ': '1.jpg', 'train/cam1/7.JPG': 'cam1/7.jpg'}
 
 
@@ -85,14 +93,18 @@ def test_name_finds_its_file(name, tree):
     assert find_image(tree, name) == tree / NAMES[name]
 
 
-@pytest.mark.parametrize('name', ['../secret.jpg', 'sub/../../secret.jpg', '..\\secret.jpg', '%2e%2e/secret.jpg',
-                                  '/etc/secret.jpg', 'file:///etc/secret.jpg', '..', '/data/local-files/?d=..%2Fsecret.jpg'])
+@pytest.mark.parametrize('name', ['../secret.jpg', 'sub/../../secret.jpg', '..\\secret.jpg',
+                                  '%2e%2e/secret.jpg',
+                                  '/etc/secret.jpg', 'file:///etc/secret.jpg', '..',
+                                  '/data/local-files/?d=..%2Fsecret.jpg'])
 def test_name_never_leaves_the_folder(name, tree):
     with pytest.raises(ValueError, match='leaves the folder'): find_image(tree, name)
 
 
-@pytest.mark.parametrize('name, said', [('7.jpg', 'can mean cam1/7.jpg or cam2/7.jpg'), ('x/7', 'can mean cam1/7.jpg or'),
-                                        ('a\0b.jpg', 'no file name can have'), ('\ud83d.jpg', 'no file name can have')])
+@pytest.mark.parametrize('name, said', [('7.jpg', 'can mean cam1/7.jpg or cam2/7.jpg'),
+                                        ('x/7', 'can mean cam1/7.jpg or'),
+                                        ('a\0b.jpg', 'no file name can have'),
+                                        ('\ud83d.jpg', 'no file name can have')])
 def test_name_that_cannot_be_told_is_refused(name, said, tree):
     with pytest.raises(ValueError, match=said): find_image(tree, name)
 
@@ -116,7 +128,8 @@ def test_many_wrong_names_list_the_folder_once(tree, monkeypatch):
     finder = ImageFinder(tree)
     for i in {*range(1000)} - {7}: finder.find(f'{i}.bmp') # 7 would be one of two
     assert len(walks) == 1
-    assert finder.list_notes('a.json') == ['a.json: 1 images have another path than it gives, such as 1.jpg for 1.bmp']
+    assert finder.list_notes('a.json') == [
+        'a.json: 1 images have another path than it gives, such as 1.jpg for 1.bmp']
 
 
 def test_names_in_a_set(tmp_path):
@@ -124,7 +137,8 @@ def test_names_in_a_set(tmp_path):
     for name in ('sub/e.jpg', 'a b.jpg', 'd.JPG', 'sub/f.jpg'): write_image(tmp_path / 'train' / name)
     write_text(tmp_path / 'annotations/instances_train.json', json.dumps(coco_content(names)))
     found = read(DataConfig('coco', coco_root=str(tmp_path)))
-    assert [str(r.image.relative_to(tmp_path / 'train')) for r in found.records] == ['sub/e.jpg', 'a b.jpg', 'd.JPG',
+    assert [str(r.image.relative_to(tmp_path / 'train')) for r in found.records] == ['sub/e.jpg', 'a b.jpg',
+                                                                                     'd.JPG',
                                                                                      'sub/f.jpg']
     assert [r.file_name for r in found.records] == list(names)
     assert '4 images have another path than it gives' in found.notes
@@ -170,7 +184,8 @@ def test_layout_is_read(name, tmp_path):
 
 
 EVAL = { # files: the one that is read
-    'roboflow': (('train/_annotations.coco.json', 'valid/_annotations.coco.json', 'test/_annotations.coco.json'), 1),
+    'roboflow': (('train/_annotations.coco.json', 'valid/_annotations.coco.json',
+                  'test/_annotations.coco.json'), 1),
     'only test': (('train/_annotations.coco.json', 'test/_annotations.coco.json'), 1),
     'coco': (('annotations/instances_train2017.json', 'annotations/instances_val2017.json'), 1),
     'validation': (('annotations/instances_Train.json', 'annotations/instances_Validation.json'), 1),
@@ -189,20 +204,26 @@ def test_file_for_evaluation(name, tmp_path):
 
 
 REFUSED = { # files, split, what is said
-    'one for all': (['annotations/instances_default.json'], 'eval', 'there are no annotations of the split eval: found '
-                    'is annotations/instances_default.json, and wanted are annotations/instances_val.json and its '
-                    'images in val/, so rename both.'),
+    'one for all': (['annotations/instances_default.json'], 'eval',
+                    'there are no annotations of the split eval: found '
+                    'is annotations/instances_default.json, and wanted are '
+                    'annotations/instances_val.json and '
+                    'its images in val/, so rename both.'),
     'nothing': (['1.jpg'], 'train', 'found is no json file, and wanted are annotations/instances_train.json'),
-    'two': (['annotations/a.json', 'annotations/b.json'], 'train', 'annotations/a.json and annotations/b.json can both'),
-    'two names': (['annotations/instances_train.json', 'annotations/instances_train2017.json'], 'train', 'can both be'),
-    'two places': (['train.json', 'train/labels.json'], 'train', 'train.json and train/labels.json can both be')}
+    'two': (['annotations/a.json', 'annotations/b.json'], 'train',
+            'annotations/a.json and annotations/b.json can both'),
+    'two names': (['annotations/instances_train.json', 'annotations/instances_train2017.json'], 'train',
+                  'can both be'),
+    'two places': (['train.json', 'train/labels.json'], 'train',
+                   'train.json and train/labels.json can both be')}
 
 
 @pytest.mark.parametrize('name', REFUSED)
 def test_layout_is_refused(name, tmp_path):
     files, split, said = REFUSED[name]
     for path in files: write_text(tmp_path / path, '{}')
-    with pytest.raises(UserError) as error: CocoSource(DataConfig('coco', coco_root=str(tmp_path))).list_files(split)
+    with pytest.raises(UserError) as error: CocoSource(DataConfig('coco',
+                                                                  coco_root=str(tmp_path))).list_files(split)
     assert said in str(error.value)
     assert str(error.value).endswith('.')
 
@@ -210,7 +231,7 @@ def test_layout_is_refused(name, tmp_path):
 def test_images_in_two_folders_or_none(tmp_path):
     write_text(tmp_path / 'annotations/instances_train2017.json', json.dumps(coco_content()))
     config = DataConfig('coco', coco_root=str(tmp_path))
-    with pytest.raises(UserError, match='there is no folder .*/train or .*/images with the images of'): read(config)
+    with pytest.raises(UserError, match='there is no folder .*/train or .*/images with'): read(config)
     for folder in ('train', 'images/train'): write_image(tmp_path / folder / '1.jpg')
     with pytest.raises(UserError, match='train and .*images/train both have the images of'): read(config)
     write_image(tmp_path / 'train2017/1.jpg') # as COCO has it
@@ -225,21 +246,26 @@ SAME = { # what is unusual; the result is that of the usual form
     'iscrowd 0.0': edit('annotations', iscrowd=0.), 'iscrowd "false"': edit('annotations', iscrowd='false'),
     'no iscrowd': edit('annotations', iscrowd=...), 'ignore 0': edit('annotations', ignore=0),
     'ignore null': edit('annotations', ignore=None),
-    'bbox of text': edit('annotations', bbox=['20', '10', '30', '30']), 'bbox as text': edit('annotations', bbox='20,10,30,30'),
-    'bbox as a list in text': edit('annotations', bbox='[20, 10, 30, 30]'), 'bbox of floats': edit('annotations', bbox=[20., 10., 30., 30.]),
+    'bbox of text': edit('annotations', bbox=['20', '10', '30', '30']),
+    'bbox as text': edit('annotations', bbox='20,10,30,30'),
+    'bbox as a list in text': edit('annotations', bbox='[20, 10, 30, 30]'),
+    'bbox of floats': edit('annotations', bbox=[20., 10., 30., 30.]),
     'bbox as a dict': edit('annotations', bbox=dict(x=20, y=10, width=30, height=30)),
     'bbox as a dict of sides': edit('annotations', bbox=dict(left=20, top=10, width='30', height=30)),
     'bbox as corners by name': edit('annotations', bbox=dict(xmin=20, ymin=10, xmax=50, ymax=40)),
     'ids of annotations as text': edit('annotations', id='1', image_id='1', category_id='1'),
     'ids of annotations as floats': edit('annotations', image_id=1., category_id=1.),
     'id of the image a float': edit('images', id=1.), 'id of the category text': edit('categories', id='1'),
-    'id of the category a float': edit('categories', id=1.), 'size as text': edit('images', height='60', width='80'),
+    'id of the category a float': edit('categories', id=1.),
+    'size as text': edit('images', height='60', width='80'),
     'size as floats': edit('images', height=60., width=80.), 'area as text': edit('annotations', area='900'),
     'no area': edit('annotations', area=...), 'blanks in a name': edit('categories', name=' cat '),
-    'filename': edit('images', file_name=..., filename='1.jpg'), 'path': edit('images', file_name=None, path='/x/1.jpg'),
+    'filename': edit('images', file_name=..., filename='1.jpg'),
+    'path': edit('images', file_name=None, path='/x/1.jpg'),
     'coco_url': edit('images', file_name='', coco_url='http://host/train/1.jpg'),
     'a byte order mark': lambda c: b'\xef\xbb\xbf' + json.dumps(c).encode(),
-    'UTF-16': lambda c: json.dumps(c).encode('utf-16'), 'NaN elsewhere': lambda c: json.dumps(dict(c, info=float('nan'))),
+    'UTF-16': lambda c: json.dumps(c).encode('utf-16'),
+    'NaN elsewhere': lambda c: json.dumps(dict(c, info=float('nan'))),
     'the lists in another order': lambda c: json.dumps(dict(reversed(c.items())))}
 
 
@@ -269,23 +295,33 @@ def test_ignore_is_neither_learned_nor_counted(value, tmp_path):
 
 
 BAD = { # what is wrong: what is said
-    'iscrowd': (edit('annotations', iscrowd='maybe'), "annotation 1 cannot be used: its iscrowd 'maybe' is neither 0"),
+    'iscrowd': (edit('annotations', iscrowd='maybe'),
+                "annotation 1 cannot be used: its iscrowd 'maybe' is neither 0"),
     'iscrowd 2': (edit('annotations', iscrowd=2), 'its iscrowd 2 is neither 0 nor 1'),
     'iscrowd list': (edit('annotations', iscrowd=[0]), 'its iscrowd [0] is neither 0 nor 1'),
     'ignore': (edit('annotations', ignore='perhaps'), "its ignore 'perhaps' is neither 0 nor 1"),
     'bbox': (edit('annotations', bbox=['a', 1, 2, 3]), "its bbox ['a', 1, 2, 3] is not four numbers"),
     'bbox null': (edit('annotations', bbox=None), 'its bbox None is not four numbers'),
-    'bbox of five': (edit('annotations', bbox=[1, 2, 3, 4, 5]), 'its bbox [1, 2, 3, 4, 5] is not four numbers'),
+    'bbox of five': (edit('annotations', bbox=[1, 2, 3, 4, 5]),
+                     'its bbox [1, 2, 3, 4, 5] is not four numbers'),
     'no bbox': (edit('annotations', bbox=...), "annotation 1 cannot be used: it has no 'bbox'"),
-    'outline of three': (edit('annotations', bbox=[], segmentation=[[1, 2, 3]]), 'its segmentation is no outline'),
-    'empty mask': (edit('annotations', bbox=..., segmentation=dict(size=[60, 80], counts=[4800])), 'is no outline'),
-    'damaged mask': (edit('annotations', bbox=..., segmentation=dict(size=[60, 80], counts='ooo')), 'is no outline'),
-    'mask of no size': (edit('annotations', bbox=..., segmentation=dict(size=[0, 0], counts=[1, 2])), 'is no outline'),
+    'outline of three': (edit('annotations', bbox=[], segmentation=[[1, 2, 3]]),
+                         'its segmentation is no outline'),
+    'empty mask': (edit('annotations', bbox=..., segmentation=dict(size=[60, 80], counts=[4800])),
+                   'is no outline'),
+    'damaged mask': (edit('annotations', bbox=..., segmentation=dict(size=[60, 80], counts='ooo')),
+                     'is no outline'),
+    'mask of no size': (edit('annotations', bbox=..., segmentation=dict(size=[0, 0], counts=[1, 2])),
+                        'is no outline'),
     'image_id': (edit('annotations', image_id=None), 'its image_id None is neither a whole number nor text'),
-    'category_id': (edit('annotations', category_id=[1]), 'its category_id [1] is neither a whole number nor text'),
-    'unknown category': (edit('annotations', category_id=9), '1 annotations are of the category 9, which the file does'),
-    'unknown image': (edit('annotations', image_id=9), '1 annotations belong to image 9, which is not listed'),
-    'all boxes parts': (edit('annotations', bbox=[.25, .2, .4, .5]), '1 boxes lie within one pixel, as if they were parts')}
+    'category_id': (edit('annotations', category_id=[1]),
+                    'its category_id [1] is neither a whole number nor text'),
+    'unknown category': (edit('annotations', category_id=9),
+                         '1 annotations are of the category 9, which the file does'),
+    'unknown image': (edit('annotations', image_id=9),
+                      '1 annotations belong to image 9, which is not listed'),
+    'all boxes parts': (edit('annotations', bbox=[.25, .2, .4, .5]),
+                        '1 boxes lie within one pixel, as if they were parts')}
 
 
 @pytest.mark.parametrize('name', BAD)
@@ -302,10 +338,14 @@ LOST = { # what is wrong with an image: what is said
     'no id': (edit('images', id=...), "image None cannot be used: it has no 'id'"),
     'id null': (edit('images', id=None), 'its id None is neither a whole number nor text'),
     'no file_name': (edit('images', file_name=...), "image 1 cannot be used: it has no 'file_name'"),
-    'file_name a number': (edit('images', file_name=5), 'image 1 cannot be used: its file_name 5 is not text'),
-    'size': (edit('images', height='tall'), "image 1 cannot be used: its height and width ['tall', 80] are not numbers"),
-    'outside': (edit('images', file_name='../1.jpg'), 'image 1 cannot be used: the path ../1.jpg leaves the folder'),
-    'NUL': (edit('images', file_name='1\0.jpg'), "the name '1\\x00.jpg' has a character that no file name can have")}
+    'file_name a number': (edit('images', file_name=5),
+                           'image 1 cannot be used: its file_name 5 is not text'),
+    'size': (edit('images', height='tall'),
+             "image 1 cannot be used: its height and width ['tall', 80] are not numbers"),
+    'outside': (edit('images', file_name='../1.jpg'),
+                'image 1 cannot be used: the path ../1.jpg leaves the folder'),
+    'NUL': (edit('images', file_name='1\0.jpg'),
+            "the name '1\\x00.jpg' has a character that no file name can have")}
 
 
 @pytest.mark.parametrize('name', LOST)
@@ -341,7 +381,8 @@ def count_runs(pixels):
 
 CORNERS = [20, 10, 50, 10, 50, 40, 20, 40]
 OUTLINES = {
-    'a polygon': [CORNERS], 'two polygons': [[20, 10, 30, 10, 30, 20], [40, 30, 50, 30, 50, 40]], 'not nested': CORNERS,
+    'a polygon': [CORNERS], 'two polygons': [[20, 10, 30, 10, 30, 20], [40, 30, 50, 30, 50, 40]],
+    'not nested': CORNERS,
     'points': [[[20, 10], [50, 10], [50, 40]]], 'text': [list(map(str, CORNERS))],
     'runs': dict(size=list(SIZE), counts=count_runs(draw_mask())),
     'packed runs': dict(size=list(SIZE), counts=coco_mask.encode(draw_mask())['counts'].decode())}
@@ -366,7 +407,8 @@ def test_all_crowds_say_what_to_do(tmp_path):
     write_coco(tmp_path, content)
     source = CocoSource(config)
     assert source.explain_empty(source.read('train')) == (
-        'all 2 objects are marked iscrowd, so nothing can be learned: give --crowds=objects if each is one object')
+        'all 2 objects are marked iscrowd, so nothing can be learned: give --crowds=objects '
+        'if each is one object')
 
 
 # ids of images
@@ -375,7 +417,8 @@ IDS = { # ids in the file: image_id and own_id of each record
     'negative': ([-5, -6], [(-5, None), (-6, None)]), 'zero': ([0, 1], [(0, None), (1, None)]),
     'text that is a number': (['7', '8'], [(7, '7'), (8, '8')]), 'floats': ([7., 8.], [(7, None), (8, None)]),
     '53 bits': ([2 ** 53, -2 ** 53], [(2 ** 53, None), (-2 ** 53, None)]),
-    '64 bits': ([2 ** 63 + 1, 5], [(1, 2 ** 63 + 1), (2, 5)]), '70 bits': ([5, 2 ** 70], [(1, 5), (2, 2 ** 70)]),
+    '64 bits': ([2 ** 63 + 1, 5], [(1, 2 ** 63 + 1), (2, 5)]),
+    '70 bits': ([5, 2 ** 70], [(1, 5), (2, 2 ** 70)]),
     'text': (['a7', 'b8'], [(1, 'a7'), (2, 'b8')]), 'zeros before it': (['007', '7'], [(1, '007'), (2, 7)]),
     'text and numbers': (['frame', 9], [(1, 'frame'), (2, 9)])}
 
@@ -403,7 +446,8 @@ def test_annotation_with_a_text_id_finds_its_image(tmp_path):
 
 def test_images_listed_again(tmp_path):
     content = coco_content(('1.jpg', '2.jpg'))
-    content['images'] += [content['images'][0], dict(id=2, file_name='other.jpg'), dict(id=3, file_name='1.jpg')]
+    content['images'] += [content['images'][0], dict(id=2, file_name='other.jpg'),
+                          dict(id=3, file_name='1.jpg')]
     found = CocoSource(write_coco(tmp_path, content, names=('1.jpg', '2.jpg'))).read('train')
     assert [r.image_id for r in found.records[:]] == [1, 2, 3]
     assert [(str(p).split(': ', 1)[1], p.count, p.images) for p in found.problems] == [
@@ -417,7 +461,8 @@ def test_name_that_leads_to_another_image_is_refused(tmp_path):
     content = coco_content(('a/1.jpg', 'b/1.jpg'))
     found = read(write_coco(tmp_path, content, names=('a/1.jpg',)))
     assert [r.file_name for r in found.records] == ['a/1.jpg']
-    assert read(write_coco(tmp_path, coco_content(('a/1.jpg', '/home/me/a/1.jpg')), names=('a/1.jpg',))).problems == ''
+    assert read(write_coco(tmp_path, coco_content(('a/1.jpg', '/home/me/a/1.jpg')),
+                           names=('a/1.jpg',))).problems == ''
     assert 'image 2 cannot be used: there is no b/1.jpg, and a/1.jpg is another image' in found.problems
 
 
@@ -429,20 +474,27 @@ CATEGORIES = {
                         'categories 1 and 2 are both called ship, so they are one class'),
     'equal but for blanks': Case([(1, 'big  ship', ''), (2, ' big ship ', '')], [1, 2], ('big ship',), (0, 1),
                                  ['big ship'] * 2, 'are both called big ship'),
-    'equal in Unicode': Case([(1, 'caf\u00e9', ''), (2, 'cafe\u0301', '')], [1, 2], ('caf\u00e9',), (0, 1), ['caf\u00e9'] * 2,
+    'equal in Unicode': Case([(1, 'caf\u00e9', ''), (2, 'cafe\u0301', '')], [1, 2], ('caf\u00e9',), (0, 1),
+                             ['caf\u00e9'] * 2,
                              'so they are one class'),
-    'root of Roboflow': Case([(0, 'pets', 'none'), (1, 'cat', 'pets'), (2, 'dog', 'pets')], [1, 2], ('cat', 'dog'), (0, 1, 2),
-                             ['cat', 'dog'], 'category pets (0) has no objects and is the supercategory of others'),
-    'root called like its class': Case([(0, 'ship', 'none'), (1, 'ship', 'ship')], [1, 1], ('ship',), (0, 1), ['ship'] * 2,
+    'root of Roboflow': Case([(0, 'pets', 'none'), (1, 'cat', 'pets'), (2, 'dog', 'pets')], [1, 2],
+                             ('cat', 'dog'), (0, 1, 2),
+                             ['cat', 'dog'],
+                             'category pets (0) has no objects and is the supercategory of others'),
+    'root called like its class': Case([(0, 'ship', 'none'), (1, 'ship', 'ship')], [1, 1], ('ship',), (0, 1),
+                                       ['ship'] * 2,
                                        'category ship (0) has no objects'),
     'root with objects': Case([(0, 'pets', 'none'), (1, 'cat', 'pets')], [0, 1], ('pets', 'cat'), (0, 0, 1),
                               ['pets', 'cat']),
-    'its own supercategory': Case([(1, 'cat', 'cat'), (2, 'dog', 'dog')], [1, 1], ('cat', 'dog'), (0, 1, 2), ['cat'] * 2,
+    'its own supercategory': Case([(1, 'cat', 'cat'), (2, 'dog', 'dog')], [1, 1], ('cat', 'dog'), (0, 1, 2),
+                                  ['cat'] * 2,
                                   '1 of 2 classes have no objects to learn from: dog'),
     'id 0': Case([(0, 'cat', ''), (1, 'dog', '')], [0, 1], ('cat', 'dog'), (0, 0, 1), ['cat', 'dog']),
     'numbers as names': Case([(1, 7, ''), (2, '010', '')], [1, 2], ('7', '010'), (0, 1, 2), ['7', '010']),
-    'ids not in order': Case([(90, 'dog', ''), (18, 'cat', '')], [90, 18], ('cat', 'dog'), (0, 18, 90), ['dog', 'cat']),
-    'text ids': Case([('10', 'dog', ''), ('9', 'cat', '')], [10, '9'], ('cat', 'dog'), (0, 9, 10), ['dog', 'cat']),
+    'ids not in order': Case([(90, 'dog', ''), (18, 'cat', '')], [90, 18], ('cat', 'dog'), (0, 18, 90),
+                             ['dog', 'cat']),
+    'text ids': Case([('10', 'dog', ''), ('9', 'cat', '')], [10, '9'], ('cat', 'dog'), (0, 9, 10),
+                     ['dog', 'cat']),
     'the same twice': Case([(1, 'cat', ''), (1, 'cat', '')], [1, 1], ('cat',), (0, 1), ['cat'] * 2),
     'background': Case([(0, '__background__', ''), (1, 'cat', '')], [1, 1], ('cat',), (0, 1), ['cat'] * 2)}
 
@@ -469,12 +521,15 @@ def test_objects_of_background_are_counted(tmp_path):
     assert 'class Background, which stands for no object' in str(found.problems[0])
 
 
-@pytest.mark.parametrize('entry', [dict(id=1), dict(id=1, name=''), dict(id=1, name=None), dict(id=1, name='  '),
-                                   dict(name='cat'), dict(id='x', name='cat'), dict(id=None, name='cat'), 'cat',
+@pytest.mark.parametrize('entry', [dict(id=1), dict(id=1, name=''), dict(id=1, name=None),
+                                   dict(id=1, name='  '),
+                                   dict(name='cat'), dict(id='x', name='cat'), dict(id=None, name='cat'),
+                                   'cat',
                                    dict(id=1, name='\ud83d'), dict(id=1, name=['cat'])], ids=str)
 def test_category_without_name_or_id_is_refused(entry, tmp_path):
-    with pytest.raises(UserError, match='instances_train.json: each of its categories needs a name and a number'):
-        read_content(tmp_path, lambda c: json.dumps(dict(c, categories=[entry, dict(id=9, name='x')], info=np.nan)))
+    with pytest.raises(UserError, match='train.json: each of its categories needs a name and a number'):
+        read_content(tmp_path, lambda c: json.dumps(dict(c, categories=[entry, dict(id=9, name='x')],
+                                                         info=np.nan)))
 
 
 def test_one_id_for_two_names_is_refused(tmp_path):
@@ -511,10 +566,12 @@ def test_root_that_was_asked_for_stays(tmp_path):
 # odd boxes and sizes
 
 def test_corners_are_pointed_out(tmp_path):
-    config = write_coco(tmp_path, coco_content(('1.jpg', '2.jpg'), box=(20, 30, 70, 55)), names=('1.jpg', '2.jpg'))
-    assert ('2 of 2 boxes leave their image, and would not if they were x1 y1 x2 y2: convert them to x y width '
-            'height') in read(config).notes
-    good = write_coco(tmp_path, coco_content(('1.jpg', '2.jpg'), box=(30, 20, 50, 40)), names=('1.jpg', '2.jpg'))
+    config = write_coco(tmp_path, coco_content(('1.jpg', '2.jpg'), box=(20, 30, 70, 55)),
+                        names=('1.jpg', '2.jpg'))
+    assert ('2 of 2 boxes leave their image, and would not if they were x1 y1 x2 y2: convert them to x y '
+            'width height') in read(config).notes
+    good = write_coco(tmp_path, coco_content(('1.jpg', '2.jpg'), box=(30, 20, 50, 40)),
+                      names=('1.jpg', '2.jpg'))
     assert 'leave' not in read(good).notes
 
 
@@ -527,16 +584,19 @@ def test_size_goes_through_as_written(size, tmp_path):
 # what is not COCO
 
 OTHER_FILES = { # content: what is said
-    'labelme': (dict(version='5', shapes=[], imagePath='1.jpg'), "labelme's own form, which is not COCO: convert it"),
+    'labelme': (dict(version='5', shapes=[], imagePath='1.jpg'),
+                "labelme's own form, which is not COCO: convert it"),
     'via': ({'1.jpg9': dict(filename='1.jpg', size=9, regions=[])}, "VIA's own form"),
     'via project': ({'_via_settings': {}, '_via_img_metadata': {}}, 'a project of VIA'),
     'label studio': ([dict(id=1, data=dict(image='1.jpg'), annotations=[])], "Label Studio's own form"),
     'results': ([dict(image_id=1, category_id=1, bbox=[1, 2, 3, 4], score=.5)], 'a list of detections'),
-    'annotations alone': ([dict(image_id=1, category_id=1, bbox=[1, 2, 3, 4])], 'a list of objects without their images'),
+    'annotations alone': ([dict(image_id=1, category_id=1, bbox=[1, 2, 3, 4])],
+                          'a list of objects without images'),
     'createml': ([dict(image='1.jpg', annotations=[])], 'the form of CreateML'),
     'datumaro': (dict(infos={}, categories={}, items=[]), 'the form of Datumaro'),
     'no categories': (dict(images=[{}], annotations=[{}]), 'has no "categories", or an empty one'),
-    'a list': ([1], 'has no "images", or an empty one'), 'a number': (5, 'has no "images"'), 'null': (None, 'has no "images"')}
+    'a list': ([1], 'has no "images", or an empty one'), 'a number': (5, 'has no "images"'),
+    'null': (None, 'has no "images"')}
 
 
 @pytest.mark.parametrize('name', OTHER_FILES)
@@ -551,7 +611,8 @@ NO_JSON = { # text: what is said
     'a comma in a list': (lambda c: json.dumps(c).replace(']', ',]', 1), 'is not valid JSON'),
     'a document a line': (lambda c: json.dumps(c) + '\n' + json.dumps(c), 'it should be one document'),
     'latin-1': (lambda c: '{"images": ["é"]}'.encode('latin-1'), 'is not a text file in UTF-8'),
-    'cut short': (lambda c: json.dumps(c)[:-30], 'it ends too early'), 'empty': (lambda c: b'', 'is not valid JSON'),
+    'cut short': (lambda c: json.dumps(c)[:-30], 'it ends too early'),
+    'empty': (lambda c: b'', 'is not valid JSON'),
     'nested deeply': (lambda c: '{"images": ' + '[' * 100000, 'is nested too deeply to be a COCO file')}
 
 

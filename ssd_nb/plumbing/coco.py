@@ -245,7 +245,9 @@ def _choose_categories(config, # `DataConfig`, or anything that has `classes`
                       )->tuple: # names, background first; id of each; raises `UserError`
     wanted = [clean_name(name) for name in config.classes[1:]]
     absent = [name for name in wanted if name not in first] if split == 'eval' else []
-    absent = absent if len(absent) < len(wanted) else []
+    if absent == wanted and wanted:
+        what = f'{path} has none of the classes {", ".join(wanted)}, but {", ".join(first)}'
+        raise UserError(f'{what}: give the data that belongs to these classes.')
     if absent: notes.append(f'{path}: it has no category {", ".join(absent)}, so there are 0 objects of it')
     free = count(max([0, *first.values()]) + 1)
     ids = {**first, **{name: next(free) for name in absent}}
