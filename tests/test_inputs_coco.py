@@ -205,11 +205,10 @@ def test_file_for_evaluation(name, tmp_path):
 
 REFUSED = { # files, split, what is said
     'one for all': (['annotations/instances_default.json'], 'eval',
-                    'there are no annotations of the split eval: found '
-                    'is annotations/instances_default.json, and wanted are '
-                    'annotations/instances_val.json and '
-                    'its images in val/, so rename both.'),
-    'nothing': (['1.jpg'], 'train', 'found is no json file, and wanted are annotations/instances_train.json'),
+                    'there are no annotations of the split eval: it has '
+                    'annotations/instances_default.json, but annotations/instances_val.json and '
+                    'its images in val/ are needed, so rename both.'),
+    'nothing': (['1.jpg'], 'train', 'it has no json file, but annotations/instances_train.json and'),
     'two': (['annotations/a.json', 'annotations/b.json'], 'train',
             'annotations/a.json and annotations/b.json can both'),
     'two names': (['annotations/instances_train.json', 'annotations/instances_train2017.json'], 'train',

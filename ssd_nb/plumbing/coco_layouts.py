@@ -70,8 +70,8 @@ def find_coco_file(root,  # of the data set
         raise UserError(f'--coco_root={root}: {both} can both be the annotations of {split}, move one away.')
     there = ', '.join(map(str, _list_json(root)[:5])) or 'no json file'
     wanted = f'annotations/instances_{name}.json and its images in {name}/'
-    raise UserError(f'--coco_root={root}: there are no annotations of the split {split}: found is {there}, '
-                    f'and wanted are {wanted}, so rename both.')
+    raise UserError(f'--coco_root={root}: there are no annotations of the split {split}: it has {there}, '
+                    f'but {wanted} are needed, so rename both.')
 
 # %% ../../nbs/plumbing/coco_layouts.ipynb #c029
 def _match_folder(folder, # to look in
