@@ -5,6 +5,7 @@ __all__ = ['COCO_CLASSES', 'load_json', 'CocoSource']
 
 # %% ../../nbs/plumbing/coco.ipynb #c002
 import json
+import os
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 import ijson
 import numpy as np
 
+# %% ../../nbs/plumbing/coco.ipynb #c003
 from .annotations import Annotations, Problem, Records, Source, make_record_from_rows
 from .classes import choose_classes, clean_name, is_background
 from .coco_entries import (
@@ -22,34 +24,33 @@ from .coco_layouts import find_coco_file, find_image_folder
 from .find_images import ImageFinder
 from .options import UserError
 
-# %% ../../nbs/plumbing/coco.ipynb #c008
+# %% ../../nbs/plumbing/coco.ipynb #c009
 _COCO_PARTS = 'images', 'annotations', 'categories'
-_STEPS = np.zeros(256, np.int32)
-_STEPS[list(b'[{')], _STEPS[list(b']}')] = 1, -1
+_NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}'))
 
+# %% ../../nbs/plumbing/coco.ipynb #c010
 class _ShallowFile:
-    "A file of bytes that stops where it is nested deeper than annotations ever are: ijson would need gigabytes"
+    "A file of bytes that raises `ijson.JSONError` where it is nested deeper than annotations ever are"
     def __init__(self, file): self.file, self.depth = file, 0
 
     def read(self, size=-1):
         data = self.file.read(size)
-        depth = self.depth + np.cumsum(_STEPS[np.frombuffer(data, np.uint8)])
+        steps = 3 - (np.frombuffer(data.translate(None, _NO_BRACKETS), np.int8) & 6) # [{ have 2, ]} 4
+        depth = self.depth + np.cumsum(steps)
         depth -= np.minimum.accumulate(np.minimum(depth, 0)) # brackets in texts may close what is not open
         if depth.max(initial=0) > 500: raise ijson.JSONError('too deep')
-        self.depth = int(depth[-1]) if data else 0
+        self.depth = int(depth[-1]) if len(depth) else self.depth
         return data
 
-# %% ../../nbs/plumbing/coco.ipynb #c011
+# %% ../../nbs/plumbing/coco.ipynb #c014
 def _stream_entries(file, # COCO JSON, open for reading bytes
                    ):     # yields the name of a list and one of its elements; raises `ijson.JSONError`
-    if file.read(3) != b'\xef\xbb\xbf': file.seek(0) # a byte order mark is not JSON
-    events = ijson.parse(_ShallowFile(file), use_float=True)
-    for part, event, _ in events:
-        if event == 'start_array' and part in _COCO_PARTS:
-            elements = iter(events.__next__, (part, 'end_array', None)) # up to the end of this list
-            for entry in ijson.items(elements, f'{part}.item'): yield part, entry
+    start = 3 if file.read(3) == b'\xef\xbb\xbf' else 0 # a byte order mark is not JSON
+    for part in _COCO_PARTS:
+        file.seek(start)
+        for entry in ijson.items(_ShallowFile(file), f'{part}.item', use_float=True): yield part, entry
 
-# %% ../../nbs/plumbing/coco.ipynb #c015
+# %% ../../nbs/plumbing/coco.ipynb #c018
 def _read_entries(path, # of a COCO file
                  ):     # yields the name of a list and one of its elements; raises `UserError`
     count = 0
@@ -60,38 +61,40 @@ def _read_entries(path, # of a COCO file
         if 'premature EOF' not in str(error): yield from islice(_load_entries(path), count, None)
         else: raise UserError(f'{path} is not valid JSON (it ends too early): write it again.') from None
 
+# %% ../../nbs/plumbing/coco.ipynb #c020
 def _load_entries(path # of a COCO file
                  ):    # as `_read_entries`, with all of the file in memory
-    try: content = json.loads(Path(path).read_bytes()) # in UTF-8, or in UTF-16 as some editors of Windows write
+    try: content = json.loads(Path(path).read_bytes()) # UTF-8, or UTF-16 as some editors of Windows write
     except UnicodeDecodeError:
-        raise UserError(f'{path} is not a text file in UTF-8: save it as one, or check that it is the annotation '
-                        'file.') from None
+        raise UserError(f'{path} is not a text file in UTF-8: save it as one, or check that it is the '
+                        'annotation file.') from None
     except RecursionError: raise UserError(f'{path} is nested too deeply to be a COCO file.') from None
     except ValueError as error: raise UserError(f'{path} is not valid JSON ({_explain(error)}).') from None
-    for part, entries in content.items() if isinstance(content, dict) else ():
-        if part in _COCO_PARTS and isinstance(entries, list): yield from ((part, entry) for entry in entries)
+    for part in _COCO_PARTS if isinstance(content, dict) else ():
+        if isinstance(content.get(part), list): yield from ((part, entry) for entry in content[part])
 
-# %% ../../nbs/plumbing/coco.ipynb #c017
+# %% ../../nbs/plumbing/coco.ipynb #c022
 def _explain(error # that `json` raised
             )->str: # what is wrong, and what to do
     before = getattr(error, 'doc', '')[:getattr(error, 'pos', 0)].rstrip()
-    if 'Extra data' in str(error): return f'{error}: it should be one document, so look at what follows the first'
+    if 'Extra data' in str(error): return f'{error}: it should be one document, but something follows it'
     if before.endswith(','): return f'{error}: take away the comma before it'
     return f'{error}: write it again'
 
-# %% ../../nbs/plumbing/coco.ipynb #c023
+# %% ../../nbs/plumbing/coco.ipynb #c029
 _OTHER_FORMS = ( # keys, what writes them, and what to do
     ({'shapes', 'imagePath'}, "labelme's own form", 'convert it with labelme2coco'),
     ({'_via_img_metadata'}, 'a project of VIA', 'choose "Export Annotations (COCO format)" there'),
     ({'regions', 'filename'}, "VIA's own form", 'choose "Export Annotations (COCO format)" there'),
     ({'data', 'annotations'}, "Label Studio's own form", 'export it as COCO there'),
     ({'data', 'completions'}, "Label Studio's own form", 'export it as COCO there'),
-    ({'image_id', 'category_id', 'score'}, 'a list of detections', 'give the annotations that belong to them'),
-    ({'image_id', 'category_id', 'bbox'}, 'a list of objects without their images', 'export it as COCO'),
+    ({'image_id', 'category_id', 'score'}, 'a list of detections', 'give the annotations of the images'),
+    ({'image_id', 'category_id', 'bbox'}, 'a list of objects without images', 'export it as COCO'),
     ({'image', 'annotations'}, 'the form of CreateML', 'export it as COCO'),
     ({'infos', 'items'}, 'the form of Datumaro', 'export it as COCO'),
     ({'size', 'objects'}, 'the form of Supervisely', 'export it as COCO'))
 
+# %% ../../nbs/plumbing/coco.ipynb #c031
 def _list_keys(path # of a JSON file
               )->set: # keys of the document and of its first elements
     keys, depth = set(), 0
@@ -103,7 +106,7 @@ def _list_keys(path # of a JSON file
         except ValueError: pass # of ijson, or of the encoding: what was found so far has to do
     return keys
 
-# %% ../../nbs/plumbing/coco.ipynb #c025
+# %% ../../nbs/plumbing/coco.ipynb #c033
 def _require_parts(path,  # of the file, for the message
                    found, # the lists that have elements
                   )->None: # raises `UserError` if images, annotations or categories are missing
@@ -114,6 +117,7 @@ def _require_parts(path,  # of the file, for the message
         if known <= keys: raise UserError(f'{path} looks like {what}, which is not COCO: {do}.')
     raise UserError(f'{path} has no "{missing[0]}", or an empty one: a COCO instances file is wanted.')
 
+# %% ../../nbs/plumbing/coco.ipynb #c034
 def load_json(path # of a COCO file
              )->dict: # its images, annotations and categories; raises `UserError` if it has none
     "The lists of a COCO file at once, for a file that fits into memory"
@@ -122,7 +126,7 @@ def load_json(path # of a COCO file
     _require_parts(path, content)
     return content
 
-# %% ../../nbs/plumbing/coco.ipynb #c033
+# %% ../../nbs/plumbing/coco.ipynb #c042
 @dataclass
 class _CocoContent:
     path: Path                                       # of a COCO file
@@ -144,11 +148,12 @@ class _CocoContent:
         counts = dict(count=0, images=1) if part == 'images' else {}
         self.faults.append((kind, Problem(str(self.path), 0, what, **counts)))
 
+# %% ../../nbs/plumbing/coco.ipynb #c043
 def _say(error # one of `ENTRY_ERRORS`
         )->str: # what it says
     return f'it has no {error}' if isinstance(error, KeyError) else str(error)
 
-# %% ../../nbs/plumbing/coco.ipynb #c035
+# %% ../../nbs/plumbing/coco.ipynb #c045
 def _add_object(content, # `_CocoContent`
                 entry,   # one of "annotations"
                )->None:  # raises one of `ENTRY_ERRORS`
@@ -164,13 +169,14 @@ def _add_object(content, # `_CocoContent`
         content.kinds.append(kind), content.rows.extend(row)
         for key in odd: content.odd[key, kind] += 1
 
-# %% ../../nbs/plumbing/coco.ipynb #c037
+# %% ../../nbs/plumbing/coco.ipynb #c047
 def _add_image(content, # `_CocoContent`
                entry,   # one of "images"
               )->None:  # raises one of `ENTRY_ERRORS` where it has no id
     try: content.images.append(parse_image(entry))
     except ENTRY_ERRORS as error: content.unusable[read_id(entry['id'], 'id')] = _say(error)
 
+# %% ../../nbs/plumbing/coco.ipynb #c049
 def _add_entry(content, # `_CocoContent`
                part,    # list of the file
                entry,   # one of its elements
@@ -182,7 +188,7 @@ def _add_entry(content, # `_CocoContent`
         else: _add_object(content, entry)
     except ENTRY_ERRORS as error: content.add_fault(part, entry, error)
 
-# %% ../../nbs/plumbing/coco.ipynb #c039
+# %% ../../nbs/plumbing/coco.ipynb #c051
 def _load_coco(path # of a COCO file
               )->_CocoContent: # raises `UserError` if it is none
     content, found = _CocoContent(path), set()
@@ -192,7 +198,7 @@ def _load_coco(path # of a COCO file
     _require_parts(path, found)
     return content
 
-# %% ../../nbs/plumbing/coco.ipynb #c043
+# %% ../../nbs/plumbing/coco.ipynb #c057
 def _read_categories(content # `_CocoContent`
                     )->dict: # id -> (name, name of its supercategory), in the order of the ids
     found = {}                # raises `UserError`
@@ -201,11 +207,11 @@ def _read_categories(content # `_CocoContent`
         except ValueError as error: raise UserError(f'{content.path}: {error}.') from None
         known = found.setdefault(number, names)
         if known[0] == names[0]: continue
-        raise UserError(f'{content.path}: its categories {known[0]} and {names[0]} have the same id {number}, so '
-                        'give each an id of its own.')
+        both = f'its categories {known[0]} and {names[0]} have the same id {number}'
+        raise UserError(f'{content.path}: {both}, so give each its own.')
     return {number: tuple(found[number]) for number in sorted(found)}
 
-# %% ../../nbs/plumbing/coco.ipynb #c046
+# %% ../../nbs/plumbing/coco.ipynb #c063
 def _find_roots(content,    # `_CocoContent`
                 categories, # see `_read_categories`
                 wanted,     # names that were asked for
@@ -215,6 +221,7 @@ def _find_roots(content,    # `_CocoContent`
                                      for k, (_, parent) in categories.items())]
     return roots if len(roots) < len(categories) else []
 
+# %% ../../nbs/plumbing/coco.ipynb #c065
 def _name_categories(content, # `_CocoContent`
                      wanted,  # names that were asked for
                      notes,   # list that sentences are added to
@@ -225,11 +232,11 @@ def _name_categories(content, # `_CocoContent`
                      'supercategory of others, so it is no class')
     for number, (name, _) in categories.items():
         if first.setdefault(name, number) == number: continue
-        notes.append(f'{content.path}: categories {first[name]} and {number} are both called {name}, so they are '
-                     'one class')
+        notes.append(f'{content.path}: categories {first[name]} and {number} are both called {name}, so they '
+                     'are one class')
     return {number: name for number, (name, _) in categories.items()}, first
 
-# %% ../../nbs/plumbing/coco.ipynb #c049
+# %% ../../nbs/plumbing/coco.ipynb #c070
 def _choose_categories(config, # `DataConfig`, or anything that has `classes`
                        split,  # 'train' or 'eval'
                        first,  # name -> id
@@ -238,14 +245,16 @@ def _choose_categories(config, # `DataConfig`, or anything that has `classes`
                       )->tuple: # names, background first; id of each; raises `UserError`
     wanted = [clean_name(name) for name in config.classes[1:]]
     absent = [name for name in wanted if name not in first] if split == 'eval' else []
-    absent = absent if len(absent) < len(wanted) else []
+    if absent == wanted and wanted:
+        what = f'{path} has none of the classes {", ".join(wanted)}, but {", ".join(first)}'
+        raise UserError(f'{what}: give the data that belongs to these classes.')
     if absent: notes.append(f'{path}: it has no category {", ".join(absent)}, so there are 0 objects of it')
     free = count(max([0, *first.values()]) + 1)
     ids = {**first, **{name: next(free) for name in absent}}
     classes = choose_classes(config, list(ids), path, 'category')
     return classes, (0, *(ids[clean_name(name)] for name in classes[1:]))
 
-# %% ../../nbs/plumbing/coco.ipynb #c052
+# %% ../../nbs/plumbing/coco.ipynb #c076
 def _list_left_out(content, # `_CocoContent`
                    names,   # category id -> name
                    labels,  # (n,) label of each number of a category, 0 for one that is left out
@@ -260,7 +269,7 @@ def _list_left_out(content, # `_CocoContent`
         problems.append(Problem(str(content.path), 0, f'{n} annotations are of the {what}', name is None, n))
     return problems
 
-# %% ../../nbs/plumbing/coco.ipynb #c057
+# %% ../../nbs/plumbing/coco.ipynb #c082
 def _sort_objects(content, # `_CocoContent`
                   labels,  # (n,) label of each number of a category, 0 for one that is left out
                   crowds,  # 'ignore', or 'objects': those with iscrowd are objects like others
@@ -272,7 +281,7 @@ def _sort_objects(content, # `_CocoContent`
     owners = np.array(content.owners, np.int64)[order]
     return rows[order], np.searchsorted(owners, np.arange(len(content.slots) + 1))
 
-# %% ../../nbs/plumbing/coco.ipynb #c061
+# %% ../../nbs/plumbing/coco.ipynb #c086
 def _count_corners(rows, # (n, 7) objects: y1 x1 y2 x2 ..., read as x y width height
                    sizes, # (n, 2) height, width of the image of each; 0 if they are not known
                   )->int: # boxes that leave their image, if all would fit as corners; else 0
@@ -282,14 +291,15 @@ def _count_corners(rows, # (n, 7) objects: y1 x1 y2 x2 ..., read as x y width he
     fits = (h > y1) & (w > x1) & (h <= sizes[:, 0] + 1) & (w <= sizes[:, 1] + 1)
     return int(away.sum()) if away.sum() > 0.2 * len(rows) and fits.mean() > 0.99 else 0
 
+# %% ../../nbs/plumbing/coco.ipynb #c088
 def _are_parts(rows # (n, 7) objects: y1 x1 y2 x2 ...
               )->bool: # whether all boxes with an extent lie within one pixel
     y1, x1, y2, x2 = rows[:, :4].T
     some = (y2 > y1) & (x2 > x1)
-    inside = (y1 >= -0.01) & (x1 >= -0.01) & (np.maximum(y1, y2 - y1) <= 1.01) & (np.maximum(x1, x2 - x1) <= 1.01)
+    inside = (np.minimum(y1, x1) >= -0.01) & (np.max([y1, x1, y2 - y1, x2 - x1], axis=0) <= 1.01)
     return bool(some.any() and inside[some].all())
 
-# %% ../../nbs/plumbing/coco.ipynb #c065
+# %% ../../nbs/plumbing/coco.ipynb #c092
 def _check_boxes(content, # `_CocoContent`
                  rows,    # (m, 7) in the order of the slots
                  starts,  # (slots + 1,) first row of each
@@ -300,16 +310,16 @@ def _check_boxes(content, # `_CocoContent`
         if key in content.slots: sizes[content.slots[key]] = size
     n, crowds = len(rows), int(rows[:, 5].sum())
     corners = _count_corners(rows, np.repeat(sizes, np.diff(starts), axis=0)) if n else 0
-    if corners: notes.append(f'{content.path}: {corners} of {n} boxes leave their image, and would not if they were '
-                             'x1 y1 x2 y2: convert them to x y width height')
-    if crowds > n / 2: notes.append(f'{content.path}: {crowds} of {n} objects are marked iscrowd, so they are neither '
-                                    'learned nor counted: give --crowds=objects if each is one object')
+    if corners: notes.append(f'{content.path}: {corners} of {n} boxes leave their image, and would not if '
+                             'they were x1 y1 x2 y2: convert them to x y width height')
+    if crowds > n / 2: notes.append(f'{content.path}: {crowds} of {n} objects are marked iscrowd and '
+                                    'not learned: give --crowds=objects if each is one object')
     if not _are_parts(rows): return []
     starts[:] = 0
-    return [Problem(str(content.path), 0, f'{n} boxes lie within one pixel, as if they were parts of the image (0 to '
-                    '1): multiply them by its width and height', count=n)]
+    what = f'{n} boxes lie within one pixel, as if they were parts of the image (0 to 1)'
+    return [Problem(str(content.path), 0, f'{what}: multiply them by its width and height', count=n)]
 
-# %% ../../nbs/plumbing/coco.ipynb #c068
+# %% ../../nbs/plumbing/coco.ipynb #c098
 def _number_images(images # of what `parse_image` gives
                   )->dict: # id as `read_id` gives it -> (number, the user's id where that is another one)
     if all(isinstance(key, int) and abs(key) <= 2 ** 53 for key, *_ in images):
@@ -317,14 +327,14 @@ def _number_images(images # of what `parse_image` gives
     keys = dict.fromkeys(key for key, *_ in images)
     return {key: (i, key) for i, key in enumerate(keys, 1)}
 
-# %% ../../nbs/plumbing/coco.ipynb #c071
+# %% ../../nbs/plumbing/coco.ipynb #c102
 class _ImageMatcher:
     "Finds the file of each image, and refuses those that cannot be told apart"
     def __init__(self, content, # `_CocoContent`
                  folder, # of the images
                 ):
         self.finder, self.names = ImageFinder(folder), {name for *_, name, _ in content.images}
-        self.seen, self.files, self.again, self.shared = {}, {}, 0, []
+        self.seen, self.files, self.again, self.shared, self.n = {}, {}, 0, [], 0
 
     def find(self, key, name): # path of the file, None for an image that is listed again; raises ValueError
         if key in self.seen:
@@ -332,20 +342,25 @@ class _ImageMatcher:
             self.again += 1
             return None
         self.seen[key] = name
-        image, found = self.finder.find(name), self.finder.renamed[-1:]
-        if found and found[0][0] == name and found[0][1] in self.names:
-            raise ValueError(f'there is no {name}, and {found[0][1]} is another image')
+        image, n = self.finder.find(name), len(self.finder.renamed)
+        found = self.finder.renamed[-1][1] if n > self.n else ''
+        self.n = n
+        if found in self.names and os.path.dirname(found) not in name.replace('\\', '/'):
+            raise ValueError(f'there is no {name}, and {found} is another image')
         if (other := self.files.setdefault(str(image), key)) != key: self.shared.append((other, key))
         return image
 
-    def list_notes(self, path): # sentences about the images of the file `path`
-        notes = self.finder.list_notes(path)
-        if self.again: notes.append(f'{path}: {self.again} images are listed again')
-        if self.shared: notes.append(f'{path}: {len(self.shared)} images have the same file as another, such as '
-                                     f'{self.shared[0][0]} and {self.shared[0][1]}')
-        return notes
+# %% ../../nbs/plumbing/coco.ipynb #c104
+def _describe_images(matcher, # `_ImageMatcher`, when all images were looked for
+                     path,    # of the annotation file
+                    )->list:  # sentences
+    notes = matcher.finder.list_notes(path)
+    if matcher.again: notes.append(f'{path}: {matcher.again} images are listed again')
+    if not matcher.shared: return notes
+    (one, other), n = matcher.shared[0], len(matcher.shared)
+    return [*notes, f'{path}: {n} images have the same file as another, such as {one} and {other}']
 
-# %% ../../nbs/plumbing/coco.ipynb #c072
+# %% ../../nbs/plumbing/coco.ipynb #c106
 def _match_images(content,  # `_CocoContent`
                   rows,     # (m, 7) objects in the order of the slots
                   starts,   # (slots + 1,) first row of each
@@ -368,7 +383,7 @@ def _match_images(content,  # `_CocoContent`
                                                  file_name=name, own_id=own))
     return records
 
-# %% ../../nbs/plumbing/coco.ipynb #c074
+# %% ../../nbs/plumbing/coco.ipynb #c108
 def _list_lost_objects(content, # `_CocoContent`
                        starts,  # (slots + 1,) first row of each image
                        listed,  # ids of images that are listed
@@ -377,10 +392,11 @@ def _list_lost_objects(content, # `_CocoContent`
     problems = [Problem(path, 0, f'image {key} cannot be used: {why}', count=counts.get(key, 0), images=1)
                 for key, why in content.unusable.items() if key not in listed]
     lost = {key: n for key, n in counts.items() if n and key not in listed and key not in content.unusable}
-    return problems + [Problem(path, 0, f'{n} annotations belong to image {key}, which is not listed', count=n)
+    what = 'annotations belong to image'
+    return problems + [Problem(path, 0, f'{n} {what} {key}, which is not listed', count=n)
                        for key, n in lost.items()]
 
-# %% ../../nbs/plumbing/coco.ipynb #c080
+# %% ../../nbs/plumbing/coco.ipynb #c116
 def _list_notes(content, # `_CocoContent`
                 classes, # names, background first
                 labels,  # (n,) label of each number of a category, 0 for one that is left out
@@ -391,9 +407,30 @@ def _list_notes(content, # `_CocoContent`
     notes = [f'{content.path}: {n} objects {ODD_OBJECTS[key]}' for key, n in counts.items() if n]
     empty = [name for label, name in enumerate(classes) if label and label not in found]
     if not empty or split != 'train' or not found - {0}: return notes
-    return [*notes, f'{content.path}: {len(empty)} of {len(classes) - 1} classes have no objects to learn from: '
-            + ', '.join(empty[:5]) + (' ...' if len(empty) > 5 else '')]
+    named = ', '.join(empty[:5]) + (' ...' if len(empty) > 5 else '')
+    what = f'{len(empty)} of {len(classes) - 1} classes have no objects to learn from'
+    return [*notes, f'{content.path}: {what}: {named}']
 
+# %% ../../nbs/plumbing/coco.ipynb #c120
+def _read_coco(config, # `DataConfig`, or anything that has its fields
+               split,  # 'train' or 'eval'
+               path,   # of the annotation file
+              )->Annotations: # raises `UserError`
+    notes, content = [], _load_coco(path)
+    names, first = _name_categories(content, config.classes, notes)
+    classes, ids = _choose_categories(config, split, first, path, notes)
+    label_of = {clean_name(name): label for label, name in enumerate(classes)}
+    labels = [label_of.get(names.get(number), 0) for number in content.ids]
+    some = [name for *_, name, _ in content.images[::max(1, len(content.images) // 20)]]
+    matcher = _ImageMatcher(content, find_image_folder(config.coco_root, path, split, some))
+    rows, starts = _sort_objects(content, labels, getattr(config, 'crowds', 'ignore'))
+    problems = _list_left_out(content, names, labels) + _check_boxes(content, rows, starts, notes)
+    records = _match_images(content, rows, starts, matcher, problems)
+    problems += _list_lost_objects(content, starts, matcher.seen)
+    notes += _list_notes(content, classes, labels, split) + _describe_images(matcher, path)
+    return Annotations(records, classes, problems, ids, tuple(notes))
+
+# %% ../../nbs/plumbing/coco.ipynb #c122
 class CocoSource(Source):
     "A COCO set; image and category ids are those of its files"
     def list_files(self, split:str # 'train' or 'eval'
@@ -404,29 +441,17 @@ class CocoSource(Source):
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the file says; an image or object that cannot be used is left out"
-        path, notes = self.list_files(split)[0], []
-        names, first = _name_categories(content := _load_coco(path), self.config.classes, notes)
-        classes, ids = _choose_categories(self.config, split, first, path, notes)
-        label_of = {clean_name(name): label for label, name in enumerate(classes)}
-        labels = [label_of.get(names.get(number), 0) for number in content.ids]
-        few = [name for *_, name, _ in content.images[::max(1, len(content.images) // 20)]]
-        matcher = _ImageMatcher(content, find_image_folder(self.config.coco_root, path, split, few))
-        rows, starts = _sort_objects(content, labels, getattr(self.config, 'crowds', 'ignore'))
-        problems = _list_left_out(content, names, labels) + _check_boxes(content, rows, starts, notes)
-        records = _match_images(content, rows, starts, matcher, problems)
-        problems += _list_lost_objects(content, starts, matcher.seen)
-        notes += _list_notes(content, classes, labels, split) + matcher.list_notes(path)
-        return Annotations(records, classes, problems, ids, tuple(notes))
+        return _read_coco(self.config, split, self.list_files(split)[0])
 
     def explain_empty(self, found:Annotations # what was read
                      )->str: # a sentence without its full stop
         "Why a split has no object to learn from: all of them are crowds, or what the problems say"
         crowds = sum(int(record.crowd.sum()) for record in found.records)
         if not crowds: return super().explain_empty(found)
-        return (f'all {crowds} objects are marked iscrowd, so nothing can be learned: give --crowds=objects if each '
-                'is one object')
+        return (f'all {crowds} objects are marked iscrowd, so nothing can be learned: give --crowds=objects '
+                'if each is one object')
 
-# %% ../../nbs/plumbing/coco.ipynb #c087
+# %% ../../nbs/plumbing/coco.ipynb #c131
 COCO_CLASSES = ('background', *"""person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,
 fire hydrant,stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,
 umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,

@@ -78,6 +78,13 @@ def _index_files(folder # to look in, with its sub-folders
     return index
 
 # %% ../../nbs/plumbing/find_images.ipynb #c034
+def _check_characters(name # of an image, as an annotation writes it
+                     )->None: # raises ValueError for what no file can be called
+    try: possible = b'\0' not in os.fsencode(name)
+    except UnicodeEncodeError: possible = False # half of a character that has two halves in UTF-16
+    if not possible: raise ValueError(f'the name {name!r} has a character that no file name can have')
+
+# %% ../../nbs/plumbing/find_images.ipynb #c036
 class ImageFinder:
     "Finds the images of one folder by the names that annotations give them"
     def __init__(self, folder # where the data set is
@@ -86,7 +93,7 @@ class ImageFinder:
     def find(self, name:str # of an image, as an annotation file writes it
             )->Path:        # the file; where there is none, the one that would be it
         "The image that a name stands for; raises `ValueError` for one that leaves the folder, or for two"
-        if '\0' in name: raise ValueError(f'the name {name!r} has a character that no file name can have')
+        _check_characters(name)
         far = re.match(r'[/\\]|[A-Za-z]:[/\\]|\w+://', name)
         path = None if far else join_inside(self.folder, name)
         if path and os.path.isfile(path): return path
@@ -103,7 +110,7 @@ class ImageFinder:
         (name, found), n = self.renamed[0], len(self.renamed)
         return [f'{path}: {n} images have another path than it gives, such as {found} for {name}']
 
-# %% ../../nbs/plumbing/find_images.ipynb #c036
+# %% ../../nbs/plumbing/find_images.ipynb #c038
 def _search_image(finder, # `ImageFinder`
                   name,   # that is not the path of a file
                  )->str:  # the path relative to its folder, or ''; raises ValueError
@@ -120,7 +127,7 @@ def _search_image(finder, # `ImageFinder`
         if files: raise ValueError(f'its name {name} can mean {both}, so write the folder, too')
     return ''
 
-# %% ../../nbs/plumbing/find_images.ipynb #c044
+# %% ../../nbs/plumbing/find_images.ipynb #c046
 def find_image(folder,    # where the data set is
                name:str,  # of an image, as an annotation file writes it
               )->Path:    # the file; where there is none, the one that would be it
