@@ -50,8 +50,8 @@ def describe_plan(options,    # a `TrainConfig` of `05_train`
         notes.append(f'each epoch takes {used:,} of the {images:,} images, other ones each time, '
                      f'since {images - used:,} fill no step')
     if options.warmup_epochs > options.epoch_size:
-        notes.append(f'--warmup_epochs={options.warmup_epochs} is more than --epoch_size={options.epoch_size}, '
-                     f'so the learning rate never reaches --lr={options.lr}')
+        more = f'{options.warmup_epochs} is more than --epoch_size={options.epoch_size}'
+        notes.append(f'--warmup_epochs={more}, so the learning rate never reaches --lr={options.lr}')
     return notes
 
 # %% ../../nbs/plumbing/preparation.ipynb #c016
