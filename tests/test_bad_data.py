@@ -117,25 +117,31 @@ ODD_IMAGES = { # how it is stored: file, what is read at the left edge
 
 @pytest.mark.parametrize('name', ODD_IMAGES)
 def test_odd_image_is_read(name, tmp_path):
-    "Not a fault: such an image is read as RGB, its pixels as they are stored"
+    "Not a fault: such an image is read as RGB, and stands upright"
     file, mode, exif, left = ODD_IMAGES[name]
     odd_image(tmp_path / file, mode, exif)
     config = txt_set(tmp_path, f'{file} 0,0,1,1,2')
     manifest, problems = built(replace(config, on_bad='error'))
-    assert (manifest['images'], manifest['objects'], problems) == (2, 2, '')
+    assert (manifest['images'], manifest['objects'], manifest['problems']) == (2, 2, 0)
+    assert (problems == '') == (exif is None) # only of the one that is turned there is something to say
     picture = decode_image((tmp_path / file).read_bytes())
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
-    assert picture.shape[:2] == dict(wide=(3, 20000),
-                                     tiny=(1, 1)).get(mode, (40, 60)) # a rotation is not carried out
+    shape = dict(wide=(3, 20000), tiny=(1, 1)).get(mode, (40, 60))
+    assert picture.shape[:2] == (shape[::-1] if exif else shape)
     if left: assert np.abs(picture[0, 0].astype(int) - left).max() <= 4
 
 
-def test_size_of_a_rotated_image(tmp_path):
-    "An annotation made on the image as it looks, not as it is stored, is found by its size"
-    config = voc_set(tmp_path, ('turned.xml', voc(('ball', 1, 1, 20, 20), width=40, height=60)))
+@pytest.mark.parametrize('width, height', ((40, 60), (60, 40)))
+def test_size_of_a_rotated_image(width, height, tmp_path):
+    "The size that an annotation gives tells whether it was made on the image as it looks, or as it is stored"
+    y1, x1, y2, x2 = [20, 10, 30, 40] if width == 40 else [10, 20, 30, 50]
+    config = voc_set(tmp_path, ('turned.xml', voc(('ball', x1 + 1, y1 + 1, x2, y2), width=width, height=height)))
     odd_image(tmp_path / 'set/train/turned.jpg', 'RGB', ROTATED)
-    error = refused(config)
-    assert 'has 60×40 pixels, but its annotation says 40×60, as if it were turned by its EXIF entry' in error
+    manifest, problems = built(replace(config, on_bad='error'))
+    assert (manifest['images'], manifest['turned'], manifest['unsettled']) == (2, 1, 0)
+    truth = json.loads((find_record_folder(config, 'train') / 'ground_truth.json').read_text())
+    y1, x1, y2, x2 = (20, 10, 30, 40) if width == 40 else (20, 10, 50, 30) # of 60 rows and 40 columns
+    assert truth['annotations'][-1]['bbox'] == [x1, y1, x2 - x1, y2 - y1]
 
 
 BAD_OBJECTS = {
@@ -145,7 +151,6 @@ BAD_OBJECTS = {
     'not a number': ('nan,20,80,90,1', '"nan,20,80,90,1" is not five numbers'),
     'infinite': ('10,20,inf,90,1', '"10,20,inf,90,1" is not five numbers'),
     'text': ('10,twenty,80,90,1', '"10,twenty,80,90,1" is not five numbers'),
-    'class 0': ('10,20,80,90,0', 'the class of "10,20,80,90,0" is not a number from 1 to 2'),
     'class beyond the last': ('10,20,80,90,3', 'the class of "10,20,80,90,3" is not a number from 1 to 2'),
     'half a class': ('10,20,80,90,1.5', 'the class of "10,20,80,90,1.5" is not a number from 1 to 2'),
     'too few columns': ('10,20,80,90', '"10,20,80,90" has 4 numbers where xmin,ymin,xmax,ymax,class are '
@@ -167,8 +172,16 @@ def test_bad_object(name, tmp_path):
     assert problems == f'{tmp_path}/list.txt:2: {says}\n'
 
 
+def test_class_0_names_the_option(tmp_path):
+    write(tmp_path, 'bad.jpg', JPEG)
+    config = txt_set(tmp_path, 'bad.jpg 10,20,80,90,2 10,20,80,90,0')
+    says = f'{tmp_path}/list.txt: class numbers begin at 1 here, and 1 objects have 0, the first in line 2'
+    assert says in refused(config) and '--first_class=0' in refused(config)
+
+
 def test_box_partly_outside_is_clipped(tmp_path):
-    config = replace(txt_set(tmp_path, 'good.jpg -10,-20.5,400,90,1'), on_bad='error')
+    write(tmp_path, 'other.jpg', JPEG)
+    config = replace(txt_set(tmp_path, 'other.jpg -10,-20.5,400,90,1'), on_bad='error')
     manifest, problems = built(config)
     assert problems == '' and manifest['objects'] == 2
     truth = json.loads((find_record_folder(config, 'train') / 'ground_truth.json').read_text())
@@ -398,8 +411,14 @@ def test_folder_without_the_right_to_it(mode, says):
         assert says in str(error.value) and 'so give another' in str(error.value)
 
 
+def many_rows(folder, count):
+    "A TXT set of a good image and so many copies of it"
+    for i in range(count): write(folder, f'{i}.jpg', JPEG)
+    return txt_set(folder, *(f'{i}.jpg 10,20,80,90,1' for i in range(count)))
+
+
 def test_full_disk(small_disk, tmp_path):
-    config = txt_set(tmp_path, *(f'good.jpg {i},20,80,90,1' for i in range(60)))
+    config = many_rows(tmp_path, 60)
     error = refused(replace(config, mindrecord_dir=str(small_disk / 'record')))
     assert f'the MindRecord {small_disk}/record/train cannot be written (No free disk to be used' in error
     assert 'another --mindrecord_dir' in error
@@ -418,7 +437,7 @@ def test_disk_that_fills_up_while_writing(trouble, tmp_path, monkeypatch):
 
 def test_killed_at_any_moment(tmp_path):
     "After `kill -9` the next run builds a whole MindRecord, and nothing of the killed one stays"
-    config = txt_set(tmp_path, *(f'good.jpg {i},20,80,90,1' for i in range(400)))
+    config = many_rows(tmp_path, 400)
     code = (f'from ssd_nb.data import DataConfig\nfrom ssd_nb.plumbing.records import make_mindrecord\n'
             f'import mindspore.mindrecord\nprint("begin", flush=True)\n'
             f'make_mindrecord(DataConfig("other", classes="ball,cube", anno_path={config.anno_path!r}, '

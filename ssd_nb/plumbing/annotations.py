@@ -6,7 +6,9 @@ __all__ = ['Record', 'Item', 'make_row', 'make_record_from_rows', 'make_record',
 
 # %% ../../nbs/plumbing/annotations.ipynb #c002
 import os
+import re
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -133,7 +135,7 @@ def join_inside(folder,  # where the data must be
                )->Path:   # the path to open
     "Joins folder and path; raises `ValueError` for a path that leaves the folder"
     path = os.path.normpath(name)
-    if os.path.isabs(path) or path.startswith('..'):
+    if os.path.isabs(path) or path.split('/')[0] == '..':
         raise ValueError(f'the path {name} leaves the folder {folder}')
     return Path(folder) / path
 
@@ -161,6 +163,18 @@ def _require_path(config,        # `DataConfig`, or anything that has its fields
     return Path(path)
 
 # %% ../../nbs/plumbing/annotations.ipynb #c044
+def _count_reasons(problems, # list of `Problem`
+                   most=3,   # how many kinds to tell
+                  )->str:    # '' if there are none
+    counts, examples = Counter(), {}
+    for problem in problems:
+        kind = re.sub(r'"[^"]*"|\S*\d\S*', '', problem.what)
+        counts[kind] += max(1, problem.count)
+        examples.setdefault(kind, problem)
+    told = [f'{n} × {examples[kind]}' for kind, n in counts.most_common(most)]
+    return '; '.join(told) + (' ...' if len(counts) > most else '')
+
+# %% ../../nbs/plumbing/annotations.ipynb #c047
 class Source:
     "The annotations of a data set; a subclass for each format defines `list_files` and `read`"
     def __init__(self, config # `DataConfig`, or anything that has its fields: what to read
@@ -176,6 +190,11 @@ class Source:
         "What the files say of a split; raises `UserError` where a file or class is missing"
         raise NotImplementedError
 
+    def explain_empty(self, found:Annotations # what was read
+                     )->str: # a sentence without its full stop
+        "Why a split has no object to learn from; a reader that knows more overrides this"
+        return _count_reasons(found.problems) or 'its annotations have no objects'
+
     def require(self, option:str,    # field of the configuration
                       path=None,     # of the folder or file; None: the option's value
                       kind='folder', # what has to be there: 'folder' or 'file'
@@ -183,7 +202,7 @@ class Source:
         "Raises `UserError` that names the option if there is nothing at `path`"
         return _require_path(self.config, option, path or getattr(self.config, option), kind)
 
-# %% ../../nbs/plumbing/annotations.ipynb #c051
+# %% ../../nbs/plumbing/annotations.ipynb #c054
 def _make_coco_annotation(record, # `Sample` or `Record`
                           i,      # number of the object in it
                           box,    # (4,) x y w h of the object
@@ -193,7 +212,12 @@ def _make_coco_annotation(record, # `Sample` or `Record`
     return dict(**ids, bbox=[round(float(v), 3) for v in box], iscrowd=0 if crowd is None else int(crowd[i]),
                 area=round(float(box[2] * box[3] if areas is None else areas[i]), 3))
 
-# %% ../../nbs/plumbing/annotations.ipynb #c053
+# %% ../../nbs/plumbing/annotations.ipynb #c056
+def _name_image(record # `Sample` or `Record`
+               )->str: # its file name for results
+    return getattr(record, 'file_name', '') or Path(getattr(record, 'name', None) or record.image).name
+
+# %% ../../nbs/plumbing/annotations.ipynb #c058
 def make_coco_ground_truth(records,           # `Sample`s or `Record`s
                       classes,           # names, background first
                       category_ids=None, # number of each class in the file; None: its place in classes
@@ -203,8 +227,9 @@ def make_coco_ground_truth(records,           # `Sample`s or `Record`s
     ids = range(len(classes)) if category_ids is None else category_ids
     images, annotations = [], []
     for record in records:
-        name, number = Path(getattr(record, 'name', None) or record.image).name, int(record.image_id)
-        images.append(dict(id=number, file_name=name, height=int(record.size[0]), width=int(record.size[1])))
+        number, own = int(record.image_id), getattr(record, 'own_id', None)
+        image = dict(id=number, file_name=_name_image(record), height=int(record.size[0]), width=int(record.size[1]))
+        images.append(image if own is None else dict(image, own_id=own))
         for i, (box, label) in enumerate(zip(tlbr2xywh(record.boxes), record.labels)):
             annotations.append(_make_coco_annotation(record, i, box, id=first_id + len(annotations),
                                                      image_id=number, category_id=int(ids[label])))

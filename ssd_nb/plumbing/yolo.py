@@ -4,114 +4,682 @@
 __all__ = ['YoloSource']
 
 # %% ../../nbs/plumbing/yolo.ipynb #c002
+import json
 import os
 import re
+from collections import Counter
 from math import isfinite
 from pathlib import Path
+from typing import NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 import yaml
-from defusedxml import DefusedXmlException, ElementTree
-from PIL import Image
 
-from .annotations import (
-    Annotations, Item, Problem, Record, Records, Source, join_inside, make_record, parse_numbers)
-from .classes import choose_classes
-from .coco import CocoSource, load_json
+from .annotations import Annotations, Problem, Records, Source, make_record_from_rows
+from .classes import choose_classes, clean_name, find_label, is_background
 from .files import read_text
-from .images import IMAGE_ENDINGS, is_image
+from .find_images import SPLIT_NAMES, ImageFinder
+from .images import decode_image, is_image, read_size
 from .options import UserError
-from .txt import collect_items
+
+# %% ../../nbs/plumbing/yolo.ipynb #c003
+_DECIMAL_COMMA = re.compile(r'(?:^|[\s;])-?\d*,\d+(?=[\s;]|$)')
+
+def _split_row(row:str # of a label file
+              )->list: # its columns as text; raises `ValueError`
+    if ',' not in row and ';' not in row: return row.split()
+    if _DECIMAL_COMMA.search(row): raise ValueError(f'"{row}" has a decimal comma: write 0.5 for 0,5')
+    return row.replace(',', ' ').replace(';', ' ').split()
+
+# %% ../../nbs/plumbing/yolo.ipynb #c004
+def _find_class(fields, # columns of a row as text
+                names,  # number of a class -> its name
+               )->tuple: # number of the class, how many columns name it; raises `ValueError`
+    try: number = float(fields[0])
+    except ValueError: number = None
+    if number is not None and number in names: return int(number), 1
+    if number is not None: raise ValueError(f'the class {fields[0]} is not known, {_describe_range(names)}')
+    numbers = {name: number for number, name in reversed(names.items())}
+    for n in range(len(fields), 0, -1):
+        name = clean_name(' '.join(fields[:n]).strip('"\'') or '?')
+        if name in numbers: return numbers[name], n
+    raise ValueError(f'the class "{fields[0]}" is neither a number nor one of the names')
+
+def _describe_range(names # number of a class -> its name
+                   )->str:
+    return f'the classes are the numbers {min(names)} to {max(names)}' if len(names) > 1 else \
+        f'the only class is number {min(names)}'
+
+# %% ../../nbs/plumbing/yolo.ipynb #c005
+def _take_box(values,  # list of numbers after the class
+              points,  # how many numbers the key points of a pose may be; () where the set has none
+             )->tuple: # left, top, right, bottom as fractions of the image, and what the row was; `ValueError`
+    n = len(values)
+    kind = {4: 'box', 5: 'box with one number more'}.get(n) or ('pose' if points else 'polygon')
+    if n < 4 or kind == 'polygon' and n % 2 or kind == 'pose' and not {n - 4, n - 5}.intersection(points):
+        more = ', or the corners of a polygon' if not points else f', and {" or ".join(map(str, points))} more'
+        raise ValueError(f'it has {n + 1} columns where class, x, y, width and height{more} are wanted')
+    if kind == 'polygon': box = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+    else:
+        x, y, w, h = values[:4]
+        box = x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    used = values if kind == 'polygon' else values[:4]
+    if max(used) > 2 or min(used) > 1 or min(used) < -1: kind = 'pixels'
+    return box, kind
+
+# %% ../../nbs/plumbing/yolo.ipynb #c006
+class _Rules(NamedTuple):
+    "What is known before the first row is read"
+    names: dict       # number of a class -> its name
+    labels: dict      # number of a class -> label; 0: not asked for
+    points: tuple = () # how many numbers the key points of a pose may be
+
+def _parse_row(row,   # of a label file
+               rules, # `_Rules`
+              )->tuple: # number of the class, its box as in `_take_box`, what the row was; raises `ValueError`
+    fields = _split_row(row)
+    number, n = _find_class(fields, rules.names)
+    try: values = list(map(float, fields[n:]))
+    except ValueError: raise ValueError(f'"{row}" has a column that is not a number') from None
+    if not all(map(isfinite, values)): raise ValueError(f'"{row}" has a number that is not finite')
+    return number, *_take_box(values, rules.points)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c007
+class _Seen:
+    "What was met in the label files of a split, and is told once at the end"
+    def __init__(self):
+        self.problems, self.kinds, self.left_out = [], Counter(), Counter()
+        self.first, self.numbers = {}, set() # kind -> file and line; numbers of classes
+
+    def add(self, kind, file, line): # a row that is not a box
+        self.kinds[kind] += 1
+        self.first.setdefault(kind, (file, line))
+
+def _read_lines(path # of a text file
+               )->list: # without line ends, whatever system and editor wrote them
+    data = Path(path).read_bytes()
+    wide = data[:2] in (b'\xff\xfe', b'\xfe\xff') # UTF-16, as the Notepad of Windows may write
+    try: return (data.decode('utf-16') if wide else data.decode('utf-8-sig')).splitlines()
+    except UnicodeDecodeError: return read_text(path).splitlines() # raises a `UserError` that names the file
 
 # %% ../../nbs/plumbing/yolo.ipynb #c008
-def _find_label_file(image:Path # in a tree images/
-                    )->Path:    # in a tree labels/
-    parts = list(image.parts)
-    place = max((i for i, part in enumerate(parts[:-1]) if part == 'images'), default=None)
-    if place is not None: parts[place] = 'labels'
-    return Path(*parts).with_suffix('.txt')
+def _read_label_file(path,  # of the file
+                     rules, # `_Rules`
+                     seen,  # `_Seen`
+                    )->list: # left, top, right, bottom, label, line of each object
+    rows = []
+    for line, row in enumerate(_read_lines(path), 1):
+        if not row.strip(' \t\0\x1a'): continue # blank, or the end mark of DOS
+        try: number, box, kind = _parse_row(row, rules)
+        except ValueError as error:
+            seen.problems.append(Problem(str(path), line, str(error)))
+            continue
+        if kind != 'box': seen.add(kind, path, line)
+        if kind == 'pixels': continue
+        seen.numbers.add(number)
+        if rules.labels[number]: rows.append((*box, rules.labels[number], line))
+        else: seen.left_out[number] += 1
+    return rows
+
+# %% ../../nbs/plumbing/yolo.ipynb #c009
+def _find_size(path # of an image file
+              )->tuple: # height, width of the upright picture; raises OSError or `UserError`
+    try: return read_size(path)
+    except FileNotFoundError: raise
+    except Exception: pass # Pillow has many, and OpenCV reads files that it does not
+    return decode_image(Path(path).read_bytes(), 'the file').shape[:2]
+
+# %% ../../nbs/plumbing/yolo.ipynb #c010
+class _Image(NamedTuple):
+    "An image of a split"
+    path: str  # of its file
+    name: str  # its path inside the data set
+    label: str # path of its label file; where there is none, that of the file it would be
+    labelled: bool # whether the label file is there
 
 # %% ../../nbs/plumbing/yolo.ipynb #c011
-def _parse_yolo_object(row,    # class cx cy w h
-                       size,   # height, width of the image in pixels
-                       labels, # class in the file -> label, for the classes asked for
-                       count,  # number of classes in the file
-                      )->Item: # None for a class that was not asked for; raises ValueError
-    n = len(row.split())
-    if n != 5: raise ValueError(f'"{row}" has {n} numbers where class, x, y, width and height are wanted')
-    try: number, x, y, w, h = parse_numbers(row.split())
-    except ValueError: raise ValueError(f'"{row}" is not five numbers') from None
-    if number not in range(count):
-        raise ValueError(f'the class of "{row}" is not a number from 0 to {count - 1}')
-    box = np.array([y - h / 2, x - w / 2, y + h / 2, x + w / 2]) * [*size, *size]
-    return Item(tuple(box.tolist()), labels[int(number)]) if int(number) in labels else None
+def _read_image(image,  # `_Image`
+                number, # of the image
+                rules,  # `_Rules`
+                seen,   # `_Seen`
+               ): # a `Record`, or None where a file cannot be read
+    try: rows = _read_label_file(image.label, rules, seen) if image.labelled else []
+    except (OSError, UserError) as error:
+        what = f'its image {image.name} is left out, since it cannot be read ({_shorten(error)})'
+        return seen.problems.append(Problem(image.label, 0, what, images=1))
+    try: height, width = _find_size(image.path)
+    except (OSError, UserError) as error:
+        what = f'the image cannot be read ({_shorten(error)})'
+        return seen.problems.append(Problem(image.path, 0, what, count=len(rows), images=1))
+    found = np.array(rows, float).reshape(-1, 6)
+    table = np.zeros((len(rows), 7))
+    table[:, :4] = found[:, [1, 0, 3, 2]] * (height, width, height, width)
+    table[:, 4], table[:, 6] = found[:, 4], (table[:, 2] - table[:, 0]) * (table[:, 3] - table[:, 1])
+    return make_record_from_rows(image.path, number, table, image.label, found[:, 5].astype(int),
+                                 size=(height, width), file_name=image.name)
+
+def _shorten(error): # an exception of a file that cannot be read
+    return getattr(error, 'strerror', None) or str(error).split(': ')[0].rstrip('.')
+
+# %% ../../nbs/plumbing/yolo.ipynb #c012
+def _load_yaml(path # of a yaml file
+              )->dict: # its content, all values as they are written: the class no stays `no`
+    try: content = yaml.load('\n'.join(_read_lines(path)), yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, 'problem_mark', None)
+        line, what = (f':{mark.line + 1}', error.problem) if mark else ('', type(error).__name__)
+        sentence = f'{path}{line} is not valid YAML ({what}): write it again.'
+        raise UserError(sentence) from None
+    return content if isinstance(content, dict) else {}
+
+# %% ../../nbs/plumbing/yolo.ipynb #c013
+def _load_darknet(path # of an obj.data
+                 )->dict: # its content: names, train, valid
+    pairs = (row.partition('=') for row in _read_lines(path))
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+def _load_names(path # of a file with one name a line, or of Label Studio's notes.json
+               ): # a list, or a dict of number -> name
+    if not str(path).lower().endswith('.json'):
+        return '\n'.join(_read_lines(path)).rstrip().split('\n')
+    try: return {str(c['id']): c['name'] for c in json.loads(read_text(path))['categories']}
+    except (ValueError, LookupError, TypeError, RecursionError): return []
+
+# %% ../../nbs/plumbing/yolo.ipynb #c014
+def _number_names(names, # of a yaml file: a list, a dict or a text
+                  path,  # of the file, for messages
+                 )->dict: # number of a class -> its name
+    if isinstance(names, str) and (not names or _is_number(names)): names = {}
+    if isinstance(names, str): names = [n.strip().strip('"\'') for n in names.strip('[]()').split(',')]
+    if isinstance(names, list) and names and all(isinstance(n, dict) and len(n) == 1 for n in names):
+        names = {key: name for entry in names for key, name in entry.items()}
+    if isinstance(names, list): names = {str(i): name for i, name in enumerate(names)}
+    if not isinstance(names, dict): names = {}
+    turned = {str(name): key for key, name in names.items() if isinstance(name, str)}
+    if not any(map(_is_number, names)) and all(map(_is_number, turned)): names = turned # cat: 0
+    odd = next((key for key in names if not _is_number(key)), None)
+    if odd is not None: raise UserError(f'{path}: {_cut(odd)} in names is not the number of a class, so give '
+                                        'a list of names, or numbers with names.')
+    odd = next((name for name in names.values() if not isinstance(name, str)), None)
+    if odd is not None: raise UserError(f'{path}: names has a list or a table where the name of a class is '
+                                        'wanted: give a list of names, or numbers with names.')
+    return {int(key): names[key] for key in sorted(names, key=int)}
+
+def _is_number(text): return re.fullmatch(r'\s*[0-9]{1,9}\s*', text) is not None
+def _cut(text): return str(text)[:60]
 
 # %% ../../nbs/plumbing/yolo.ipynb #c015
-def _load_yolo_yaml(path # the yaml file
-                   )->tuple: # its names in their order; the whole content
-    try: content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError: raise UserError(f'{path} is not valid YAML: write it again.') from None
-    names = content['names']
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[i] for i in sorted(names)]
-    if not isinstance(names, list) or not names:
-        raise UserError(f'{path}: names must be a list, or numbers from 0 with names.')
-    return [str(name) for name in names], content
+class _Set(NamedTuple):
+    "What is known of a data set before a split is asked for"
+    root: Path    # its folder
+    path: Path    # the file that has the names of the classes
+    content: dict # of the yaml file or obj.data; {} where there is none
+    names: dict   # number of a class -> its name, as it is written
+    files: tuple  # all files that this was read from
+
+# %% ../../nbs/plumbing/yolo.ipynb #c016
+_SPLIT_KEYS = [name for names in SPLIT_NAMES.values() for name in names]
+
+def _find_yaml(root # folder of a data set
+              )->tuple: # the yaml file that describes it, its content; None, {} where there is none
+    files = sorted(p for p in root.iterdir() if p.suffix.lower() in ('.yaml', '.yml') and p.is_file())
+    files = [p for p in files if p.name[0] != '.' and re.search(r'\b(names|train|val)\b', _read_ascii(p))]
+    found = [(p, _load_yaml(p)) for p in files]
+    found = [f for f in found if 'names' in f[1]] or [f for f in found if {*f[1]}.intersection(_SPLIT_KEYS)]
+    if len(found) > 1: found = [f for f in found if {'path', *_SPLIT_KEYS}.intersection(f[1])] or found
+    if len(found) > 1:
+        listed = ', '.join(p.name for p, _ in found)
+        raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, and there are '
+                        f'{len(found)} ({listed}): give the one that is meant, such as --yolo_root={found[0][0]}.')
+    return found[0] if found else (None, {})
+
+def _read_ascii(path): # of any text file, whatever its encoding
+    return path.read_bytes().replace(b'\0', b'').decode('ascii', 'ignore')
+
+# %% ../../nbs/plumbing/yolo.ipynb #c017
+_NAME_FILES = ('obj.names', '*.names', 'classes.txt', 'notes.json', 'labels/classes.txt', '*/classes.txt',
+               '*/*/classes.txt', 'predefined_classes.txt', '_darknet.labels', '*/_darknet.labels')
+
+def _find_names(root # folder of a data set
+               )->tuple: # the file that gives the names of its classes, and these; raises `UserError`
+    for pattern in _NAME_FILES:
+        files = [p for p in sorted(root.glob(pattern)) if p.name[0] != '.' and p.is_file()]
+        found = [(p, names) for p in files if (names := _number_names(_load_names(p), p))]
+        for path, names in found[1:]:
+            if names == found[0][1]: continue
+            raise UserError(f'--yolo_root={root}: {found[0][0]} and {path} give different names of classes, so '
+                            'put those that hold into a yaml file.')
+        if found: return found[0]
+    below = next((p for p in sorted(root.glob('*/*.y*ml')) if p.name[0] != '.' and 'names' in _read_ascii(p)), None)
+    meant = f'{below} is below it: give --yolo_root={below.parent}' if below else \
+        'write data.yaml with names, train and val, or classes.txt with one name a line'
+    raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, or a list of names such as '
+                    f'classes.txt, and there is none, so {meant}.')
 
 # %% ../../nbs/plumbing/yolo.ipynb #c018
-def _find_yolo_yaml(source # `YoloSource`
-                   )->Path: # raises `UserError` if there is none, or more than one
-    root = source.require('yolo_root')
-    files = sorted([*root.glob('*.yaml'), *root.glob('*.yml')])
-    files = [p for p in files if re.search(r'^names\s*:', read_text(p), flags=re.M)]
-    if len(files) == 1: return files[0]
-    raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, '
-                    f'and there are {len(files)}.')
+def _load_set(source # `YoloSource`
+             )->_Set: # raises `UserError`
+    root = Path(source.config.yolo_root or '.')
+    if root.suffix.lower() in ('.yaml', '.yml') and root.is_file():
+        path, root, content = root, root.parent, _load_yaml(root)
+    else:
+        root = source.require('yolo_root')
+        path, content = _find_yaml(root)
+    if not path and (data := next((p for p in sorted(root.glob('*.data')) if p.name[0] != '.'), None)):
+        path, content = data, _load_darknet(data)
+    names, files = content.get('names'), [path] if path else []
+    if isinstance(names, str) and re.search(r'\.(names|txt|labels)$', names):
+        path, names = _follow_names(path, root, names)
+    if names is None: path, names = _find_names(root)
+    else: names = _number_names(names, path)
+    if not names: raise UserError(f'{path}: names must be a list, or numbers with names.')
+    return _Set(root, path, content, names, tuple(dict.fromkeys([*files, path])))
+
+def _follow_names(path, # of the file that says where the names are
+                  root, # folder of the data set
+                  name, # what it says
+                 )->tuple: # the file and its names; raises `UserError`
+    found = _find_tail([path.parent, root], name, whole=False)
+    if found and found.is_file(): return found, _load_names(found)
+    raise UserError(f'{path}: its names are in {name}, and there is no such file in {root}: put it there.')
+
+# %% ../../nbs/plumbing/yolo.ipynb #c019
+def _find_tail(bases,      # folders to look in
+               name,       # of a folder or file, as a yaml file or a list says it
+               whole=True, # a folder: one part alone, such as images, says too little about where it was
+              )->Path:     # what is there inside one of the bases; None if nothing
+    text = os.path.normpath(re.sub(r'^[A-Za-z]:', '', name.strip().replace('\\', '/'))).lstrip('/')
+    while text.startswith('../'): text = text[3:] # tools that write ../train mean a folder beside the yaml file
+    parts = text.split('/')
+    for k in range(len(parts)):
+        alone = whole and k and k == len(parts) - 1
+        for base in bases:
+            named = parts[k - 1] == Path(base).absolute().name or parts[k] in _SPLIT_KEYS
+            place = base.joinpath(*parts[k:])
+            if '..' not in parts[k:] and (named or not alone) and place.exists(): return place
+    return None
 
 # %% ../../nbs/plumbing/yolo.ipynb #c020
-def _list_yolo_images(path,   # of the yaml file
-                      split,  # 'train' or 'eval'
-                     )->list: # paths in the order of their names; raises `UserError` if there are none
-    key = 'train' if split == 'train' else 'val'
-    wanted = _load_yolo_yaml(path)[1].get(key) or f'images/{key}'
-    if not isinstance(wanted, str): raise UserError(f'{path}: {key} must be one folder of images.')
-    folder = Path(wanted) if os.path.isabs(wanted) else path.parent / wanted.lstrip('./')
-    files = sorted(p for p in folder.glob('*') if is_image(p))
-    if not files: raise UserError(f'{path}: there is no image in {folder}, which is its {key}.')
-    return files
+def _list_bases(data # `_Set`
+               )->list: # folders that its paths may be relative to; only an absolute `path` leads out of it
+    path = data.content.get('path')
+    if not isinstance(path, str) or not path.strip('. /\\'): return [data.root]
+    if os.path.isabs(path) and os.path.isdir(path): return [Path(path), data.root]
+    found = _find_tail([data.root], path)
+    return [found, data.root] if found and found.is_dir() else [data.root]
+
+# %% ../../nbs/plumbing/yolo.ipynb #c021
+def _walk(folder # to look in, with its sub-folders
+         ):      # yields the path of each file that is not hidden, and whether it is one that can be read
+    seen, todo = set(), [str(folder)]
+    while todo:
+        place = todo.pop()
+        if (real := os.path.realpath(place)) in seen: continue # a link that leads in a circle
+        seen.add(real)
+        try: entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError as error:
+            raise UserError(f'the folder {place} cannot be read ({error.strerror}): check its rights.') from None
+        for entry in entries:
+            if entry.name[0] == '.': continue
+            if not entry.is_dir(): yield entry.path, entry.is_file()
+            elif entry.name.lower() != 'labels': todo.append(entry.path)
+
+def _has_image(folder): return any(is_image(path) for path, _ in _walk(folder))
+
+# %% ../../nbs/plumbing/yolo.ipynb #c022
+def _find_any_case(base, # folder
+                   path, # below it, with / between its parts
+                  )->Path: # what is there, in any case of letters; None if nothing
+    for part in path.split('/'):
+        if (base / part).exists(): base = base / part
+        else: base = next((p for p in _list_folder(base) if p.name.lower() == part.lower()), None)
+        if base is None: return None
+    return base
+
+def _list_folder(folder): # sorted paths; none where there is no folder
+    return sorted(p for p in folder.iterdir() if p.name[0] != '.') if folder.is_dir() else []
+
+# %% ../../nbs/plumbing/yolo.ipynb #c023
+def _find_usual(data, # `_Set`
+                split, # 'train' or 'eval'
+               )->list: # the folder or list of a split where most tools put it; [] if there is none
+    names = [pattern.format(name) for name in SPLIT_NAMES[split]
+             for pattern in ('images/{}', '{}/images', '{}', '{}.txt')]
+    for base in _list_bases(data):
+        for name in names:
+            place = _find_any_case(base, name)
+            if place and (place.is_file() or _has_image(place)): return [place]
+    return []
+
+def _find_unsplit(data # `_Set`
+                 )->Path: # folder of its images, where there are no splits; None if it has none
+    for folder in [_find_any_case(base, 'images') or base for base in _list_bases(data)] + [data.root]:
+        places = [Path(path).parent for path, _ in _walk(folder) if is_image(path)] if folder.is_dir() else []
+        if places: return Path(os.path.commonpath(places))
+    return None
 
 # %% ../../nbs/plumbing/yolo.ipynb #c024
-def _read_yolo_image(image,    # path of the image file
-                     number,   # of the image
-                     labels,   # class in the file -> label, for the classes asked for
-                     count,    # number of classes in the file
-                     problems, # list that problems are added to
-                    )->Record: # raises OSError or `UserError` where a file cannot be read
-    file = _find_label_file(image)
-    with Image.open(image) as header: size = header.size[::-1]
-    rows = enumerate(read_text(file).splitlines(), 1) if file.is_file() else ()
-    items = collect_items([(line, row) for line, row in rows if row.strip()],
-                           lambda row: _parse_yolo_object(row, size, labels, count), file, problems)
-    return make_record(image, number, items, file, size=size)
+def _find_places(data,  # `_Set`
+                 split, # 'train' or 'eval'
+                )->tuple: # folders of images and lists of paths, and what the set calls the split; `UserError`
+    given = {key: data.content[key] for key in _SPLIT_KEYS
+             if data.content.get(key) not in (None, '', [], 'null', 'Null', 'NULL', '~')}
+    key = next((name for name in SPLIT_NAMES[split] if name in given), None)
+    if key: return [_find_place(data, key, entry) for entry in _make_list(given[key])], key
+    if usual := _find_usual(data, split): return usual, usual[0].stem if usual[0].stem != 'images' else split
+    unsplit = _find_unsplit(data)
+    other = 'eval' if split == 'train' else 'train'
+    if unsplit and not given and not _find_usual(data, other):
+        if split == 'train': return [unsplit], split
+        raise UserError(_explain_unsplit(data, unsplit))
+    raise UserError(f'{data.files[0]}: there is no image for {split}: name its folder here, such as '
+                    f'{"val" if split == "eval" else split}: images/{"val" if split == "eval" else split}.')
+
+def _make_list(value): return value if isinstance(value, list) else [value]
+
+def _explain_unsplit(data, folder): # `_Set`, folder of all its images
+    images, labels = (os.path.relpath(f, data.root) for f in (folder, _name_label_folders(folder)[0]))
+    what = f'rename {images} to images/train and {labels} to labels/train, and put the files for eval into ' \
+           'images/val and labels/val'
+    if images == labels: what = f'rename {images} to train, and put the files for eval into val'
+    if images == '.': what = 'put the files for training into a folder train, and those for eval into val'
+    return (f'--yolo_root={data.root}: all images lie in {folder} without splits, so they are for training and '
+            f'there is none for eval: {what}.')
+
+# %% ../../nbs/plumbing/yolo.ipynb #c025
+def _find_place(data,  # `_Set`
+                key,   # of its content, such as train
+                entry, # one folder or list of it
+               )->Path: # raises `UserError` if it is not there
+    if not isinstance(entry, str): raise UserError(f'{data.files[0]}: {key} must be a folder of images, a list of '
+                                                   'them or a text file with their paths.')
+    text = entry.strip().replace('\\', '/')
+    if os.path.isabs(text) and os.path.exists(text): return Path(text)
+    bases = _list_bases(data)
+    whole = not text.lower().endswith('.txt')
+    if found := _find_tail([*bases, data.files[0].parent], text, whole): return found
+    raise UserError(f'{data.files[0]}: there is no image in {bases[0] / text}, which is its {key}'
+                    f'{_point_at_images(data.root)}.')
+
+def _point_at_images(root): # folder of a data set
+    folders = dict.fromkeys(os.path.dirname(path) for path, _ in _walk(root) if is_image(path))
+    return f': images are in {", ".join(list(folders)[:3])}, so write that' if folders else \
+        f', and none anywhere in {root}: put them there'
 
 # %% ../../nbs/plumbing/yolo.ipynb #c026
+def _read_list(path,     # of a text file with paths of images
+               bases,    # folders that they may be relative to
+               problems, # list that problems are added to
+               notes,    # list that notes are added to
+              )->list:   # paths of the images
+    found, finders = [], [ImageFinder(base) for base in dict.fromkeys([*bases, path.parent])]
+    for line, row in enumerate(_read_lines(path), 1):
+        if not (name := row.strip().strip('"')): continue
+        image, why = _find_listed(name, finders)
+        if image: found.append(str(image))
+        else: problems.append(Problem(str(path), line, why, count=_count_rows(finders[0].folder, name), images=1))
+    for finder in finders: notes += finder.list_notes(path)
+    return found
+
+# %% ../../nbs/plumbing/yolo.ipynb #c027
+def _find_listed(name,    # of an image, from a list
+                 finders, # list of `ImageFinder`, one for each folder that it may be relative to
+                )->tuple: # path of the file, or None; what is wrong
+    why = f'{name} is listed, but there is no such image'
+    if not is_image(name.replace('\\', '/')): return None, f'{name} is listed, but is not the name of an image'
+    inside = tuple(f'{os.path.abspath(finder.folder)}/' for finder in finders)
+    for finder in finders:
+        path = os.path.normpath(os.path.join(finder.folder, name))
+        if os.path.abspath(path).startswith(inside) and os.path.isfile(path): return path, ''
+    for finder in finders:
+        try: path = finder.find(name)
+        except ValueError as error: why = str(error)
+        else:
+            if path.is_file(): return path, ''
+    return None, why
+
+# %% ../../nbs/plumbing/yolo.ipynb #c028
+_TREES = dict(images=('labels',), Images=('Labels', 'labels'), IMAGES=('LABELS', 'labels'), JPEGImages=('labels',))
+
+def _name_label_folders(folder # of images
+                       )->list: # folders where its label files may be, the usual one first
+    parts = list(Path(folder).parts)
+    place = max((i for i, part in enumerate(parts) if part in _TREES), default=None)
+    if place is None: return [str(folder)]
+    return [str(Path(*parts[:place], name, *parts[place + 1:])) for name in _TREES[parts[place]]] + [str(folder)]
+
+# %% ../../nbs/plumbing/yolo.ipynb #c029
+def _list_stems(folder # of label files
+               )->dict: # name of each label file without its ending -> path
+    try: entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError: return {}
+    return {normalize('NFC', entry.name[:-4]): entry.path for entry in entries if entry.name[-4:].lower() == '.txt'
+            and entry.name[0] != '.' and entry.is_file()}
+
+# %% ../../nbs/plumbing/yolo.ipynb #c030
+class _LabelFinder:
+    "Finds the label files of images; lists each folder once"
+    def __init__(self): self.folders, self.stems = {}, {} # of images -> folders of labels; of labels -> stems
+
+    def list(self, folder): # of label files
+        if folder not in self.stems: self.stems[folder] = _list_stems(folder)
+        return self.stems[folder]
+
+    def find(self, image): # path; the path of its label file, and whether that is there
+        folder, name = os.path.split(image)
+        if folder not in self.folders: self.folders[folder] = _name_label_folders(folder)
+        stem = os.path.splitext(name)[0]
+        key = stem if stem.isascii() else normalize('NFC', stem)
+        for place in self.folders[folder]:
+            path = self.list(place).get(key)
+            if path: return path, True
+        return os.path.join(self.folders[folder][0], f'{stem}.txt'), False
+
+# %% ../../nbs/plumbing/yolo.ipynb #c031
+def _count_rows(folder, # that the name is relative to
+                name,   # of an image that is not there
+               )->int: # rows of its label file; 0 where that is not there, either
+    path = os.path.join(folder, name.replace('\\', '/').lstrip('/'))
+    label, there = _LabelFinder().find(path)
+    return sum(bool(row.strip()) for row in Path(label).read_bytes().splitlines()) if there else 0
+
+# %% ../../nbs/plumbing/yolo.ipynb #c032
+class _Split(NamedTuple):
+    "The files of a split"
+    images: list   # of `_Image`, in the order of their names
+    files: list    # paths of the annotation files
+    problems: list # of `Problem`
+    notes: list    # of sentences without their full stop
+
+def _find_split(data,  # `_Set`
+                split, # 'train' or 'eval'
+               )->_Split: # raises `UserError`
+    (places, key), bases, paths, other, problems, notes = _find_places(data, split), _list_bases(data), [], [], [], []
+    for place in places:
+        if place.is_file(): paths += _read_list(place, bases, problems, notes)
+        else:
+            for path, good in _walk(place): (paths if good and is_image(path) else other).append(path)
+    if not paths:
+        first = f' ({problems[0]})' if problems else ''
+        raise UserError(f'{data.files[0]}: there is no image in {places[0]}, which is its {key}{first}'
+                        f'{_point_at_images(data.root)}.')
+    finder, tops = _LabelFinder(), _list_tops(data)
+    images = [_Image(path, _name_inside(path, tops), *finder.find(path)) for path in dict.fromkeys(paths)]
+    images.sort(key=lambda image: image.name.split('/'))
+    folders = [place for place in places if place.is_dir()]
+    notes += _note_files(images, paths, other, _list_orphans(images, folders, finder), data.root)
+    labels = [image.label for image in images if image.labelled]
+    lists = [place for place in places if place.is_file()]
+    return _Split(images, [*data.files, *lists, *map(Path, dict.fromkeys(labels))], problems, notes)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c033
+_NO_LABELS = {'classes.txt', 'predefined_classes.txt', 'train.txt', 'val.txt', 'valid.txt', 'test.txt',
+              'readme.txt', 'readme.roboflow.txt', 'readme.dataset.txt'}
+
+def _list_tops(data # `_Set`
+              )->list: # beginnings of paths that are left out of names, each with / at its end
+    folders = [data.root, *_list_bases(data)]
+    return sorted({f'{f}/' for folder in folders
+                   for f in (folder, folder.absolute(), os.path.normpath(folder))}, key=len)
+
+def _name_inside(path, tops): # of an image; see `_list_tops`
+    top = next((top for top in tops if path.startswith(top)), '')
+    return path[len(top):].replace(os.sep, '/')
+
+def _list_orphans(images, folders, finder # of `_Image`; where the images are looked for; `_LabelFinder`
+                 )->list: # paths of label files without an image
+    used = {image.label for image in images}
+    places = {os.path.dirname(image.label) for image in images}
+    for folder in folders:
+        for top in _name_label_folders(folder)[:-1]:
+            places.update(place for place, below, _ in os.walk(top) if os.path.basename(place)[0] != '.')
+    found = [path for place in sorted(places) for path in finder.list(place).values()]
+    found = [path for path in found if path not in used and os.path.basename(path).lower() not in _NO_LABELS]
+    return found if folders else []
+
+# %% ../../nbs/plumbing/yolo.ipynb #c034
+def _name_few(paths, root # of files; folder of the data set
+             )->str: # the first three, relative to it
+    names = [os.path.relpath(path, root) for path in paths[:3]]
+    return ', '.join(names) + (' ...' if len(paths) > 3 else '')
+
+def _count(n, what): return f'{n:,} {what}' if n == 1 else f'{n:,} {what}s'
+_HELPERS = {'.yaml', '.yml', '.names', '.data', '.labels', '.cache', '.npy', '.md'}
+
+def _note_files(images, # list of `_Image`
+                paths,  # of the images as found, some perhaps twice
+                other,  # paths of files beside the images
+                orphans, # paths of label files without an image
+                root,    # folder of the data set
+               )->list: # sentences without their full stop
+    labels, notes = Counter(image.label for image in images if image.labelled), []
+    lonely = set(orphans)
+    other = [p for p in other if p not in labels and p not in lonely and
+             os.path.basename(p).lower() not in _NO_LABELS and os.path.splitext(p)[1].lower() not in _HELPERS]
+    bare, shared = sum(not image.labelled for image in images), [p for p, n in labels.items() if n > 1]
+    if bare: notes.append(f'{_count(bare, "image")} of {len(images):,} without a label file, taken as images '
+                          'without objects')
+    if shared: notes.append(f'{_count(len(shared), "label file")} shared by images that differ in folder or ending '
+                            f'only: {_name_few(shared, root)}')
+    if orphans: notes.append(f'{_count(len(orphans), "label file")} without an image, not used: '
+                             f'{_name_few(orphans, root)}')
+    if other: notes.append(f'{_count(len(other), "file")} beside the images, not used: {_name_few(other, root)}')
+    twice = len(paths) - len(set(paths))
+    if twice: notes.append(f'{_count(twice, "image")} listed more than once, used once')
+    return notes
+
+# %% ../../nbs/plumbing/yolo.ipynb #c035
+def _make_rules(data,    # `_Set`
+                classes, # names, background first
+               )->_Rules:
+    shape = data.content.get('kpt_shape')
+    shape = [int(n) for n in shape if _is_number(n)] if isinstance(shape, list) else []
+    points = (2 * shape[0], 3 * shape[0]) if shape and shape[0] else ()
+    names = {number: clean_name(name) for number, name in data.names.items()}
+    return _Rules(names, {number: find_label(name, classes) for number, name in names.items()}, points)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c036
+def _note_names(data, # `_Set`
+                names, # number of a class -> its name, cleaned
+               )->list: # sentences without their full stop
+    notes, given = [], data.content.get('nc') or data.content.get('classes')
+    if isinstance(given, str) and _is_number(given) and int(given) != len(names):
+        notes.append(f'{data.path}: nc is {given.strip()}, but there are {len(names)} names, and these hold')
+    for name, n in Counter(names.values()).items():
+        numbers = ', '.join(str(number) for number, other in names.items() if other == name)
+        if n > 1: notes.append(f'{data.path}: the numbers {numbers} are all called {name}, so they are one class')
+    return notes
+
+# %% ../../nbs/plumbing/yolo.ipynb #c037
+_KINDS = {'box with one number more': 'with a 6th column, such as a confidence, which is not used',
+          'polygon': 'with the corners of a polygon, of which the extent is taken',
+          'pose': 'with key points, of which the box alone is taken'}
+
+def _note_rows(seen,  # `_Seen`
+               rules, # `_Rules`
+              )->list: # sentences without their full stop
+    notes = [f'{_count(seen.kinds[kind], "row")} {what}, the first in {seen.first[kind][0]}:{seen.first[kind][1]}'
+             for kind, what in _KINDS.items() if seen.kinds[kind]]
+    low, high = min(rules.names), max(rules.names)
+    beyond = sum(p.what.startswith(f'the class {high + 1} is not known') for p in seen.problems)
+    if beyond and low not in seen.numbers:
+        notes.append(f'no object is of class {low}, and {beyond:,} of class {high + 1}: if the label files count '
+                     f'from {low + 1}, write the names with these numbers')
+    return notes
+
+# %% ../../nbs/plumbing/yolo.ipynb #c038
+def _sum_problems(seen,    # `_Seen`
+                  rules,   # `_Rules`
+                  path,    # file with the names, for messages
+                 )->list:  # of `Problem`: one for each kind of rows that were left out
+    problems, n = [], seen.kinds['pixels']
+    if n:
+        file, line = seen.first['pixels']
+        problems.append(Problem(str(file), line, f'{_count(n, "row")} from here on with numbers above 1, such as '
+                                'pixels, where fractions of the image are wanted', count=n))
+    for number, n in sorted(seen.left_out.items()):
+        name = rules.names[number]
+        why = 'which is no class of objects' if is_background(name) else 'which was not asked for'
+        problems.append(Problem(str(path), 0, f'{_count(n, "object")} of {name}, {why}', bad=False, count=n))
+    return problems
+
+# %% ../../nbs/plumbing/yolo.ipynb #c039
 class YoloSource(Source):
     "A YOLO set; image ids count the images of a split from 1, in the order of their names"
     def list_files(self, split:str # 'train' or 'eval'
-                  )->list: # the yaml file, then the label files that exist
-        "The files of a split; raises `UserError` where the yaml file or the images are missing"
-        path = _find_yolo_yaml(self)
-        return [path, *(p for p in map(_find_label_file, _list_yolo_images(path, split)) if p.is_file())]
+                  )->list: # the files with names and paths, then the label files that exist
+        "The files of a split; raises `UserError` where the names or the images are missing"
+        return _find_split(_load_set(self), split).files
 
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the label files say; a row or file that cannot be read is left out"
-        path, records, problems = _find_yolo_yaml(self), Records(), []
-        names, _ = _load_yolo_yaml(path)
-        classes = choose_classes(self.config, names, path)
-        labels = {i: classes.index(name) for i, name in enumerate(names) if name in classes[1:]}
-        for number, image in enumerate(_list_yolo_images(path, split), 1):
-            try: records.append(_read_yolo_image(image, number, labels, len(names), problems))
-            except (OSError, UserError) as error:
-                problems.append(Problem(str(image), 0, f'it cannot be read ({error})'))
-        return Annotations(records, classes, problems, tuple(range(len(classes))))
+        data, records, seen = _load_set(self), Records(), _Seen()
+        classes = choose_classes(self.config, list(data.names.values()), data.path)
+        rules, found = _make_rules(data, classes), _find_split(data, split)
+        for number, image in enumerate(found.images, 1):
+            record = _read_image(image, number, rules, seen)
+            if record: records.append(record)
+        problems = found.problems + seen.problems + _sum_problems(seen, rules, data.path)
+        notes = _note_names(data, rules.names) + found.notes + _note_rows(seen, rules)
+        return Annotations(records, classes, problems, tuple(range(len(classes))), tuple(notes))
+
+    def explain_empty(self, found:Annotations # what `read` gave
+                     )->str: # half a sentence, for an error
+        "The reason why a split has no object to learn from"
+        return _explain_empty(found, self.config.yolo_root)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c040
+def _explain_empty(found, # `Annotations`
+                   root,  # folder of the data set
+                  )->str: # see `YoloSource.explain_empty`
+    labels = [record.source for record in found.records]
+    there = sum(map(os.path.isfile, labels))
+    if labels and not there:
+        n = 'the only image has no' if len(labels) == 1 else f'none of {len(labels)} images has a'
+        return f'{n} label file in {os.path.dirname(labels[0])}{_point_at_labels(labels, root)}'
+    lost = [p for p in found.problems if p.count]
+    if not lost: return f'{_count(there, "label file")} of {_count(len(labels), "image")} without a row'
+    n = sum(p.count for p in lost)
+    return f'{_count(n, "object")} left out, the first reason: {lost[0]}'
+
+# %% ../../nbs/plumbing/yolo.ipynb #c041
+def _point_at_labels(labels, # paths of the label files that are not there
+                     root,   # folder of the data set
+                    )->str:  # where they seem to be, in brackets; '' if nowhere
+    stems, found = {Path(path).stem for path in labels}, Counter()
+    for place, _, files in os.walk(root):
+        for name in files:
+            stem, ending = os.path.splitext(name)
+            if stem in stems and ending.lower() in ('.txt', '.xml', '.json'): found[place, ending.lower()] += 1
+    if not found: return ''
+    (place, ending), n = max(found.items(), key=lambda item: (item[0][1] == '.txt', item[1]))
+    if ending != '.txt': return f' ({place} has {n} files {ending}: read them with --dataset=voc or coco)'
+    return f' ({_explain_move(Path(place), Path(labels[0]).parent)})'
+
+def _explain_move(place, wanted): # folder of label files; where they are looked for
+    for one, other in zip((place, *place.parents), (wanted, *wanted.parents)):
+        if one.parent == other.parent and one != other: return f'{one} is there: rename it to {other.name}'
+        if one.name != other.name: break
+    return f'they are in {place}: move them to {wanted}'
