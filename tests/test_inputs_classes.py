@@ -203,7 +203,7 @@ def test_evaluation_file_lacks_a_class(tmp_path):
     rows, found = read(replace(config, classes='cat,dog,fox'), 'eval')
     assert found.classes == NAMES and found.category_ids == (0, 2, 3, 1)
     assert rows[0][2] == ['fox'] # the first category of the file
-    with pytest.raises(UserError, match='has none of the classes owl, bat, but fox, cat'):
+    with pytest.raises(UserError, match='owl.* fox, cat'):
         read(replace(config, classes='owl,bat'), 'eval')
     with pytest.raises(UserError, match='--classes: owl is not a category of'):
         read(replace(config, classes='cat,owl'), 'train')
