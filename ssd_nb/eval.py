@@ -319,8 +319,7 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
     return result
 
 # %% ../nbs/06_eval.ipynb #c140
-def _prepare_evaluation(data, network, box_config, batch_size, softmax): # as in `make_evaluate`
-    "Data with its classes, ground truth, and the network's graph"
+def _prepare_evaluation(data, network, box_config, batch_size, softmax): # data, truth, `make_predict`
     own = replace(data, classes=data.classes or tuple(load_manifest(data, 'train')['classes']))
     make_mindrecord(own, 'eval', progress=True)
     truth, notes = fit_ground_truth(load_ground_truth(own, 'eval'), own.classes)

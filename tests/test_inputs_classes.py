@@ -614,6 +614,29 @@ def test_resume_with_other_options(option, was, now, reason):
 @pytest.mark.parametrize('loss', [math.nan, math.inf, -math.inf, 1.2e14, 1e30])
 def test_exploding_loss(loss):
     with pytest.raises(UserError,
-                       match=r'the loss is .* at step 2 of epoch 1: give a smaller --lr \(it is 100000000.0\)'):
+                       match=r'the loss is .* at step 2 of epoch 1: give a smaller --lr \(it is 1'):
         check_finite(loss, 1, 2, 1e8)
     check_finite(1e6, 1, 2, 0.1)
+
+
+# ---- pictures
+
+ODD = '$_front_$', 'US$_/_CA$^', 'a$b', '$', '_hidden', '<b>&', '{x}', '\\frac', '猫', "o'clock", '10', '100%'
+
+def test_pictures_show_any_name():
+    from ssd_nb.data import describe_set, draw_report
+    from ssd_nb.plumbing.mistakes import draw_class_curves, draw_confusion
+    plt = pytest.importorskip('matplotlib.pyplot')
+    curves = draw_class_curves(np.ones((len(ODD), 101)), ODD)
+    texts = [text.get_text().replace('\\$', '$').strip() for text in curves.get_legend().get_texts()]
+    assert len(texts) == 6 and texts[0] == '$_front_$ 1.000' # of more than ten, six are named
+    few = draw_class_curves(np.ones((5, 101)), ODD[:5]).get_legend().get_texts()
+    texts = [text.get_text().replace('\\$', '$').strip() for text in few]
+    assert texts == [f'{name} 1.000' for name in ODD[:5]]
+    matrix = draw_confusion(np.eye(len(ODD) + 1, dtype=int), ('background', *ODD))
+    truth = truth_of(*enumerate(ODD, 1), objects=[(1, i) for i in range(1, len(ODD) + 1)])
+    report = draw_report(describe_set(truth, small_config().boxes), small_config().boxes)[0, 0]
+    for ax in curves, matrix, report: ax.figure.canvas.draw() # where matplotlib reads mathematics
+    shown = {text.get_text().replace('\\$', '$') for text in report.get_yticklabels()}
+    assert shown >= {name for name in ODD if name.isascii()}
+    plt.close('all')
