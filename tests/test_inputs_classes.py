@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from make_sets import coco_content, read, write_coco
+from make_sets import coco_content, convert, read, write_coco
 
 from ssd_nb.data import DataConfig
 from ssd_nb.plumbing.bookkeeping import check_finite, check_same_options
@@ -404,6 +404,19 @@ def test_evaluation_for_unknown_classes(evaluation, script_here, tmp_path, class
                        f'--classes={classes}',
                        f'--mindrecord_dir={tmp_path}/record')
     assert done.code == 2 and said.format(folder) in done.err and not (tmp_path / 'record').exists()
+
+
+@pytest.mark.parametrize('categories', [('fox', 'cat', 'dog'), ('cat', 'fox'), ('cat', 'dog', 'fox', 'owl')])
+def test_records_that_were_made_before(tmp_path, categories):
+    from ssd_nb.plumbing.preparation import choose_records
+    from ssd_nb.plumbing.records import load_ground_truth
+    data = write_coco(tmp_path, coco_content(categories=categories), 'eval')
+    convert(data, 'eval') # as create_data does it, without --classes
+    chosen = choose_records(replace(data, classes='cat,dog,fox'))
+    truth, _ = fit_ground_truth(load_ground_truth(chosen, 'eval'), NAMES)
+    name = {c['id']: c['name'] for c in truth['categories']}
+    assert [name[a['category_id']] for a in truth['annotations']] == [categories[0]]
+    assert {name[i]: i for i in name} == {'dog': 3} | {n: i for i, n in enumerate(categories, 1) if n != 'owl'}
 
 
 @pytest.mark.parametrize('known, dataset, asked, classes, counted', [
