@@ -22,6 +22,7 @@ from .boxes import BoxConfig, BoxEncoder, box_area, find_best_iou, iou, tlbr2yxh
 from .plumbing.classes import clean_name, is_background
 from .plumbing.drawing import COLORS, draw_boxes, draw_images
 from .plumbing.files import read_text
+from .plumbing.fonts import spell_names
 from .plumbing.formats import SOURCES
 from .plumbing.images import decode_image
 from .plumbing.loader import BatchLoader
@@ -155,9 +156,11 @@ def draw_report(report:_SetReport,    # of a split
                )->np.ndarray:         # 2 × 2 Axes
     "Draws a report: classes, sizes, objects of an image, and how well the default boxes fit"
     import matplotlib.pyplot as plt
+    names = dict(zip(report.counts, spell_names(('', *report.counts))[1:])) # before there are Axes
     axes = plt.subplots(2, 2, figsize=(8, 6), layout='tight')[1]
     most = dict(sorted(report.counts.items(), key=lambda c: -c[1])[:20])
-    axes[0, 0].barh(list(most)[::-1], list(most.values())[::-1], color=COLORS['truth'])
+    axes[0, 0].barh(range(len(most)), list(most.values())[::-1], color=COLORS['truth'])
+    axes[0, 0].set_yticks(range(len(most)), [names[name] for name in most][::-1])
     draw_sizes(report.boxes, box_config, axes[0, 1])
     edges = np.arange(report.per_image.max(initial=0) + 2) - 0.5
     axes[1, 0].hist(report.per_image, edges, color=COLORS['truth'])

@@ -21,7 +21,8 @@ from ssd_nb.plumbing.cocoeval import (
 from .plumbing.drawing import COLORS, draw_boxes, show_image
 from .plumbing.nms import nms
 from .plumbing.options import UserError, check_choice, check_value
-from .plumbing.records import load_ground_truth, load_manifest, make_mindrecord
+from .plumbing.preparation import choose_records
+from .plumbing.records import load_ground_truth, load_manifest
 
 # %% ../nbs/06_eval.ipynb #c010
 @dataclass(frozen=True)
@@ -320,12 +321,11 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
 
 # %% ../nbs/06_eval.ipynb #c140
 def _prepare_evaluation(data, network, box_config, batch_size, softmax): # as in `make_evaluate`
-    "Data with its classes, ground truth, and the network's graph"
-    own = replace(data, classes=data.classes or tuple(load_manifest(data, 'train')['classes']))
-    make_mindrecord(own, 'eval', progress=True)
-    truth, notes = fit_ground_truth(load_ground_truth(own, 'eval'), own.classes)
+    classes = data.classes or tuple(load_manifest(data, 'train')['classes'])
+    own = choose_records(replace(data, classes=classes))
+    truth, notes = fit_ground_truth(load_ground_truth(own, 'eval'), classes)
     for note in notes: tqdm.write(f'evaluation: {note}')
-    return own, truth, make_predict(network, box_config, batch_size, softmax)
+    return own, classes, truth, make_predict(network, box_config, batch_size, softmax)
 
 # %% ../nbs/06_eval.ipynb #c141
 def make_evaluate(data:DataConfig,      # of the training; without `classes`, those of its training images
@@ -338,7 +338,7 @@ def make_evaluate(data:DataConfig,      # of the training; without `classes`, th
     def mean_average_precision(network):
         network.set_train(False)
         if not made: made.extend(_prepare_evaluation(data, network, box_config, batch_size, softmax))
-        own, truth, predict = made
+        own, classes, truth, predict = made
         dataset = create_dataset(own, box_config, 'eval', batch_size, train=False)
-        return evaluate(predict, dataset, truth, own.classes, verbose=False).stats[0]
+        return evaluate(predict, dataset, truth, classes, verbose=False).stats[0]
     return mean_average_precision

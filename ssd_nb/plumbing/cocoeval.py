@@ -49,6 +49,17 @@ def _merge_names(ground_truth): # name -> category id; category id -> that of th
     return ids, merged
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c015
+def _select_objects(ground_truth, ids, merged, number): # see `_merge_names`; name -> category id, if wanted
+    "The annotations of wanted classes, and how many there are of every class"
+    name_of, kept, counts = {i: name for name, i in ids.items()}, [], Counter()
+    for a in ground_truth['annotations']:
+        name = name_of.get(merged.get(a.get('category_id')))
+        if name is None: kept.append(a)
+        elif name in number: kept.append(a | dict(category_id=number[name]))
+        counts[name] += 1
+    return kept, counts
+
+# %% ../../nbs/plumbing/cocoeval.ipynb #c018
 def fit_ground_truth(ground_truth:dict, # in COCO form
                      classes:tuple,     # names that the network knows, background first
                     )->tuple:           # ground truth of these classes; list of sentences without a full stop
@@ -58,18 +69,14 @@ def fit_ground_truth(ground_truth:dict, # in COCO form
         raise UserError(f'the network knows {shorten_names(classes[1:])}, but the data has '
                         f'{shorten_names(list(ids)) or "no class"}: give the data that it was trained for.')
     number = dict(zip(classes[1:], number_classes(classes, ids | {i: i for i in merged})[1:]))
-    name_of, kept, lost = {i: name for name, i in ids.items()}, [], Counter()
-    for a in ground_truth['annotations']:
-        name = name_of.get(merged.get(a.get('category_id')))
-        if name is None or name in number: kept.append(a | dict(category_id=number[name]) if name else a)
-        else: lost[name] += 1
-    there = {name_of.get(a.get('category_id')) for a in kept}
+    kept, counts = _select_objects(ground_truth, ids, merged, number)
     own = {c['id']: c for c in ground_truth['categories']}
     categories = [own.get(i, {}) | dict(id=i, name=name) for name, i in number.items()]
-    notes = list(_note_differences(lost, [name for name in number if name not in there]))
+    lost = {name: n for name, n in counts.items() if name not in number}
+    notes = list(_note_differences(lost, [name for name in number if name not in counts]))
     return ground_truth | dict(annotations=kept, categories=categories), notes
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c019
+# %% ../../nbs/plumbing/cocoeval.ipynb #c023
 def to_coco(detections,        # of one image: boxes (n, 4) y1 x1 y2 x2 in pixels, scores (n,), labels (n,)
             image_id:int,      # its id in the ground truth
             category_ids:list, # category id of each class, background first
@@ -79,7 +86,7 @@ def to_coco(detections,        # of one image: boxes (n, 4) y1 x1 y2 x2 in pixel
     image = np.full(len(category), image_id)
     return np.column_stack([image, tlbr2xywh(detections.boxes), detections.scores, category])
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c023
+# %% ../../nbs/plumbing/cocoeval.ipynb #c027
 def to_coco_rows(detections:dict,   # detections by image id, each as in `to_coco`
                  category_ids:list, # category id of each class, background first
                 )->np.ndarray:      # (n, 7) as `to_coco`
@@ -90,21 +97,25 @@ def to_coco_rows(detections:dict,   # detections by image id, each as in `to_coc
         start += len(d.scores)
     return rows
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c027
+# %% ../../nbs/plumbing/cocoeval.ipynb #c031
+def _list_own_names(truth): # in COCO form
+    "What the user calls images and categories: id -> own id, id -> own id, id -> file name"
+    own = lambda part: {entry['id']: entry.get('own_id', entry['id']) for entry in truth[part]}
+    names = {image['id']: image['file_name'] for image in truth['images'] if 'file_name' in image}
+    return own('images'), own('categories'), names
+
+# %% ../../nbs/plumbing/cocoeval.ipynb #c034
 def to_result_dicts(rows:np.ndarray,  # (n, 7), from `to_coco`
                     ground_truth=None, # in COCO form: gives file names, and the user's own ids
                    ):                  # yields dict after dict, with image_id, bbox, score, category_id
     "Rows in the form that COCO's result files have"
-    truth = ground_truth or dict(images=[], categories=[])
-    own = lambda part: {entry['id']: entry.get('own_id', entry['id']) for entry in truth[part]}
-    ids, categories = own('images'), own('categories')
-    names = {image['id']: image['file_name'] for image in truth['images'] if 'file_name' in image}
+    ids, categories, names = _list_own_names(ground_truth or dict(images=[], categories=[]))
     for image, *box, score, kind in np.asarray(rows).tolist():
         name = dict(file_name=names[image]) if image in names else {}
         yield dict(image_id=ids.get(image, int(image)), bbox=box, score=score,
                    category_id=categories.get(kind, int(kind))) | name
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c029
+# %% ../../nbs/plumbing/cocoeval.ipynb #c036
 def write_results(entries, # dicts, from `to_result_dicts`
                   path,    # of the json file
                  )->None:
@@ -114,7 +125,7 @@ def write_results(entries, # dicts, from `to_result_dicts`
         for i, entry in enumerate(entries): file.write((',\n' if i else '') + json.dumps(entry))
         file.write(']\n')
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c037
+# %% ../../nbs/plumbing/cocoeval.ipynb #c044
 def complete_ground_truth(ground_truth:dict # in COCO form
                          )->dict: # the same with fresh ids from 1, and no area or crowd mark missing
     "Fills in what an evaluation needs; raises `UserError` for an annotation that lacks a required part"
@@ -127,7 +138,7 @@ def complete_ground_truth(ground_truth:dict # in COCO form
         notes.append({key: a[key] for key in keys} | dict(id=i, area=area, iscrowd=crowd))
     return ground_truth | dict(annotations=notes)
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c041
+# %% ../../nbs/plumbing/cocoeval.ipynb #c048
 def check_results(truth:dict,      # from `complete_ground_truth`
                   rows:np.ndarray, # (n, 7), from `to_coco`
                   chosen:set,      # ids of the images that count
@@ -142,7 +153,7 @@ def check_results(truth:dict,      # from `complete_ground_truth`
         raise UserError(f'the {len(chosen)} images to evaluate hold no object of the {len(counted)} classes: '
                         'check the annotation file, `classes` and `eval_protocol`.')
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c045
+# %% ../../nbs/plumbing/cocoeval.ipynb #c052
 EVALUATORS = 'pycocotools', 'hotcoco'
 
 def _index_annotations(truth, annotations):
@@ -152,14 +163,14 @@ def _index_annotations(truth, annotations):
     with contextlib.redirect_stdout(io.StringIO()): coco.createIndex()
     return coco
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c047
+# %% ../../nbs/plumbing/cocoeval.ipynb #c054
 def _load_pycocotools(truth, rows, areas): # areas: (n,) of each row
     "Ground truth, detections, and the class that evaluates; both may be empty"
     entries = enumerate(zip(to_result_dicts(rows), areas.tolist()), 1)
     found = [entry | dict(id=i, area=area, iscrowd=0) for i, (entry, area) in entries]
     return _index_annotations(truth, truth['annotations']), _index_annotations(truth, found), COCOeval
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c049
+# %% ../../nbs/plumbing/cocoeval.ipynb #c056
 def import_hotcoco(): # the module
     "hotcoco; raises `UserError` if it is not installed"
     try: import hotcoco
@@ -168,7 +179,7 @@ def import_hotcoco(): # the module
                         "or take evaluator='pycocotools', which gives the same numbers.") from None
     return hotcoco
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c051
+# %% ../../nbs/plumbing/cocoeval.ipynb #c058
 def _load_hotcoco(truth, rows, areas):
     "As `_load_pycocotools`"
     hotcoco = import_hotcoco()
@@ -179,19 +190,19 @@ def _load_hotcoco(truth, rows, areas):
 
 _LOADERS = dict(zip(EVALUATORS, (_load_pycocotools, _load_hotcoco)))
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c053
+# %% ../../nbs/plumbing/cocoeval.ipynb #c060
 def _put_groups(truth, groups):
     "Writes the groups of the objects into the ground truth; returns those of the rows"
     for note, group in zip(truth['annotations'], groups[0]): note['area'] = float(group)
     return np.asarray(groups[1], float)
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c055
+# %% ../../nbs/plumbing/cocoeval.ipynb #c062
 def _name_groups(params, count):
     "Tells the evaluator which `count` groups there are, besides all together"
     params.areaRng = [[-1e10, 1e10], *([float(g)] * 2 for g in range(count))]
     params.areaRngLbl = ['all', *map(str, range(count))]
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c057
+# %% ../../nbs/plumbing/cocoeval.ipynb #c064
 def run_cocoeval(ground_truth:dict,    # in COCO form
                  rows:np.ndarray,      # (n, 7) as `to_coco` gives them, of all images; may be empty
                  image_ids:list,       # images that count
@@ -213,7 +224,7 @@ def run_cocoeval(ground_truth:dict,    # in COCO form
         if not groups: run.summarize()
     return run
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c066
+# %% ../../nbs/plumbing/cocoeval.ipynb #c073
 SIZES = 'all', 'small', 'medium', 'large'
 
 def read_precisions(run,                    # from `run_cocoeval`
@@ -224,7 +235,7 @@ def read_precisions(run,                    # from `run_cocoeval`
     precision = np.asarray(run.eval['precision'])[..., -1][:, :, order]
     return np.where(precision < 0, np.nan, precision)
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c069
+# %% ../../nbs/plumbing/cocoeval.ipynb #c076
 def format_summary(stats:np.ndarray # (12,), from `run_cocoeval`
                   )->str:           # 12 lines
     "COCO's twelve numbers, as pycocotools prints them"
@@ -235,7 +246,7 @@ def format_summary(stats:np.ndarray # (12,), from `run_cocoeval`
     return '\n'.join(f' Average {name} @[ IoU={low:<9} | area={size:>6} | maxDets={most:>3} ] = {value:0.3f}'
                      for name, (low, size, most), value in zip(names, rows, stats))
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c080
+# %% ../../nbs/plumbing/cocoeval.ipynb #c087
 PROTOCOLS = 'modelzoo', 'coco'
 
 def choose_images(ground_truth:dict,     # in COCO form
@@ -250,7 +261,7 @@ def choose_images(ground_truth:dict,     # in COCO form
     full = {a['image_id'] for a in notes if categories is None or a['category_id'] in categories}
     return [i for i in ids if i in full and i not in crowd]
 
-# %% ../../nbs/plumbing/cocoeval.ipynb #c085
+# %% ../../nbs/plumbing/cocoeval.ipynb #c092
 def count_objects(ground_truth:dict, # in COCO form
                   image_ids:list,    # images that count
                   categories:list,   # category ids

@@ -244,13 +244,15 @@ def _choose_data(config, given):
     "The data to evaluate on; and the names that count, background first: () if the network knows none"
     from ssd_nb.plumbing.classes import check_known
     from ssd_nb.plumbing.coco import COCO_CLASSES
+    from ssd_nb.plumbing.preparation import choose_records
     data, known = replace_fields(config.data, given), config.data.classes
     shared = set(data.classes[1:]) & set(known)
     published = known == COCO_CLASSES and len(data.classes) == len(known) # may be 80 others
     if not known or (published and not shared): return data, ()
     if data.dataset == 'other': return data, known
     check_known(data.classes, known, given.checkpoint_path)
-    return replace(data, classes=known), tuple(name for name in known if name in data.classes)
+    counted = tuple(name for name in known if name in data.classes)
+    return choose_records(replace(data, classes=known)), counted
 
 # %% ../../nbs/plumbing/commands.ipynb #c073
 def _load_truth(data, counted, config, name):

@@ -42,25 +42,40 @@ def _describe_match(classes, known): # names, background first: of the network t
              if names]
     return f'{text} ({shorten_names(shared)}); {"; ".join(parts)}'
 
-# %% ../../nbs/plumbing/transfer.ipynb #c014
+# %% ../../nbs/plumbing/transfer.ipynb #c015
+def _check_shared(classes, known, path): # names, background first: as in `_describe_match`; the checkpoint
+    "Raises `UserError` if no name is shared"
+    if set(classes[1:]) & set(known[1:]): return
+    raise UserError(f'{path} knows {shorten_names(known[1:])}, but the data has none of these classes '
+                    f'({shorten_names(classes[1:])}): give --filter_weight=True, so that they begin new.')
+
+# %% ../../nbs/plumbing/transfer.ipynb #c018
 def _match_classes(network:nn.Cell, # to fill
                    weights:dict,    # name -> np.ndarray of the checkpoint; class heads are changed
                    classes:tuple,   # names, background first, of the network
                    known:tuple,     # those of the checkpoint
                    path:Path,       # of the checkpoint, for the message
                   )->str:           # a sentence; '' if the classes are the same
-    "Puts the channels of the class heads into the network's order; raises `UserError` if no name is shared"
+    "Puts the channels of class heads into the network's order; raises `UserError` if no name is shared"
     if classes == known: return ''
-    if not set(classes[1:]) & set(known[1:]):
-        raise UserError(f'{path} knows {shorten_names(known[1:])}, but the data has none of these classes '
-                        f'({shorten_names(classes[1:])}): give --filter_weight=True, so that they begin new.')
-    for layer in network.multi_box.get_class_layers():
-        for p in layer.get_parameters():
-            if p.name not in weights: continue
+    _check_shared(classes, known, path)
+    parameters = (p for layer in network.multi_box.get_class_layers() for p in layer.get_parameters())
+    for p in parameters:
+        if p.name in weights:
             weights[p.name] = _move_channels(p.asnumpy(), weights[p.name], classes, known)
     return _describe_match(classes, known)
 
-# %% ../../nbs/plumbing/transfer.ipynb #c016
+# %% ../../nbs/plumbing/transfer.ipynb #c020
+def _read_origin(saved, model, path): # from `read_saved`; `ModelConfig` of the network to fill; the file
+    "The classes that a checkpoint knows, () if it does not say; raises `UserError` for other padding"
+    parts = json.loads(saved.config) if saved.config else {}
+    its, known = parts.get('model', {}), tuple(parts.get('data', {}).get('classes', ()))
+    pad = its.get('pad', 'same') # as it was before there was the option
+    if its.get('using_model') == model.using_model and pad != model.pad:
+        raise UserError(f'{path} was trained with --pad={pad}: give the same.')
+    return known if len(known) == its.get('num_classes') else ()
+
+# %% ../../nbs/plumbing/transfer.ipynb #c023
 def _load_pre_trained(network:nn.Cell,     # what `build_model` made, to fill
                       model:ModelConfig,   # what it was made from
                       path:Path,           # a checkpoint of the same model
@@ -69,21 +84,15 @@ def _load_pre_trained(network:nn.Cell,     # what `build_model` made, to fill
                      )->list:              # of sentences that say what was filled
     "Fills a detector from another one; raises `UserError` where it does not fit"
     saved = read_saved(path)
-    parts = json.loads(saved.config) if saved.config else {}
-    its, known = parts.get('model', {}), tuple(parts.get('data', {}).get('classes', ()))
-    pad = its.get('pad', 'same') # as it was before there was the option
-    if its.get('using_model') == model.using_model and pad != model.pad:
-        raise UserError(f'{path} was trained with --pad={pad}: give the same.')
+    known = _read_origin(saved, model, path)
     left_out = MODELS[model.using_model].class_parts if filter_weight else ()
     hint = 'give a checkpoint of the same model'
     if not left_out: hint += ', or --filter_weight=True if only the classes differ'
-    matched = ''
-    if not left_out and classes and len(known) == its.get('num_classes'):
-        matched = _match_classes(network, saved.weights, classes, known, path)
-    filled = load_weights(network, saved.weights, path, hint, left_out)
-    return [filled, matched] if matched else [filled]
+    by_name = classes and known and not left_out
+    notes = [_match_classes(network, saved.weights, classes, known, path)] if by_name else []
+    return [load_weights(network, saved.weights, path, hint, left_out), *filter(None, notes)]
 
-# %% ../../nbs/plumbing/transfer.ipynb #c029
+# %% ../../nbs/plumbing/transfer.ipynb #c036
 def _freeze_backbone(network:nn.Cell # what `build_model` made
                     )->str:          # a sentence that says how much still trains
     "Keeps the backbone's parameters from the optimizer"
@@ -91,7 +100,7 @@ def _freeze_backbone(network:nn.Cell # what `build_model` made
     for p in get_backbone(network).get_parameters(): p.requires_grad = False
     return f'the backbone is frozen: {count_parameters(network):,} of {whole:,} parameters train'
 
-# %% ../../nbs/plumbing/transfer.ipynb #c032
+# %% ../../nbs/plumbing/transfer.ipynb #c039
 def start_weights(network:nn.Cell, # what `build_model` made
                   config,          # a `Config` of `05_train`: its `model`, `data` and `train` are used
                  )->list:          # of sentences that say what was done, for the log
