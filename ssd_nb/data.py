@@ -9,7 +9,6 @@ __all__ = ['MEAN', 'STD', 'DataConfig', 'draw_sizes', 'describe_set', 'format_re
 # %% ../nbs/01_data.ipynb #c002
 import json
 import os
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from .boxes import BoxConfig, BoxEncoder, box_area, find_best_iou, iou, tlbr2yxhw, xywh2tlbr
+from .boxes import BoxConfig, BoxEncoder, box_area, default_boxes, find_box_levels, iou, tlbr2yxhw
 from .plumbing.classes import clean_name, is_background
+from .plumbing.content import drop_crowds, gather_content, scale_boxes
 from .plumbing.drawing import COLORS, draw_boxes, draw_images
 from .plumbing.files import read_text
 from .plumbing.fonts import spell_names
@@ -27,6 +27,7 @@ from .plumbing.formats import SOURCES
 from .plumbing.images import decode_image
 from .plumbing.loader import BatchLoader
 from .plumbing.options import UserError, check_choice, check_value
+from .plumbing.overlap import find_reach
 from .plumbing.records import make_mindrecord, read_rows
 
 # %% ../nbs/01_data.ipynb #c013
@@ -114,20 +115,17 @@ class _SetReport(NamedTuple):
     per_image: np.ndarray # (images,) objects of each image
     reach: np.ndarray     # (n,) each object's IoU with its best default box
 
-def describe_set(truth:dict,           # in COCO's form, from `load_ground_truth`
+def describe_set(truth,                # file in COCO's form, its content as a dict, or a `Content`
                  box_config:BoxConfig, # whose default boxes are to reach the objects
                 )->_SetReport:
     "Counts and measures the objects of a split; crowds are left out"
-    names = {c['id']: c['name'] for c in truth['categories']}
-    sizes = {i['id']: (i['height'], i['width']) for i in truth['images']}
-    objects = [a for a in truth['annotations'] if not a['iscrowd']]
-    labels, per_image = (Counter(a[key] for a in objects) for key in ('category_id', 'image_id'))
-    boxes = xywh2tlbr(np.array([a['bbox'] for a in objects], float).reshape(-1, 4))
-    unit = boxes / np.array([sizes[a['image_id']] * 2 for a in objects], float).reshape(-1, 4)
-    aspects = (boxes[:, 3] - boxes[:, 1]) / np.maximum(boxes[:, 2] - boxes[:, 0], 1e-9)
-    reach = find_best_iou(unit, box_config) if len(unit) else np.zeros(0)
-    return _SetReport({name: labels[i] for i, name in names.items()}, unit, aspects,
-                      np.array([per_image[i] for i in sizes]), reach)
+    content = drop_crowds(gather_content(truth))
+    unit, (height, width) = scale_boxes(content), (content.boxes[:, 2:] - content.boxes[:, :2]).T
+    counts = np.bincount(content.labels, minlength=len(content.classes)).tolist()
+    per_image = np.bincount(content.owners, minlength=len(content.ids))
+    reach = find_reach(unit, default_boxes(box_config), find_box_levels(box_config))
+    aspects = width / np.maximum(height, 1e-9)
+    return _SetReport(dict(zip(content.classes, counts)), unit, aspects, per_image, reach)
 
 # %% ../nbs/01_data.ipynb #c028
 def _describe_spread(values # numbers; may be empty
