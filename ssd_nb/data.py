@@ -50,7 +50,7 @@ class DataConfig:
     coco_root: str = ''   # folder with annotations/ and one folder of images for each of its files (coco)
     voc_root: str = ''    # folder with train/ and eval/ of images and XML files, or a VOCdevkit (voc)
     voc_json: str = ''    # COCO json to evaluate against; empty: it is built from the XML files (voc)
-    yolo_root: str = ''   # folder with images/, labels/ and a yaml file that has the names (yolo)
+    yolo_root: str = ''   # folder with images/, labels/ and a yaml file of names, or that file (yolo)
     image_dir: str = ''   # folder that paths in anno_path are relative to; empty: that of anno_path (other)
     anno_path: str = ''   # TXT file with a row for each image: path xmin,ymin,xmax,ymax,class ... (other)
     eval_anno_path: str = '' # the same for evaluation; empty: anno_path (other)
@@ -455,7 +455,7 @@ def _select_rows(folder,     # of a MindRecord
                  *options,   # train to limit of `order_images`
                 )->np.ndarray: # (n,) int: rows of the MindRecord
     "What this process reads in an epoch, in order; raises `UserError` if a training has no whole batch"
-    images = json.loads((folder / 'manifest.json').read_text())['images']
+    images = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))['images']
     rows = np.load(folder / 'rows.npy')[order_images(images, *options)]
     if options[0] and len(rows) < batch_size:
         raise UserError(f'batch_size={batch_size} is more than the {len(rows)} images that each process has: '

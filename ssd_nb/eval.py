@@ -19,6 +19,7 @@ from ssd_nb.plumbing.cocoeval import (
     find_category_ids, fit_ground_truth, format_summary, import_hotcoco, read_precisions, run_cocoeval,
     to_coco_rows)
 from .plumbing.drawing import COLORS, draw_boxes, show_image
+from .plumbing.fonts import spell_names
 from .plumbing.nms import nms
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.preparation import choose_records
@@ -80,7 +81,7 @@ def draw_detections(image:np.ndarray,      # (h, w, 3) RGB uint8
                     most_texts:int=15,     # write class and score only if there are at most so many
                    ):                      # the Axes
     "Draws an image with its detections, each with class and score, over its ground truth"
-    unit = np.array(image.shape[:2] * 2)
+    unit, classes = np.array(image.shape[:2] * 2), spell_names(classes)
     ax = show_image(image, ax)
     if truth is not None: draw_boxes(np.asarray(truth) / unit, ax=ax, linewidth=3)
     few = len(detections) <= most_texts

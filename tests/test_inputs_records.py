@@ -333,14 +333,16 @@ def change_json(folder, change):
     path.write_text(json.dumps(content))
 
 
+def blank_bytes(path): path.write_bytes(bytes(path.stat().st_size))
+
+
 COCO_CHANGES = {
     'image replaced': (lambda f: rewrite(f / 'train/1.jpg'),
         '1 image is not as it was: train/1.jpg has changed'),
     'image longer, its time kept': (lambda f: keep_time(f / 'train/1.jpg',
         lambda p: p.write_bytes(p.read_bytes() + b'0')),
                                     'train/1.jpg has changed'),
-    'image of the same length': (lambda f: (f / 'train/1.jpg').write_bytes(bytes((f / 'train/1.jpg').stat().st_size)),
-                                 'train/1.jpg has changed'),
+    'image of the same length': (lambda f: blank_bytes(f / 'train/1.jpg'), 'train/1.jpg has changed'),
     'image removed': (lambda f: (f / 'train/2.jpg').unlink(), 'train/2.jpg is gone'),
     'two removed': (lambda f: [(f / f'train/{i}.jpg').unlink() for i in (1, 2)],
                     '2 images are not as they were, the first: train/1.jpg is gone'),

@@ -106,7 +106,8 @@ def test_broken_truth(text, tmp_path):
 
 
 @pytest.mark.parametrize('part, entry', [
-    ('images', dict(id=1)), ('images', 'a.jpg'), ('images', dict(id=1, height='x', width=2)), ('categories', {}),
+    ('images', dict(id=1)), ('images', 'a.jpg'), ('images', dict(id=1, height='x', width=2)),
+    ('categories', {}),
     ('annotations', dict(image_id=-7)), ('annotations', dict(image_id=-7, category_id=3, bbox=[1, 2, 3])),
     ('annotations', dict(image_id=[1], category_id=3)), ('annotations', None),
     ('annotations', dict(image_id=-7, category_id=3, bbox=[1, 2, 'x', 4]))])
@@ -234,7 +235,8 @@ def make_facts(objects=SPREAD, images=12, classes=('cat', 'dog'), name='train', 
     sizes = dict(height=100, width=100)
     truth = dict(images=[dict(id=i, file_name=f'{name}/{i}.jpg', **sizes) for i in range(images)],
                  annotations=notes, categories=[dict(id=i, name=n) for i, n in enumerate(classes)])
-    counts = dict(images=images, objects=len(notes), crowd=0, skipped_images=0, problems=0)
+    counts = dict(images=images, objects=len(notes), crowd=0, skipped_images=0, problems=0, lost_objects=0,
+                  left_out=0, turned=0, unsettled=0, notes=[])
     return SplitFacts(name, gather_content(truth), counts | manifest, take(*data) if data else None, 'runs/x')
 
 
@@ -243,8 +245,8 @@ def judge(*facts, config=FPN): return [finding.text for finding in judge_splits(
 
 def test_nothing_odd():
     assert judge(make_facts()) == []
-    assert format_verdict([make_facts()], []) == ['train: 12 images, 96 objects; left out: nothing',
-                                                  'verdict: nothing odd was found']
+    assert format_verdict([make_facts()], []) == ['train: 12 images with 96 objects are used; '
+                                                  'nothing is left out', 'verdict: nothing odd was found']
 
 
 MANY = [(0, 0, (2, 3, 40 + i * 0.2, 50 + i * 0.2)) for i in range(101)]
@@ -351,8 +353,9 @@ def test_order():
 def test_left_out_is_said():
     facts = make_facts(skipped_images=1, lost_objects=20, left_out=3, turned=2, crowd=5)
     first = format_verdict([facts], [])[0]
-    assert first == ('train: 12 images, 96 objects and 5 crowds, 2 images turned by EXIF; '
-                     'left out: 1 image, 20 objects, 3 objects of other classes')
+    assert first == ('train: 12 images with 96 objects (5 of them crowds or difficult) are used; '
+                     '1 image and 20 objects are left out; 3 objects of classes that were not asked for; '
+                     '2 images turned by EXIF, 0 of them unsettled (the list is in runs/x/problems.txt)')
 
 
 def test_converted_set(tmp_path):

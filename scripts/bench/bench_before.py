@@ -1,7 +1,7 @@
-"""Times conversion and input pipeline of this checkout beside another one, in turn within one run:
+"""Times conversion and input pipeline of this checkout beside another one, in turn within one run.
 
     git worktree add /tmp/before main
-    python scripts/bench/bench_before.py /tmp/before
+    python scripts/bench/bench.py before --checkout=/tmp/before
 
 Beside the time on the wall stand processor seconds, which other programs on the machine disturb less.
 """
@@ -65,7 +65,7 @@ def measure(checkout, root, workers):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(before, count=1000, rounds=5, workers=0):
+def compare(before, count, rounds, workers):
     "Prints how much time this checkout takes of what the other one takes"
     with tempfile.TemporaryDirectory() as folder:
         write_set(Path(folder) / 'set', count)
@@ -77,6 +77,3 @@ def compare(before, count=1000, rounds=5, workers=0):
             ratio = statistics.median(b / a for a, b in zip(old, new))
             print(f'{name}, {kind}: before {statistics.median(old):.2f} s, '
                   f'now {statistics.median(new):.2f} s, ratio {ratio:.2f}')
-
-
-if __name__ == '__main__': compare(sys.argv[1], *map(int, sys.argv[2:]))

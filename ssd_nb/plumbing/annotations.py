@@ -157,7 +157,7 @@ def _require_path(config,        # `DataConfig`, or anything that has its fields
     if not getattr(config, option):
         raise UserError(f'--{option} is not given: dataset={config.dataset} needs it, '
                         f'so say which {kind} to read.')
-    if not (Path(path).is_dir() if kind == 'folder' else Path(path).is_file()):
+    if not (os.path.isdir(path) if kind == 'folder' else os.path.isfile(path)): # pathlib fails at long names
         raise UserError(f'--{option}={getattr(config, option)}: there is no {kind} {path}, so give another.')
     return Path(path)
 

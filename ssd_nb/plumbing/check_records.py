@@ -18,17 +18,20 @@ from .options import UserError
 # %% ../../nbs/plumbing/check_records.ipynb #c005
 def _clip_record(record:Record, # as read from the annotations
                  size,          # height, width of the image
-                )->tuple:       # the record, and a list of `Problem`
+                )->tuple:       # the record; `Problem`s; boxes clipped, and by how much of a side at most
     "Clips boxes to the image and drops those that are empty, inverted or outside"
-    boxes = np.clip(record.boxes, 0, np.float32([*size, *size]))
+    sides = np.float32([*size, *size])
+    boxes = np.clip(record.boxes, 0, sides)
     keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    beyond = (np.abs(record.boxes - boxes) / sides)[keep].max(axis=1, initial=0)
     problems = []
     for (y1, x1, y2, x2), line in zip(record.boxes[~keep], record.lines[~keep]):
         what = 'is empty or inverted' if y2 <= y1 or x2 <= x1 else 'lies outside the image'
         box = f'the box x {x1:g}–{x2:g}, y {y1:g}–{y2:g} of {record.image.name}'
         problems.append(Problem(record.source, int(line), f'{box} {what}'))
     kept = {k: getattr(record, k)[keep] for k in ('labels', 'crowd', 'areas', 'lines')}
-    return replace(record, boxes=boxes[keep], size=tuple(size), **kept), problems
+    clipped = int((beyond > 0).sum()), float(beyond.max(initial=0))
+    return replace(record, boxes=boxes[keep], size=tuple(size), **kept), problems, clipped
 
 # %% ../../nbs/plumbing/check_records.ipynb #c009
 def _lies_inside(boxes, # (n, 4) y1 x1 y2 x2 in pixels
@@ -111,6 +114,7 @@ class Checked(NamedTuple):
     state: tuple      # see `read_file`
     marks: tuple = () # what is used but counted: turned, unsettled, swapped, dark
     odd: str = ''     # what is odd about the picture, such as 'is almost black'
+    clipped: tuple = (0, 0.) # boxes that left the picture, and by how much of its side at most
 
 # %% ../../nbs/plumbing/check_records.ipynb #c041
 def _refuse(record:Record, # of the image
@@ -138,5 +142,5 @@ def check_record(record:Record,   # as read from the annotations
     if fault := _find_size_fault(record, orientation, size): return _refuse(record, state, fault)
     swapped = ('swapped',) if orientation == 1 and _is_only_swapped(record, size) else ()
     record, marks = _settle_frame(record, orientation, size)
-    record, problems = _clip_record(record, size)
-    return Checked(record, data, problems, state, marks + swapped + (('dark',) if odd else ()), odd)
+    record, problems, clipped = _clip_record(record, size)
+    return Checked(record, data, problems, state, marks + swapped + (('dark',) if odd else ()), odd, clipped)

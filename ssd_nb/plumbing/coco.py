@@ -17,7 +17,7 @@ import numpy as np
 
 # %% ../../nbs/plumbing/coco.ipynb #c003
 from .annotations import Annotations, Problem, Records, Source, make_record_from_rows
-from .classes import choose_classes, clean_name, is_background
+from .classes import choose_classes, describe_left_out, clean_name
 from .coco_entries import (
     ENTRY_ERRORS, ODD_OBJECTS, parse_category, parse_image, parse_object, read_id)
 from .coco_layouts import find_coco_file, find_image_folder
@@ -251,7 +251,7 @@ def _choose_categories(config, # `DataConfig`, or anything that has `classes`
     if absent: notes.append(f'{path}: it has no category {", ".join(absent)}, so there are 0 objects of it')
     free = count(max([0, *first.values()]) + 1)
     ids = {**first, **{name: next(free) for name in absent}}
-    classes = choose_classes(config, list(ids), path, 'category')
+    classes = choose_classes(config, list(ids), path, 'category', strict=split == 'train')
     return classes, (0, *(ids[clean_name(name)] for name in classes[1:]))
 
 # %% ../../nbs/plumbing/coco.ipynb #c076
@@ -263,10 +263,9 @@ def _list_left_out(content, # `_CocoContent`
     for number, kind in content.ids.items():
         if labels[kind]: continue
         n, name = content.counts[kind], names.get(number)
-        what = f'class {name}, which was not asked for'
-        if name is None: what = f'category {number}, which the file does not list'
-        elif is_background(name): what = f'class {name}, which stands for no object'
-        problems.append(Problem(str(content.path), 0, f'{n} annotations are of the {what}', name is None, n))
+        unknown = f'{n:,} annotations are of the category {number}, which the file does not list'
+        what = unknown if name is None else describe_left_out(name, n)
+        problems.append(Problem(str(content.path), 0, what, name is None, n))
     return problems
 
 # %% ../../nbs/plumbing/coco.ipynb #c082

@@ -42,8 +42,8 @@ def _make_batch_option(size):
     return Option('batch_size', int, size, 'images at a time; an exported file has its own number')
 
 def _check_batch(given):
-    "Raises `UserError` for a batch without images"
-    check_value(given, 'batch_size', given.batch_size >= 1, 'a whole number of at least 1')
+    "Raises `UserError` for a batch without images, or with more than fit into memory"
+    check_value(given, 'batch_size', 1 <= given.batch_size <= 4096, 'a whole number from 1 to 4096')
 
 # %% ../../nbs/plumbing/commands.ipynb #c016
 def _add_config(parser, config, unset=False):
@@ -53,18 +53,17 @@ def _add_config(parser, config, unset=False):
 # %% ../../nbs/plumbing/commands.ipynb #c019
 def _print_manifest(manifest, folder, split):
     "Prints what a conversion found"
-    print(f'\n{split}: {manifest["images"]:,} images with {manifest["objects"]:,} objects '
-          f'and {manifest["crowd"]:,} crowds are in {folder}; '
-          f'{manifest["skipped_images"]:,} images are left out, {manifest["problems"]:,} problems were found')
-    if not manifest['problems']: return
-    print(f'problems, all of them in {folder}/problems.txt:', *manifest['first_problems'][:5], sep='\n  ')
+    images, problems = manifest['images'], manifest['problems']
+    print(f'\n{split}: {images:,} images are in {folder}, {problems:,} problems were found')
+    if problems:
+        print(f'problems, all of them in {folder}/problems.txt:', *manifest['first_problems'][:5], sep='\n  ')
+    if manifest['notes']: print('notes, all of them in the same file:', *manifest['notes'][:5], sep='\n  ')
 
 # %% ../../nbs/plumbing/commands.ipynb #c021
-def _describe_records(data, boxes, split, folder, count):
+def _describe_records(boxes, split, folder, count):
     "Prints which objects there are, and draws them"
     from ssd_nb.data import describe_set, draw_report, format_report
-    from ssd_nb.plumbing.records import load_ground_truth
-    described = describe_set(load_ground_truth(data, split), boxes)
+    described = describe_set(Path(folder) / 'ground_truth.json', boxes)
     print(*format_report(described), sep='\n')
     axes, picture = draw_report(described, boxes, f'{split}: {count:,} images'), Path(folder) / 'report.png'
     _save_figure(axes[0, 0].figure, picture)
@@ -77,7 +76,7 @@ def _report_split(data, boxes, split):
     folder = make_mindrecord(data, split, progress=True)
     manifest = load_manifest(data, split)
     _print_manifest(manifest, folder, split)
-    _describe_records(data, boxes, split, folder, manifest['images'])
+    _describe_records(boxes, split, folder, manifest['images'])
 
 # %% ../../nbs/plumbing/commands.ipynb #c025
 def _create_data(data,  # DataConfig that says where the set is
@@ -85,6 +84,7 @@ def _create_data(data,  # DataConfig that says where the set is
                 )->None:
     "Converts and reports a data set, part by part; raises `UserError` if it has none"
     from ssd_nb.plumbing.formats import list_source_files
+    from ssd_nb.plumbing.verdict import describe_splits
     _draw_into_files()
     splits, missing = [], []
     for split in ('train', 'eval'):
@@ -94,6 +94,7 @@ def _create_data(data,  # DataConfig that says where the set is
     if not splits: raise missing[0]
     for split in splits: _report_split(data, boxes, split)
     for error in missing: print(f'\nleft out: {error}')
+    print('', *describe_splits(data, boxes, splits, progress=True), sep='\n')
 
 # %% ../../nbs/plumbing/commands.ipynb #c027
 _DATA_PURPOSE = ('Converts a data set to MindRecord, checks every image and box on the way, '
@@ -258,9 +259,10 @@ def _choose_data(config, given):
 def _load_truth(data, counted, config, name):
     "Ground truth and class names of the evaluation images, in the order of the network's outputs"
     from ssd_nb.plumbing.cocoeval import fit_ground_truth
-    from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
-    make_mindrecord(data, 'eval', progress=True)
-    classes, truth = tuple(load_manifest(data, 'eval')['classes']), load_ground_truth(data, 'eval')
+    from ssd_nb.plumbing.records import describe_use, load_ground_truth, load_manifest, make_mindrecord
+    folder, manifest = make_mindrecord(data, 'eval', progress=True), load_manifest(data, 'eval')
+    print(describe_use(manifest, folder, 'eval'))
+    classes, truth = tuple(manifest['classes']), load_ground_truth(data, 'eval')
     if not counted:
         _check_classes(config.model.num_classes, classes, name)
         return truth, classes
@@ -370,7 +372,8 @@ _PREDICT_EXAMPLE = ('ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my
 # %% ../../nbs/plumbing/commands.ipynb #c098
 _PREDICT_OPTIONS = (
     Option('image_path', str, required=True,
-           help='an image, a folder of images, a pattern such as "a/*.jpg", a video, or camera:0'),
+           help='an image, a folder with its sub-folders, a pattern such as "a/*.jpg", a .txt that lists '
+                'images, a video, an address such as rtsp://, or camera:0'),
     Option('output_dir', str, 'runs/predict', 'folder for what is written'),
     Option('score', float, 0.4, 'only detections with a score above this', ('min_score',)),
     Option('nms', float, 0.6, 'of two boxes of a class with an IoU above this, only the higher score is kept',

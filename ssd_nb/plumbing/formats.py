@@ -4,22 +4,10 @@
 __all__ = ['SOURCES', 'list_source_files', 'make_empty_error', 'read_annotations']
 
 # %% ../../nbs/plumbing/formats.ipynb #c002
-import os
-import re
-from math import isfinite
-from pathlib import Path
-
 import numpy as np
-import yaml
-from defusedxml import DefusedXmlException, ElementTree
-from PIL import Image
 
-from .annotations import (
-    Annotations, Item, Problem, Record, Records, Source, join_inside, make_record, parse_numbers)
-from .classes import choose_classes
-from .coco import CocoSource, load_json
-from .files import read_text
-from .images import IMAGE_ENDINGS, is_image
+from .annotations import Annotations, Records, Source
+from .coco import CocoSource
 from .options import UserError
 from .txt import TxtSource
 from .voc import VocSource

@@ -84,6 +84,7 @@ class _Tally:
                 ):
         self.problems, self.refused = list(found.problems), 0
         self.odd, self.names, self.dark = Counter(), {}, ''
+        self.clipped = dict(boxes=0, most=0., first='') # boxes that left their image, by how much at most
 
     def add(self, checked:Checked, # one image
             name:str,              # its name
@@ -95,6 +96,9 @@ class _Tally:
             self.odd[mark] += 1
             if self.odd[mark] <= 3: self.names.setdefault(mark, []).append(name)
         self.dark = self.dark or checked.odd
+        boxes, most = checked.clipped
+        if most > self.clipped['most']: self.clipped.update(most=round(most, 4), first=name)
+        self.clipped['boxes'] += boxes
 
     def describe(self, mark:str, # which oddity
                  sentence:str,   # '{}' stands for the number of images, and their names
@@ -305,7 +309,7 @@ def _count_losses(tally # `_Tally` of a split
     bad, wanted = ([p for p in tally.problems if p.bad == is_bad] for is_bad in (True, False))
     return dict(problems=len(bad), skipped_images=sum(p.images for p in tally.problems),
                 lost_objects=sum(p.count for p in bad), left_out=sum(p.count for p in wanted),
-                turned=tally.odd['turned'], unsettled=tally.odd['unsettled'],
+                turned=tally.odd['turned'], unsettled=tally.odd['unsettled'], clipped=tally.clipped,
                 first_problems=list(map(str, bad[:20])))
 
 # %% ../../nbs/plumbing/records.ipynb #c085

@@ -21,8 +21,8 @@ from .bookkeeping import (
 from .checkpoint import read_json, read_saved, restore_step, to_json, write_checkpoint
 from .files import make_folder
 from .options import UserError
-from .preparation import check_early, describe_plan, join_team
-from .records import load_manifest
+from .preparation import check_early, choose_records, describe_plan, join_team
+from .records import describe_use, find_record_folder, load_manifest
 from .team import check_same_weights, share_state, writes_files
 from .updates import use_averages
 
@@ -51,8 +51,12 @@ def _say_start(trainer, last, goes_on): # sentences for the log
     if team.ranks > 1: yield f'process {team.rank} of {team.ranks}, which take {images}'
     if goes_on: yield f'going on from {last}, after epoch {p.epoch} and {p.step} steps'
     elif options.resume and team.is_first: yield f'there is no {last} to go on from: this is the beginning'
-    images = load_manifest(trainer.config.data, 'train')['images']
-    if team.is_first: yield from describe_plan(options, images, trainer.steps)
+    if not team.is_first: return
+    data = trainer.config.data
+    for split in ('train', 'eval') if options.run_eval else ('train',):
+        manifest = load_manifest(data if split == 'train' else choose_records(data), split)
+        yield describe_use(manifest, find_record_folder(data, split), split)
+    yield from describe_plan(options, load_manifest(data, 'train')['images'], trainer.steps)
 
 # %% ../../nbs/plumbing/trainer.ipynb #c019
 class Trainer:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .annotations import (
     Annotations, Item, Problem, Records, Source, make_record, parse_numbers)
-from .classes import choose_classes, clean_name, find_label, is_background
+from .classes import choose_classes, describe_left_out, clean_name, find_label, is_background
 from .files import read_text
 from .find_images import ImageFinder
 from .images import IMAGE_ENDINGS
@@ -215,10 +215,10 @@ def _parse_label(fields,  # of an object
     name = clean_name(fields[4])
     label = find_label(name, classes)
     if label: return label
-    if is_background(name): raise _LeftOut(f'the class {name} is no class: what has no box is background')
+    if is_background(name): raise _LeftOut(describe_left_out(name, 1))
     if not asked and classes[1:2] == (f'class {first}',):
         raise ValueError(f'the class {name} is a name, and others are numbers: give the names as --classes')
-    raise _LeftOut(f'the class {name} is not one of {", ".join(classes[1:])}')
+    raise _LeftOut(describe_left_out(name, 1))
 
 # %% ../../nbs/plumbing/txt.ipynb #c059
 def _parse_txt_object(fields,  # xmin, ymin, xmax, ymax, class as text

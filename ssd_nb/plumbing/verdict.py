@@ -15,7 +15,7 @@ from ..boxes import BOX_CONFIGS, BoxConfig, box_area, default_boxes, find_box_le
 from .content import Content, drop_crowds, gather_content, scale_boxes
 from .copies import Prints, find_copies, take_prints
 from .overlap import find_reach
-from .records import find_record_folder, read_rows
+from .records import describe_use, find_record_folder, read_rows
 
 # %% ../../nbs/plumbing/verdict.ipynb #c005
 class SplitFacts(NamedTuple):
@@ -238,27 +238,16 @@ def judge_splits(splits:list,          # of `SplitFacts`
     return sorted(found, key=lambda finding: -finding.weight)
 
 # %% ../../nbs/plumbing/verdict.ipynb #c077
-def _describe_split(facts):
-    m, content = facts.manifest, facts.content
-    crowd = f' and {_count(m["crowd"], "crowd")}' if m['crowd'] else ''
-    turned = f', {_count(m["turned"], "image")} turned by EXIF' if m.get('turned') else ''
-    used = f'{_count(len(content.ids), "image")}, {_count(len(content.boxes), "object")}{crowd}{turned}'
-    numbers = {'image': m['skipped_images'], 'object': m.get('lost_objects', 0)}
-    left = [_count(n, noun) for noun, n in numbers.items() if n]
-    if m.get('left_out'): left.append(f'{_count(m["left_out"], "object")} of other classes')
-    return f'{facts.name}: {used}; left out: {", ".join(left) or "nothing"}'
-
-# %% ../../nbs/plumbing/verdict.ipynb #c078
 def format_verdict(splits:list,   # of `SplitFacts`
                    findings:list, # of `_Finding`, the heaviest first
                   )->list:        # of lines
     "What is in a data set, what was left out, and what looks odd"
-    lines = [_describe_split(facts) for facts in splits]
+    lines = [describe_use(facts.manifest, facts.folder, facts.name) for facts in splits]
     if not findings: return [*lines, 'verdict: nothing odd was found']
     head = f'verdict: {_count(len(findings), "thing")} to look at, the most important first'
     return [*lines, head, *(f'{i:3}. {finding.text}' for i, finding in enumerate(findings, 1))]
 
-# %% ../../nbs/plumbing/verdict.ipynb #c082
+# %% ../../nbs/plumbing/verdict.ipynb #c081
 def _gather_facts(config,   # DataConfig: where the MindRecord is
                   split,    # 'train' or 'eval'
                   progress, # show a progress bar, on a terminal
@@ -272,7 +261,7 @@ def _gather_facts(config,   # DataConfig: where the MindRecord is
     prints = take_prints(rows, len(content.ids), config.num_parallel_workers)
     return SplitFacts(split, content, manifest, prints, str(folder))
 
-# %% ../../nbs/plumbing/verdict.ipynb #c083
+# %% ../../nbs/plumbing/verdict.ipynb #c082
 def describe_splits(config,               # DataConfig: where the MindRecords are
                     box_config:BoxConfig, # whose default boxes are to reach the objects
                     splits:list,          # of 'train', 'eval', or both: converted before

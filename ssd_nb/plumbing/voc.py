@@ -13,7 +13,7 @@ from typing import NamedTuple
 from defusedxml import DefusedXmlException, ElementTree
 
 from .annotations import Annotations, Item, Problem, Records, Source, make_record
-from .classes import choose_classes, clean_name, find_label, is_background
+from .classes import choose_classes, describe_left_out, clean_name, find_label, is_background
 from .coco import load_json
 from .options import UserError
 from .voc_files import VocImages, find_by_stem, find_voc_image, find_voc_split, list_unused
@@ -237,10 +237,9 @@ def _say_fault(each,    # `_VocObject`
               )->tuple: # what is wrong with it, '' if nothing; whether that is a fault
     name = ' '.join(each.name.split()) or '?'
     if not isfinite(sum(each.box)): return f'the box of a {name} is not four numbers', True
-    if name != '?' and is_background(name):
-        return f'the class {name} is no class: what has no box is background', False
+    if name != '?' and (asked or is_background(name)): return describe_left_out(name, 1), False
     what = f'the class {name} is not one of {", ".join(classes[1:])}'
-    if name == '?' or asked: return what, name == '?'
+    if name == '?': return what, True
     return f'{what}, which are those of the training images', False
 
 # %% ../../nbs/plumbing/voc.ipynb #c071

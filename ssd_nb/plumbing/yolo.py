@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .annotations import Annotations, Problem, Records, Source, make_record_from_rows
-from .classes import choose_classes, clean_name, find_label, is_background
+from .classes import choose_classes, describe_left_out, clean_name, find_label
 from .images import decode_image, read_size
 from .options import UserError
 from .yolo_files import count_things, find_split, load_set, read_lines
@@ -117,9 +117,7 @@ def _sum_problems(seen,  # `_Seen`
                  )->list: # of `Problem`: one for each kind of rows that were left out
     problems = [_name_pixels(*seen.first['pixels'], seen.kinds['pixels'])] if seen.kinds['pixels'] else []
     for number, n in sorted(seen.left_out.items()):
-        name = rules.names[number]
-        why = 'which is no class of objects' if is_background(name) else 'which was not asked for'
-        what = f'{count_things(n, "object")} of {name}, {why}'
+        what = describe_left_out(rules.names[number], n)
         problems.append(Problem(str(path), 0, what, bad=False, count=n))
     return problems
 
@@ -220,7 +218,8 @@ class YoloSource(Source):
             )->Annotations:
         "What the label files say; a row or file that cannot be read is left out"
         data, records, seen = load_set(self), Records(), _Seen()
-        classes = choose_classes(self.config, list(data.names.values()), data.path)
+        classes = choose_classes(self.config, list(data.names.values()), data.path,
+                                 strict=split == 'train')
         rules, found = _make_rules(data, classes), find_split(data, split)
         for number, image in enumerate(found.images, 1):
             record = _read_image(image, number, rules, seen)
