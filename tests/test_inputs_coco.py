@@ -517,7 +517,7 @@ def test_objects_of_background_are_counted(tmp_path):
     config = write_categories(tmp_path, [(1, 'Background', ''), (2, 'cat', '')], [1, 2])
     found = CocoSource(config).read('train')
     assert [(p.bad, p.count) for p in found.problems] == [(False, 1)]
-    assert 'class Background, which stands for no object' in str(found.problems[0])
+    assert '1 object is called Background, which every place without an object is' in str(found.problems[0])
 
 
 @pytest.mark.parametrize('entry', [dict(id=1), dict(id=1, name=''), dict(id=1, name=None),

@@ -205,7 +205,7 @@ def test_counts(tmp_path):
     assert manifest['problems'] == 4 and len(text.splitlines()) == 5 and len(manifest['first_problems']) == 4
     line = describe_use(manifest, 'F', 'train')
     assert line == ('train: 6 images with 5 objects are used; 2 images and 6 objects are left out; '
-                    '1 object of classes that were not asked for (the list is in F/problems.txt)')
+                    '1 object of other classes or of background (the list is in F/problems.txt)')
 
 
 def test_one_line_where_all_is_well(tmp_path):
@@ -250,7 +250,7 @@ def test_names_in_any_language_in_any_locale(tmp_path):
     done = subprocess.run([sys.executable, '-c', code], env=plain, text=True, capture_output=True)
     assert done.stdout.splitlines()[-1:] == ['1'], done.stderr
     folder = find_record_folder(config, 'train')
-    assert '猫.jpg has a name that this system cannot spell' in (folder / 'problems.txt').read_text('utf-8')
+    assert "the name '猫.jpg' has a character that no file name can have" in (folder / 'problems.txt').read_text('utf-8')
     assert '"猫"' in (folder / 'manifest.json').read_text('utf-8')
 
 

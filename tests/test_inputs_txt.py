@@ -269,8 +269,8 @@ def test_classes_by_name(label, wanted, tmp_path):
 def test_names_that_are_not_asked_for(tmp_path):
     found = read_txt(make_set(tmp_path, '1.jpg 20,10,50,40,cat 1,2,3,4,moon 1,2,3,4,background\n'))
     assert boxes_of(found) == [[EDGES]] and [p.bad for p in found.problems] == [False, False]
-    assert found.problems[0].what == 'the class moon is not one of cat, dog'
-    assert found.problems[1].what.startswith('the class background is no class')
+    assert found.problems[0].what == '1 object is of the class moon, which was not asked for'
+    assert found.problems[1].what.startswith('1 object is called background, which every place without')
 
 
 def test_why_nothing_is_left(tmp_path):

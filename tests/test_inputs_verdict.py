@@ -354,8 +354,8 @@ def test_left_out_is_said():
     facts = make_facts(skipped_images=1, lost_objects=20, left_out=3, turned=2, crowd=5)
     first = format_verdict([facts], [])[0]
     assert first == ('train: 12 images with 96 objects (5 of them crowds or difficult) are used; '
-                     '1 image and 20 objects are left out; 3 objects of classes that were not asked for; '
-                     '2 images turned by EXIF, 0 of them unsettled (the list is in runs/x/problems.txt)')
+                     '1 image and 20 objects are left out; 3 objects of other classes or of background; '
+                     '2 images turned by EXIF (the list is in runs/x/problems.txt)')
 
 
 def test_converted_set(tmp_path):
@@ -369,10 +369,11 @@ def test_converted_set(tmp_path):
         if i == 2: (tmp_path / 'val/0.jpg').write_bytes(write_bytes(image, quality=60))
     for split in ('train', 'eval'): make_mindrecord(config, split)
     lines = describe_splits(config, FPN, ['train', 'eval'])
-    assert lines[0] == 'train: 6 images, 6 objects; left out: nothing'
+    assert lines[0] == 'train: 6 images with 6 objects are used; nothing is left out'
     assert lines[3] == ('  1. 1 of 1 image of eval is nearly identical to one of train, such as 0.jpg and '
                         '2.jpg: results would be too good, so give evaluation images of its own.')
-    assert describe_splits(config, FPN, ['eval'])[0] == 'eval: 1 image, 1 object; left out: nothing'
+    assert describe_splits(config, FPN, ['eval'])[0] == (
+        'eval: 1 image with 1 object is used; nothing is left out')
 
 
 def test_one_list_for_both_splits(tmp_path):

@@ -658,7 +658,7 @@ def test_background_is_no_class(name, tmp_path):
     found = read_voc(write_voc(tmp_path, objects=[('cat', (21, 11, 50, 40)), (name, (1, 1, 5, 5))]))
     assert (found.classes, found.records[0].labels.tolist()) == (('background', 'cat'), [1])
     assert [(p.bad, p.line) for p in found.problems] == [(False, 2)]
-    assert f'the class {name.strip()} is no class' in found.problems[0].what
+    assert f'1 object is called {name.strip()}, which every place' in found.problems[0].what
 
 
 def test_an_object_without_name(tmp_path):

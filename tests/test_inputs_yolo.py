@@ -235,7 +235,7 @@ def test_background_is_no_class(tmp_path, name):
     assert found.classes == ('background', 'dog') and rows[0][2] == ['dog']
     (problem,) = found.problems
     assert (problem.bad, problem.count) == (False, 2)
-    assert f'2 objects of {name}, which is no class' in problem.what
+    assert f'2 objects are called {name}, which every place' in problem.what
 
 
 def test_classes_not_asked_for_are_counted(tmp_path):

@@ -1,6 +1,7 @@
 """Measures speed and memory, as ratios within one run.
 
-`bench.py data` measures the input pipeline, `records` a conversion, `before` both beside another checkout, `train` a training step, and `eval` an
+`bench.py data` measures the input pipeline, `records` a conversion, `before` both beside another
+checkout, `train` a training step, and `eval` an
 evaluation.
 """
 import json
@@ -55,7 +56,8 @@ def measure_against(words):
                           'another one, in turn within one run.')
     parser.add([
         Option('checkout', str, required=True, help='folder of the other one, such as a git worktree'),
-        Option('images', int, 1000, 'photographs in the generated set'), Option('rounds', int, 5, 'pairs of runs'),
+        Option('images', int, 1000, 'photographs in the generated set'),
+        Option('rounds', int, 5, 'pairs of runs'),
         Option('workers', int, 0, 'processes that prepare images')])
     given = parser.parse(words)
     compare(given.checkout, given.images, given.rounds, given.workers)

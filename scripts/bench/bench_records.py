@@ -1,4 +1,4 @@
-"""Measures the memory of a conversion to MindRecord and of its verdict, for generated sets of different sizes."""
+"""Measures the memory of a conversion to MindRecord and of its verdict, for generated sets."""
 import json
 import os
 import tempfile

@@ -33,7 +33,7 @@ def _clip_record(record:Record, # as read from the annotations
     clipped = int((beyond > 0).sum()), float(beyond.max(initial=0))
     return replace(record, boxes=boxes[keep], size=tuple(size), **kept), problems, clipped
 
-# %% ../../nbs/plumbing/check_records.ipynb #c009
+# %% ../../nbs/plumbing/check_records.ipynb #c011
 def _lies_inside(boxes, # (n, 4) y1 x1 y2 x2 in pixels
                  size,  # height, width
                  margin=0.05, # part of a side that a box may stick out by
@@ -42,13 +42,13 @@ def _lies_inside(boxes, # (n, 4) y1 x1 y2 x2 in pixels
     sides = np.float32([*size, *size])
     return bool((boxes >= -margin * sides).all() and (boxes <= (1 + margin) * sides).all())
 
-# %% ../../nbs/plumbing/check_records.ipynb #c011
+# %% ../../nbs/plumbing/check_records.ipynb #c013
 def _fits_only(boxes, one, other # heights and widths, in pixels
               )->bool:
     "Whether boxes lie inside one picture, and clearly not inside another"
     return _lies_inside(boxes, one, 0.01) and not _lies_inside(boxes, other)
 
-# %% ../../nbs/plumbing/check_records.ipynb #c015
+# %% ../../nbs/plumbing/check_records.ipynb #c017
 def _is_drawn_as_stored(record, # as read from the annotations
                         size,   # height, width of the upright picture, which EXIF turns by 90°
                        )->bool:
@@ -57,7 +57,7 @@ def _is_drawn_as_stored(record, # as read from the annotations
     if tuple(record.size) == stored: return not _fits_only(record.boxes, size, stored)
     return _fits_only(record.boxes, stored, size)
 
-# %% ../../nbs/plumbing/check_records.ipynb #c017
+# %% ../../nbs/plumbing/check_records.ipynb #c019
 def _settle_frame(record:Record,   # as read from the annotations
                   orientation:int, # EXIF's number from 1 to 8, see `read_orientation`
                   size,            # height, width of the upright picture
@@ -71,7 +71,7 @@ def _settle_frame(record:Record,   # as read from the annotations
         return replace(record, boxes=boxes, size=(h, w)), ('turned',)
     return record, ('turned',) if min(record.size) > 0 else unsettled
 
-# %% ../../nbs/plumbing/check_records.ipynb #c029
+# %% ../../nbs/plumbing/check_records.ipynb #c031
 def _is_only_swapped(record:Record, # as read from the annotations
                      size,          # height, width of the upright picture
                     )->bool:
@@ -80,7 +80,7 @@ def _is_only_swapped(record:Record, # as read from the annotations
     if said != tuple(size)[::-1] or said == tuple(size): return False
     return not len(record.boxes) or _fits_only(record.boxes, size, said)
 
-# %% ../../nbs/plumbing/check_records.ipynb #c033
+# %% ../../nbs/plumbing/check_records.ipynb #c035
 def _find_size_fault(record:Record,   # as read from the annotations
                      orientation:int, # see `read_orientation`
                      size,            # height, width of the upright picture
@@ -95,7 +95,7 @@ def _find_size_fault(record:Record,   # as read from the annotations
     if not swapped: return fault
     return fault + ': width and height are swapped in the file, or its boxes were drawn on a turned copy'
 
-# %% ../../nbs/plumbing/check_records.ipynb #c036
+# %% ../../nbs/plumbing/check_records.ipynb #c038
 MISSING = -1, 0, 0 # the state of a file that is not there
 
 def read_file(path # of an image
@@ -105,7 +105,7 @@ def read_file(path # of an image
         stat, data = os.fstat(file.fileno()), file.read()
     return data, (len(data), stat.st_mtime_ns, zlib.crc32(data))
 
-# %% ../../nbs/plumbing/check_records.ipynb #c039
+# %% ../../nbs/plumbing/check_records.ipynb #c041
 class Checked(NamedTuple):
     "What the check of one image found"
     record: Record    # boxes clipped, on the upright picture; None if it is left out
@@ -116,7 +116,7 @@ class Checked(NamedTuple):
     odd: str = ''     # what is odd about the picture, such as 'is almost black'
     clipped: tuple = (0, 0.) # boxes that left the picture, and by how much of its side at most
 
-# %% ../../nbs/plumbing/check_records.ipynb #c041
+# %% ../../nbs/plumbing/check_records.ipynb #c043
 def _refuse(record:Record, # of the image
             state:tuple,   # see `read_file`
             what:str,      # what is wrong, without a full stop
@@ -125,7 +125,7 @@ def _refuse(record:Record, # of the image
     problem = Problem(record.source, record.line, what, count=len(record.boxes), images=1)
     return Checked(None, b'', [problem], state)
 
-# %% ../../nbs/plumbing/check_records.ipynb #c043
+# %% ../../nbs/plumbing/check_records.ipynb #c045
 def check_record(record:Record,   # as read from the annotations
                  sized:bool=True, # whether its size comes from the annotations: a YOLO file has none
                 )->Checked:

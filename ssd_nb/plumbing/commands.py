@@ -53,8 +53,8 @@ def _add_config(parser, config, unset=False):
 # %% ../../nbs/plumbing/commands.ipynb #c019
 def _print_manifest(manifest, folder, split):
     "Prints what a conversion found"
-    images, problems = manifest['images'], manifest['problems']
-    print(f'\n{split}: {images:,} images are in {folder}, {problems:,} problems were found')
+    problems = manifest['problems']
+    print(f'\n{split}: converted to {folder}, problems found: {problems:,}')
     if problems:
         print(f'problems, all of them in {folder}/problems.txt:', *manifest['first_problems'][:5], sep='\n  ')
     if manifest['notes']: print('notes, all of them in the same file:', *manifest['notes'][:5], sep='\n  ')

@@ -78,13 +78,21 @@ class _TruthWriter:
         self.part.unlink()
 
 # %% ../../nbs/plumbing/records.ipynb #c035
+def _add_clipped(total,       # dict of boxes, most and first: changed
+                 boxes, most, # of one image: how many left it, and by how much of a side
+                 name,        # of the image
+                )->None:
+    if most > total['most']: total.update(most=round(most, 4), first=name)
+    total['boxes'] += boxes
+
+# %% ../../nbs/plumbing/records.ipynb #c037
 class _Tally:
     "Problems of a split, and images by what is odd about them"
     def __init__(self, found:Annotations # what was read
                 ):
         self.problems, self.refused = list(found.problems), 0
         self.odd, self.names, self.dark = Counter(), {}, ''
-        self.clipped = dict(boxes=0, most=0., first='') # boxes that left their image, by how much at most
+        self.clipped = dict(boxes=0, most=0., first='') # boxes that left their image
 
     def add(self, checked:Checked, # one image
             name:str,              # its name
@@ -96,9 +104,7 @@ class _Tally:
             self.odd[mark] += 1
             if self.odd[mark] <= 3: self.names.setdefault(mark, []).append(name)
         self.dark = self.dark or checked.odd
-        boxes, most = checked.clipped
-        if most > self.clipped['most']: self.clipped.update(most=round(most, 4), first=name)
-        self.clipped['boxes'] += boxes
+        _add_clipped(self.clipped, *checked.clipped, name)
 
     def describe(self, mark:str, # which oddity
                  sentence:str,   # '{}' stands for the number of images, and their names
@@ -107,7 +113,7 @@ class _Tally:
         n, names = self.odd[mark], ', '.join(self.names.get(mark, ()))
         return [sentence.format(f'{_count(n, "image")} ({names}{", ..." if n > 3 else ""})')] if n else []
 
-# %% ../../nbs/plumbing/records.ipynb #c037
+# %% ../../nbs/plumbing/records.ipynb #c039
 _ODD = dict(
     turned='EXIF says that a picture is to be turned, and it is: {}',
     unsettled='nothing tells whether boxes were drawn before or after EXIF turns the picture, '
@@ -115,21 +121,21 @@ _ODD = dict(
     dark='dark pictures: {}, the first ',
     swapped='width and height are swapped in the file, and boxes that fit only the true size are used: {}')
 
-# %% ../../nbs/plumbing/records.ipynb #c039
+# %% ../../nbs/plumbing/records.ipynb #c041
 def _count(n:int,    # how many
            noun:str, # of what, one of it
           )->str:
     "A number with its noun"
     return f'{n:,} {noun}' if n == 1 else f'{n:,} {noun}s'
 
-# %% ../../nbs/plumbing/records.ipynb #c041
+# %% ../../nbs/plumbing/records.ipynb #c043
 def _list_notes(found, tally # what was read; `_Tally` of its images
                )->list: # of sentences without a full stop
     "What is used, but looks odd"
     sentences = _ODD | dict(dark=_ODD['dark'] + tally.dark)
     return [*found.notes, *(note for mark, s in sentences.items() for note in tally.describe(mark, s))]
 
-# %% ../../nbs/plumbing/records.ipynb #c044
+# %% ../../nbs/plumbing/records.ipynb #c046
 def _write_mindrecord(path,    # of the first file
                       checked, # iterable of (`Record`, `Checked`)
                       shards,  # number of files
@@ -151,13 +157,13 @@ def _write_mindrecord(path,    # of the first file
         truth.add(record)
     if truth.counts['images']: writer.commit()
 
-# %% ../../nbs/plumbing/records.ipynb #c046
+# %% ../../nbs/plumbing/records.ipynb #c048
 def _find_first_file(folder # of a MindRecord
                     )->str: # what MindDataset wants; it finds the others
     "The first of its files"
     return str(next(p for p in sorted(Path(folder).iterdir()) if re.fullmatch(r'ssd\.mindrecord0*', p.name)))
 
-# %% ../../nbs/plumbing/records.ipynb #c048
+# %% ../../nbs/plumbing/records.ipynb #c050
 def _locate_rows(folder, # of a MindRecord
                  ids,    # image ids in the order of the annotations
                 )->np.ndarray: # (n,) int: the row of each
@@ -169,7 +175,7 @@ def _locate_rows(folder, # of a MindRecord
     rows = {int(image_id): i for i, (image_id,) in enumerate(found)}
     return np.array([rows[i] for i in ids])
 
-# %% ../../nbs/plumbing/records.ipynb #c051
+# %% ../../nbs/plumbing/records.ipynb #c053
 _FORMAT = 3 # of what is written here
 
 def find_record_folder(config,    # its mindrecord_dir and dataset are used
@@ -178,7 +184,7 @@ def find_record_folder(config,    # its mindrecord_dir and dataset are used
     "Where the MindRecord of a split is"
     return Path(config.mindrecord_dir or f'runs/mindrecord_{config.dataset}') / split
 
-# %% ../../nbs/plumbing/records.ipynb #c053
+# %% ../../nbs/plumbing/records.ipynb #c055
 def _compare_options(manifest, config, split # as in `_find_misfit`
                     )->str:                  # what differs; '' if nothing
     "Compares what was asked for then and now, except for classes"
@@ -190,7 +196,7 @@ def _compare_options(manifest, config, split # as in `_find_misfit`
         if was != value: return f'it was made with --{key}={was} instead of --{key}={value}'
     return ''
 
-# %% ../../nbs/plumbing/records.ipynb #c055
+# %% ../../nbs/plumbing/records.ipynb #c057
 def _find_damaged_file(manifest, folder # content of manifest.json; where it lies
                       )->str:           # what differs; '' if nothing
     "Compares the sizes of its files with what was written"
@@ -200,7 +206,7 @@ def _find_damaged_file(manifest, folder # content of manifest.json; where it lie
         return f'its file {name} is not as it was written'
     return ''
 
-# %% ../../nbs/plumbing/records.ipynb #c058
+# %% ../../nbs/plumbing/records.ipynb #c060
 @lru_cache(8)
 def _read_all_classes(config, split, # DataConfig without classes
                       fingerprint,   # of the annotations: another means that they are read again
@@ -208,7 +214,7 @@ def _read_all_classes(config, split, # DataConfig without classes
     "The classes of the annotations"
     return tuple(read_annotations(config, split).classes)
 
-# %% ../../nbs/plumbing/records.ipynb #c060
+# %% ../../nbs/plumbing/records.ipynb #c062
 def _compare_classes(manifest, config, split, # as in `_find_misfit`
                      now,                     # fingerprint of the annotations; '' if they are gone
                     )->str:                   # what differs; '' if nothing
@@ -220,7 +226,7 @@ def _compare_classes(manifest, config, split, # as in `_find_misfit`
     same = sorted(has) == sorted(wants) if split == 'eval' or not config.classes else has == wants
     return f'its classes are "{", ".join(has)}" instead of "{", ".join(wants)}"' if wants and not same else ''
 
-# %% ../../nbs/plumbing/records.ipynb #c063
+# %% ../../nbs/plumbing/records.ipynb #c065
 def _is_gone(config, split # as in `_find_misfit`
             )->bool:
     "Whether there are no annotations to compare with"
@@ -229,7 +235,7 @@ def _is_gone(config, split # as in `_find_misfit`
     path = dict(coco=c.coco_root, voc=c.voc_root, yolo=c.yolo_root, other=text)[c.dataset]
     return not path or not os.path.exists(path)
 
-# %% ../../nbs/plumbing/records.ipynb #c065
+# %% ../../nbs/plumbing/records.ipynb #c067
 def _compare_data(manifest, config, split # as in `_find_misfit`
                  )->str:                  # what differs; '' if nothing
     "Compares annotations and images with those that the MindRecord was made from"
@@ -240,11 +246,11 @@ def _compare_data(manifest, config, split # as in `_find_misfit`
     if manifest['fingerprint'] != now: return f'the annotations in {manifest["source"]} have changed since'
     return find_changes(find_record_folder(config, split) / 'images.json', config, split, manifest['root'])
 
-# %% ../../nbs/plumbing/records.ipynb #c067
+# %% ../../nbs/plumbing/records.ipynb #c069
 _LARGE = 10_000 # images
 _trusted = {} # what was found to fit, and until when that is believed
 
-# %% ../../nbs/plumbing/records.ipynb #c069
+# %% ../../nbs/plumbing/records.ipynb #c071
 def _compare_large_data(manifest, config, split # as in `_find_misfit`
                        )->str:                  # what differs; '' if nothing
     "`_compare_data`, which takes at most a twentieth of the time if a set is large"
@@ -254,7 +260,7 @@ def _compare_large_data(manifest, config, split # as in `_find_misfit`
     if not different and manifest['images'] > _LARGE: _trusted[key] = end + 20 * (end - start)
     return different
 
-# %% ../../nbs/plumbing/records.ipynb #c071
+# %% ../../nbs/plumbing/records.ipynb #c073
 def _find_misfit(manifest,  # content of a manifest.json
                  config,    # what is wanted
                  split:str, # 'train' or 'eval'
@@ -264,7 +270,7 @@ def _find_misfit(manifest,  # content of a manifest.json
             or _find_damaged_file(manifest, find_record_folder(config, split))
             or _compare_large_data(manifest, config, split))
 
-# %% ../../nbs/plumbing/records.ipynb #c073
+# %% ../../nbs/plumbing/records.ipynb #c075
 def _make_problem_error(n:int,     # number of problems
                         first,     # the first of them
                         split:str, # 'train' or 'eval'
@@ -273,7 +279,7 @@ def _make_problem_error(n:int,     # number of problems
     return UserError(f'{n} problems in the {split} data, the first in {first}: '
                      'correct them or pass --on_bad=skip.')
 
-# %% ../../nbs/plumbing/records.ipynb #c075
+# %% ../../nbs/plumbing/records.ipynb #c077
 def load_manifest(config,    # DataConfig: where the MindRecord is, and what it should hold
                   split:str, # 'train' or 'eval'
                  )->dict:    # content of its manifest.json
@@ -290,7 +296,7 @@ def load_manifest(config,    # DataConfig: where the MindRecord is, and what it 
         raise _make_problem_error(manifest['problems'], manifest['first_problems'][0], split)
     return manifest
 
-# %% ../../nbs/plumbing/records.ipynb #c080
+# %% ../../nbs/plumbing/records.ipynb #c082
 def _explain_loss(found:Annotations, # what was read
                   counts:dict,       # images, objects and crowd that were written
                   tally,             # `_Tally` of its images
@@ -302,7 +308,7 @@ def _explain_loss(found:Annotations, # what was read
     if counts['crowd']: return f'all of its {counts["crowd"]:,} objects are crowds or difficult'
     return f'none of its boxes can be used, the first: {first}' if first else 'its images have none'
 
-# %% ../../nbs/plumbing/records.ipynb #c083
+# %% ../../nbs/plumbing/records.ipynb #c085
 def _count_losses(tally # `_Tally` of a split
                  )->dict:
     "How much was left out, and how much is odd"
@@ -312,7 +318,7 @@ def _count_losses(tally # `_Tally` of a split
                 turned=tally.odd['turned'], unsettled=tally.odd['unsettled'], clipped=tally.clipped,
                 first_problems=list(map(str, bad[:20])))
 
-# %% ../../nbs/plumbing/records.ipynb #c085
+# %% ../../nbs/plumbing/records.ipynb #c087
 def _describe_build(config, split,     # as in `make_mindrecord`
                     found:Annotations, # what was read
                     counts,            # images, objects and crowd that were written
@@ -330,7 +336,7 @@ def _describe_build(config, split,     # as in `make_mindrecord`
                 classes=found.classes, category_ids=found.category_ids, **counts, **losses,
                 notes=_list_notes(found, tally))
 
-# %% ../../nbs/plumbing/records.ipynb #c087
+# %% ../../nbs/plumbing/records.ipynb #c089
 def describe_use(manifest:dict, # of a MindRecord
                  folder,        # where it is
                  split:str,     # 'train' or 'eval'
@@ -342,13 +348,13 @@ def describe_use(manifest:dict, # of a MindRecord
     used = f'{split}: {n("images", "image")} with {n("objects", "object")}{crowd} {verb} used'
     more = [f'{n("skipped_images", "image")} and {n("lost_objects", "object")} are left out'
             if m['skipped_images'] or m['lost_objects'] else 'nothing is left out']
-    if m['left_out']: more.append(f'{n("left_out", "object")} of classes that were not asked for')
+    if m['left_out']: more.append(f'{n("left_out", "object")} of other classes or of background')
     if m['turned']: more.append(f'{n("turned", "image")} turned by EXIF')
     if m['unsettled']: more[-1] += f', {m["unsettled"]:,} of them with boxes that may have been drawn before'
-    listed = m['problems'] or m['left_out'] or m['notes']
-    return '; '.join([used, *more]) + (f' (the list is in {folder}/problems.txt)' if listed else '')
+    what = 'the list is' if m['problems'] or m['left_out'] else 'notes are' if m['notes'] else ''
+    return '; '.join([used, *more]) + (f' ({what} in {folder}/problems.txt)' if what else '')
 
-# %% ../../nbs/plumbing/records.ipynb #c090
+# %% ../../nbs/plumbing/records.ipynb #c092
 def _check_in_order(pool,    # ThreadPoolExecutor
                     records, # list of `Record`
                     sized,   # see `check_record`
@@ -358,7 +364,7 @@ def _check_in_order(pool,    # ThreadPoolExecutor
         some = records[start:start + 256]
         yield from zip(some, pool.map(check_record, some, repeat(sized)))
 
-# %% ../../nbs/plumbing/records.ipynb #c092
+# %% ../../nbs/plumbing/records.ipynb #c094
 def _add_broken_images(table, # an `ImageTable`
                        found, # what was read
                       )->None:
@@ -366,7 +372,7 @@ def _add_broken_images(table, # an `ImageTable`
     for path in (problem.file for problem in found.problems):
         if is_image(path): table.add(path, read_state(path))
 
-# %% ../../nbs/plumbing/records.ipynb #c094
+# %% ../../nbs/plumbing/records.ipynb #c096
 def _write_lists(folder,   # of the MindRecord
                  manifest, # its content
                  problems, # list of `Problem`
@@ -378,7 +384,7 @@ def _write_lists(folder,   # of the MindRecord
     for name, text in texts.items():
         (folder / name).write_text(text, encoding='utf-8', errors='backslashreplace')
 
-# %% ../../nbs/plumbing/records.ipynb #c096
+# %% ../../nbs/plumbing/records.ipynb #c098
 def _build_mindrecord(config, split, # as in `make_mindrecord`
                       folder:Path,   # empty folder to write to
                       progress:bool, # show a progress bar, on a terminal
@@ -400,7 +406,7 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
     manifest['files'] = {path.name: path.stat().st_size for path in sorted(files)}
     _write_lists(folder, manifest, tally.problems)
 
-# %% ../../nbs/plumbing/records.ipynb #c098
+# %% ../../nbs/plumbing/records.ipynb #c100
 def _open_lock(folder # where MindRecords are
               ):
     "A file to hold a lock on"
@@ -412,7 +418,7 @@ def _open_lock(folder # where MindRecords are
         sentence = f'--mindrecord_dir: {folder} cannot be written to ({reason}), so give another.'
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/records.ipynb #c100
+# %% ../../nbs/plumbing/records.ipynb #c102
 @contextmanager
 def _lock_folder(folder # where MindRecords are
                 ):
@@ -424,10 +430,10 @@ def _lock_folder(folder # where MindRecords are
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-# %% ../../nbs/plumbing/records.ipynb #c102
+# %% ../../nbs/plumbing/records.ipynb #c104
 _MARK = 'unfinished.ssd_nb'
 
-# %% ../../nbs/plumbing/records.ipynb #c104
+# %% ../../nbs/plumbing/records.ipynb #c106
 def _make_part(folder # of a MindRecord to be
               )->Path: # a new folder beside it
     "Makes a temporary folder that is known as ours"
@@ -436,7 +442,7 @@ def _make_part(folder # of a MindRecord to be
     (part / _MARK).touch()
     return part
 
-# %% ../../nbs/plumbing/records.ipynb #c106
+# %% ../../nbs/plumbing/records.ipynb #c108
 def _remove_leftovers(folder # of a MindRecord to be
                      )->None:
     "Removes what runs that were killed have left"
@@ -444,14 +450,14 @@ def _remove_leftovers(folder # of a MindRecord to be
         if part.is_symlink() or not part.is_dir(): continue
         if (part / _MARK).is_file() or not any(part.iterdir()): shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/plumbing/records.ipynb #c109
+# %% ../../nbs/plumbing/records.ipynb #c111
 def _explain_failure(error # of the system, or of MindSpore
                     )->str:
     "The reason in an error, in few words"
     said = re.search(r'\[ERROR\] (.*)', str(error)) or re.search('.*', str(error))
     return getattr(error, 'strerror', None) or said[0].removeprefix('[ERROR] ').rstrip('.')
 
-# %% ../../nbs/plumbing/records.ipynb #c111
+# %% ../../nbs/plumbing/records.ipynb #c113
 def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
                 ):
     "Builds in a temporary folder that gets its name when all is written"
@@ -468,7 +474,7 @@ def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
     finally:
         if part: shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/plumbing/records.ipynb #c113
+# %% ../../nbs/plumbing/records.ipynb #c115
 def make_mindrecord(config,    # DataConfig: what to read, and where to write
                     split:str, # 'train' or 'eval'
                     progress:bool=False, # show a progress bar, on a terminal
@@ -490,7 +496,7 @@ def make_mindrecord(config,    # DataConfig: what to read, and where to write
     load_manifest(config, split)
     return folder
 
-# %% ../../nbs/plumbing/records.ipynb #c129
+# %% ../../nbs/plumbing/records.ipynb #c131
 def read_rows(folder,          # of a MindRecord
               rows:np.ndarray, # (n,) int: which rows, in which order
              ): # an iterator over tuples: bytes of an image file, its id, size and objects (1 + n, 6) float32
@@ -500,7 +506,7 @@ def read_rows(folder,          # of a MindRecord
                           sampler=ds.SubsetSampler(np.asarray(rows).tolist()), num_parallel_workers=1)
     return data.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
 
-# %% ../../nbs/plumbing/records.ipynb #c135
+# %% ../../nbs/plumbing/records.ipynb #c137
 def _renumber(truth,   # content of voc_json
               written, # the ground truth of the MindRecord, whose images have the ids of the file as own_id
              )->dict:  # truth, with the numbers of the MindRecord
@@ -512,7 +518,7 @@ def _renumber(truth,   # content of voc_json
              for note in truth['annotations'] if note['image_id'] in numbers]
     return truth | dict(images=images, annotations=notes)
 
-# %% ../../nbs/plumbing/records.ipynb #c137
+# %% ../../nbs/plumbing/records.ipynb #c139
 def load_ground_truth(config,           # DataConfig: where the MindRecord is
                       split:str='eval', # 'train' or 'eval'
                      )->dict:           # in COCO's format; ids are those of `create_dataset` and the manifest
@@ -525,7 +531,7 @@ def load_ground_truth(config,           # DataConfig: where the MindRecord is
     if plain: return truth
     return _renumber(truth, json.loads(written.read_text()))
 
-# %% ../../nbs/plumbing/records.ipynb #c140
+# %% ../../nbs/plumbing/records.ipynb #c142
 def read_images(config,           # DataConfig: where the MindRecord is
                 image_ids:list,   # which images
                 split:str='eval', # 'train' or 'eval'

@@ -222,6 +222,7 @@ def _list_classes(config, # `DataConfig`
     for name in sorted(written): names.setdefault(clean_name(name), []).append(name.strip('\r\n'))
     for name, same in names.items():
         if len(set(same)) > 1: notes.append(f'{" and ".join(map(repr, same))} are one class, {name}')
+    if not names and not config.classes: return 'background', # no object has a name: the caller says it
     if not config.classes: return choose_classes(config, sorted(names), config.voc_root)
     there = [name for name in sorted(names) if not is_background(name)][:9]
     missing = [name for name in config.classes[1:] if name not in names]
