@@ -141,7 +141,7 @@ def format_report(report:_SetReport # of a split
     "A report as text"
     sides, empty = np.sqrt(box_area(report.boxes)), (report.per_image == 0).sum()
     reached = (report.reach > 0.5).mean() if len(report.reach) else 0
-    return [*(f'{name:20} {count:8,} objects' for name, count in report.counts.items()),
+    return [*(f'{name:20} {count:8,} object{"s"[:count != 1]}' for name, count in report.counts.items()),
             f'size (part of the image side): {_describe_spread(sides)}',
             f'width / height: {_describe_spread(report.aspects)}',
             f'objects in an image: {_describe_spread(report.per_image)}; without any: {empty}',

@@ -692,3 +692,86 @@ def test_record_that_cannot_be_written_to_is_used():
         finally: os.seteuid(user)
         assert (folder / 'images.json').read_bytes() == before and not (top / 'record/.lock').exists()
         for path in (folder.parent, folder): path.chmod(0o755)
+
+
+# ---- classes of an evaluation set, and of TXT files
+
+def write_voc_pair(folder, trained=('cat',), measured=('cat', 'ant')):
+    "A VOC set with an image for training and one for evaluation"
+    for split, names in dict(train=trained, val=measured).items():
+        write_image(folder / split / f'{split}.jpg')
+        objects = [(name, (21, 11, 50, 40)) for name in names]
+        write_text(folder / split / f'{split}.xml', voc_xml(f'{split}.jpg', objects))
+    return DataConfig('voc', voc_root=str(folder), mindrecord_dir=str(folder / 'record'))
+
+
+def test_eval_learns_its_classes_from_the_training_set(tmp_path):
+    config = write_voc_pair(tmp_path)
+    manifest, _ = convert(config, 'eval')
+    assert (manifest['classes'], manifest['left_out']) == (['background', 'cat'], 1)
+    write_voc_pair(tmp_path, ('cat', 'ant')) # now an ant can be learned, and is no stranger any more
+    assert 'its classes are "background, cat" instead of "background, ant, cat"' in refuse(config, 'eval')
+
+
+@pytest.mark.parametrize('change', ['another box', 'training set gone'])
+def test_eval_fits_while_the_classes_are_the_same(change, tmp_path):
+    config = write_voc_pair(tmp_path)
+    convert(config, 'eval')
+    if change == 'another box': write_text(tmp_path / 'train/train.xml',
+                                           voc_xml('train.jpg', [('cat', (1, 1, 9, 9))]))
+    else: shutil.rmtree(tmp_path / 'train')
+    assert convert(config, 'eval')[0]['classes'] == ['background', 'cat']
+
+
+@pytest.mark.parametrize('asked, then, split, fits', [
+    ('cat,bird', '', 'train', False), # dog would be lost
+    ('cat,dog', '', 'train', True), ('dog,cat', '', 'eval', True), ('dog,cat', 'cat,dog', 'eval', True)])
+def test_txt_with_names(asked, then, split, fits, tmp_path):
+    config = write_txt(tmp_path, ('1.jpg 20,10,50,40,cat 1,1,20,20,dog',), asked)
+    convert(config, split)
+    later = replace(config, classes=tuple(then.split(',')) if then else ())
+    if fits: assert convert(later, split)[0]['objects'] == 2
+    else: assert 'its classes are "background, cat, bird" instead of "background, cat, dog"' in refuse(later)
+
+
+@pytest.mark.parametrize('split', ['train', 'eval'])
+def test_order_of_names_says_what_numbers_mean(split, tmp_path):
+    config = write_txt(tmp_path, ('1.jpg 20,10,50,40,1 1,1,20,20,2',), 'cat,dog')
+    convert(config, split)
+    assert 'instead of "background, dog, cat"' in refuse(replace(config, classes='dog,cat'), split)
+
+
+# ---- where annotations are
+
+def test_other_annotations_are_not_called_changed(tmp_path):
+    config = replace(write_voc(tmp_path / 'one'), mindrecord_dir=str(tmp_path / 'record'))
+    convert(config)
+    write_voc(tmp_path / 'two', ('1.jpg', '2.jpg'))
+    sentence = refuse(replace(config, voc_root=str(tmp_path / 'two')))
+    assert (f'it was made from {tmp_path}/one/train/1.xml, and the annotations in {tmp_path}/two/train are '
+            'others') in sentence
+    (tmp_path / 'two/train/2.xml').unlink() # another name of the folder, and the same files
+    (tmp_path / 'two/train/2.jpg').unlink()
+    assert convert(replace(config, voc_root=str(tmp_path / 'two')))[0]['images'] == 1
+
+
+def test_another_list_for_evaluation_is_named(tmp_path):
+    config = write_txt(tmp_path)
+    convert(config, 'eval')
+    other = write_text(tmp_path / 'eval.txt', '1.jpg 20,10,50,40,2\n')
+    sentence = refuse(replace(config, eval_anno_path=str(other)), 'eval')
+    assert f'it was made from {config.anno_path}, and the annotations in {other} are others' in sentence
+
+
+def test_txt_for_evaluation_alone_in_any_folder(tmp_path, monkeypatch):
+    write_txt(tmp_path / 'set')
+    config = DataConfig('other', classes='cat,dog', eval_anno_path=str(tmp_path / 'set/list.txt'),
+                        mindrecord_dir=str(tmp_path / 'record'))
+    for place in ('set', '.'): # where the command is called makes no difference
+        monkeypatch.chdir(tmp_path / place)
+        assert convert(config, 'eval')[0]['objects'] == 1
+    (tmp_path / 'set').rename(tmp_path / 'moved')
+    moved = replace(config, eval_anno_path=str(tmp_path / 'moved/list.txt'))
+    assert convert(moved, 'eval')[0]['root'] == str(tmp_path / 'set')
+    write_image(tmp_path / 'moved/1.jpg', draw_patch(boxes=((1, 1, 9, 9),)))
+    assert '1.jpg has changed' in refuse(moved, 'eval')

@@ -205,8 +205,8 @@ def test_one_image_in_two_rows(tmp_path):
     found = read_txt(make_set(tmp_path, f'1.jpg {ONE}\n2.jpg {ONE}\n./1.jpg 6,5,8,7,2\n', ['1.jpg', '2.jpg']))
     assert [(r.file_name, r.image_id) for r in found.records] == [('1.jpg', 1), ('2.jpg', 2)]
     assert boxes_of(found) == [TWO, [EDGES]] and found.records[0].lines.tolist() == [1, 3]
-    assert found.notes == (f'{tmp_path}/list.txt: 1 rows name the image of another row, and their objects '
-                           f'are added to it, '
+    assert found.notes == (f'{tmp_path}/list.txt: 1 row names the image of another row, and the objects '
+                           f'are added, '
                            'the first in line 3',)
 
 
@@ -340,3 +340,13 @@ def test_an_empty_list(tmp_path):
     for text in ('', '\n', '# nothing\n'):
         found = read_txt(make_set(tmp_path, text))
         assert (len(found.records), found.problems) == (0, [])
+
+
+def test_names_that_cannot_be_written(tmp_path):
+    with pytest.raises(UserError, match='holds a character that cannot be printed, so give each class one'):
+        read_txt(make_set(tmp_path, '1.jpg 6,5,8,7,ca\x07t\n', ['1.jpg'], classes=()))
+
+
+def test_names_that_look_alike(tmp_path):
+    found = read_txt(make_set(tmp_path, '1.jpg 6,5,8,7,Cat 6,5,8,7,cat\n', ['1.jpg'], classes=()))
+    assert found.notes == ('Cat and cat look alike, but are 2 classes',)

@@ -277,7 +277,7 @@ def test_images_without_xml_are_counted(tmp_path):
     for i in range(1, 6): write_image(tmp_path / f'train/{i}.png')
     write_image(tmp_path / 'train/more/6.png')
     note = notes_of(config)
-    assert '6 images have no XML file, and are not used: train/1.png, train/2.png, train/3.png …' in note
+    assert '6 images have no XML file, not used: train/1.png, train/2.png, train/3.png …' in note
 
 
 def test_images_of_the_other_split_are_not_missed(tmp_path):
@@ -286,7 +286,7 @@ def test_images_of_the_other_split_are_not_missed(tmp_path):
     write_image(tmp_path / 'images/c.jpg')
     for split in ('train', 'eval'):
         note = notes_of(voc_config(tmp_path), split)
-        assert '1 images have no XML file, and are not used: images/c.jpg' in note
+        assert '1 image has no XML file, not used: images/c.jpg' in note
 
 
 # --- lists -------------------------------------------------------------------------------------------------
@@ -355,9 +355,9 @@ def test_names_listed_twice_or_never(tmp_path):
     write_devkit(tmp_path, dict(train='1\n2\n1\n', val='3\n'), '12345')
     found = read_voc(voc_config(tmp_path))
     assert [r.image.stem for r in found.records] == ['1', '2']
-    said = '1 images are listed more than once, and used once, such as the one in the lines 1 and 3'
+    said = '1 image is listed more than once, and used once, such as the one in the lines 1 and 3'
     assert said in found.notes[0]
-    assert '2 XML files are in no list, and are not used: 4.xml, 5.xml' in found.notes[1]
+    assert '2 XML files are in no list, not used: 4.xml, 5.xml' in found.notes[1]
 
 
 LISTS = [('train val', 'train', 'val'), ('train valid', 'train', 'valid'), ('train test', 'train', 'test'),
@@ -441,7 +441,7 @@ def test_val_before_test(tmp_path):
                                                         f'{split}/{split}.jpg')
     found = read_voc(voc_config(tmp_path), 'eval')
     assert [r.image.stem for r in found.records] == ['valid']
-    assert f'{tmp_path}/test: its 1 XML files are not used, since {tmp_path}/valid is there' in found.notes
+    assert f'{tmp_path}/test: 1 XML file is not used, since {tmp_path}/valid is there' in found.notes
 
 
 UNDIVIDED = [('1.xml', '1.jpg'), ('Annotations/1.xml', 'JPEGImages/1.jpg'),
@@ -461,13 +461,13 @@ def test_a_set_without_splits_is_for_training(xml, image, tmp_path):
 
 UNKNOWN = { # XML files, the split that is asked for, what is said
     'two unknown folders': (['set_a/1.xml', 'set_b/2.xml'], 'train',
-                            'it has set_a (1 XML files), set_b (1 XML files): '
+                            'it has set_a (1 XML file), set_b (1 XML file): '
                             'rename the folder for training to train and the one for evaluation to eval'),
     'one is known': (['train/1.xml', 'holdout/2.xml'], 'eval',
                      'there is no folder eval (or val, valid, test) with XML '
-                     'files beside train, only holdout (1 XML files), train (1 XML files): rename holdout to '
+                     'files beside train, only holdout (1 XML file), train (1 XML file): rename holdout to '
                      'eval'),
-    'only training': (['train/1.xml'], 'eval', 'it has train (1 XML files), and nothing for the split eval: '
+    'only training': (['train/1.xml'], 'eval', 'it has train (1 XML file), and nothing for the split eval: '
                                                'move a part of '
                       'the images with their XML files into a folder eval'),
     'training is not there': (['val/1.xml', 'learn/2.xml'], 'train',
@@ -573,14 +573,14 @@ def test_boxes_from_zero(tmp_path):
     assert zero.records[0].boxes.tolist() == [[12, 10, 15, 13], [0, 0, 60, 80]] and not zero.notes
     one = read_voc(config)
     assert one.records[0].boxes.tolist() == [[11, 9, 15, 13], [-1, -1, 60, 80]]
-    assert 'of 2 boxes 1 begin at 0 and 1 have fractions' in one.notes[0]
+    assert 'of 2 boxes 1 begins at 0 and 1 has fractions' in one.notes[0]
     assert 'pass --voc_origin=0' in one.notes[0]
 
 
-@pytest.mark.parametrize('box, says', [((0, 5, 9, 9), '1 begin at 0'), ((5, 0, 9, 9), '1 begin at 0'),
-                                       (('0.5', 5, 9, 9), '1 begin at 0'),
-                                       ((5, 5, '9.5', 9), '1 have fractions'),
-                                       ((-3, 5, 9, 9), '1 begin at 0'), ((1, 1, 9, 9), '')])
+@pytest.mark.parametrize('box, says', [((0, 5, 9, 9), '1 begins at 0'), ((5, 0, 9, 9), '1 begins at 0'),
+                                       (('0.5', 5, 9, 9), '1 begins at 0'),
+                                       ((5, 5, '9.5', 9), '1 has fractions'),
+                                       ((-3, 5, 9, 9), '1 begins at 0'), ((1, 1, 9, 9), '')])
 def test_signs_of_boxes_from_zero(box, says, tmp_path):
     note = notes_of(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', one_object(bndbox(*box))))
     assert (says in note and '--voc_origin=0' in note) if says else not note
@@ -595,7 +595,7 @@ def test_difficult(text, tmp_path):
     inner = f'<truncated>1</truncated><difficult>{text}</difficult>' + bndbox(21, 11, 50, 40)
     found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', one_object(inner)))
     assert found.records[0].crowd.tolist() == [bool(FLAGS[text])]
-    assert ('<difficult> is neither 0 nor 1 in 1 objects, such as "unspecified"' in ''.join(found.notes)) == (
+    assert ('<difficult> is neither 0 nor 1 in 1 object, such as "unspecified"' in ''.join(found.notes)) == (
         FLAGS[text] is None)
 
 
@@ -618,7 +618,7 @@ def test_sizes(name, tmp_path):
     config = write_pair(tmp_path, 'train/1.xml', 'train/1.jpg', one_object(bndbox(21, 11, 50, 40), size=size))
     found = read_voc(config)
     assert (found.records[0].size, found.records[0].boxes.tolist(), found.problems) == (wanted, [EDGES], [])
-    assert ('<size> is not two numbers in 1 files' in ''.join(found.notes)) == says
+    assert ('<size> is not two numbers in 1 file,' in ''.join(found.notes)) == says
 
 
 def test_deleted_objects_of_labelme(tmp_path):
@@ -627,7 +627,7 @@ def test_deleted_objects_of_labelme(tmp_path):
     found = read_voc(write_pair(tmp_path, 'train/1.xml', 'train/1.jpg',
                                 one_object(inner + bndbox(21, 11, 50, 40))))
     assert found.records[0].boxes.tolist() == [EDGES]
-    assert [(p.what, p.bad, p.count) for p in found.problems] == [('1 objects are marked as deleted', False,
+    assert [(p.what, p.bad, p.count) for p in found.problems] == [('1 object is marked as deleted', False,
                                                                    1)]
 
 
@@ -637,7 +637,7 @@ NAMES = { # names as written, classes
     'blanks around': ([' cat', 'cat ', 'cat'], ['cat']),
     'blanks inside': (['traffic  light', 'traffic light'],
                                                                            ['traffic light']),
-    'accents': (['Ba\u0308r', 'Bär'], ['Bär']), 'case counts': (['Cat', 'cat'], ['Cat', 'cat']),
+    'accents': (['Ba\u0308r', 'Bär'], ['Bär']), 'case counts': (['Cat', 'dog'], ['Cat', 'dog']),
     'numbers': (['10', '9', '010', '1e3'], ['010', '10', '1e3', '9']), 'no': (['no', 'yes'], ['no', 'yes']),
     'odd characters': (['$x_1$', 'a,b', '&lt;b&gt;', "o'k"], ['$x_1$', '<b>', 'a,b', "o'k"]),
 }
@@ -663,7 +663,7 @@ def test_background_is_no_class(name, tmp_path):
 
 def test_an_object_without_name(tmp_path):
     found = read_voc(write_voc(tmp_path, objects=[('cat', (21, 11, 50, 40)), ('  ', (1, 1, 5, 5))]))
-    assert [(p.bad, p.what) for p in found.problems] == [(True, 'the class ? is not one of cat')]
+    assert [(p.bad, p.what) for p in found.problems] == [(True, 'an object has no name of a class')]
 
 
 def test_classes_of_the_other_split(tmp_path):
@@ -689,7 +689,7 @@ def test_classes_that_are_asked_for(tmp_path):
 def test_why_nothing_is_left(tmp_path):
     config = write_voc(tmp_path)
     moon = SOURCES['voc'](replace(config, classes='moon'))
-    says = 'has one of the names moon, so look at the names in its files'
+    says = 'has one of the names moon, so look at the names in its files (cat)'
     assert says in moon.explain_empty(moon.read('train'))
     write_text(tmp_path / 'train/1.xml', voc_xml(objects=[]))
     assert 'has an object' in SOURCES['voc'](config).explain_empty(read_voc(config))
@@ -728,7 +728,7 @@ def test_voc_json_and_its_images(tmp_path):
     found = read_voc(replace(config, voc_json=str(path)), 'eval')
     assert [r.image_id for r in found.records] == [5]
     assert [(p.what, p.images, p.count) for p in found.problems] == [(f'valid/2.jpg is not in {path}', 1, 1)]
-    assert f'{path}: 1 of its images have no XML file' in found.notes
+    assert f'{path}: 1 image has no XML file' in found.notes
     for spoiled in (dict(images=[dict(file_name='1.jpg')]), dict(categories=[dict(id='x', name='cat')]),
                     dict(categories=[dict(id=1, name='dog')])):
         write_text(path, json.dumps(content | spoiled))
@@ -748,3 +748,22 @@ def test_many_files_are_read_quickly(tmp_path):
 
 
 def test_picture_and_sizes_agree(): assert draw_patch().shape[:2] == SIZE
+
+
+@pytest.mark.parametrize('name', ['\u200b', 'cat\x85\u0378'])
+def test_names_that_cannot_be_written(name, tmp_path):
+    with pytest.raises(UserError, match='the name of a class .*, so rename it.$'):
+        read_voc(write_voc(tmp_path, objects=[(name, (21, 11, 50, 40))]))
+
+
+def test_names_that_look_alike(tmp_path):
+    found = read_voc(write_voc(tmp_path, objects=[(name, (21, 11, 50, 40)) for name in ('Cat', 'cat', 'dog')]))
+    assert found.notes == ('Cat and cat look alike, but are 2 classes',)
+
+
+def test_a_slip_in_classes_is_named_before_other_problems(tmp_path):
+    config = write_voc(tmp_path)
+    write_text(tmp_path / 'train/2.xml', '<annotation><obj')
+    slip = SOURCES['voc'](replace(config, classes='cta'))
+    says = 'has one of the names cta, so look at the names in its files (cat; did you mean cat)'
+    assert says in slip.explain_empty(slip.read('train'))

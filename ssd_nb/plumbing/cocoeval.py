@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from ..boxes import tlbr2xywh
+from .annotations import say_count
 from .classes import clean_name, number_classes, shorten_names
 from .options import UserError
 
@@ -32,11 +33,13 @@ def find_category_ids(ground_truth:dict, # in COCO form
     return [0] + [ids[name] for name in classes[1:]]
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c009
-def _note_differences(lost, empty): # classes whose objects are left out, and those without objects
+def _note_differences(lost, empty, known=()): # classes left out, and those without objects; the network's
     "Sentences without a full stop"
-    count = sum(lost.values())
-    if lost: yield (f'{count:,} object{"s" * (count > 1)} of {shorten_names(list(lost))} left out, '
-                    'since the network was not trained for them')
+    why = {True: 'since --classes does not name {}', False: 'since the network was not trained for {}'}
+    for is_known, reason in why.items():
+        some = {name: n for name, n in lost.items() if (name in known) == is_known}
+        if some: yield (f'{say_count(sum(some.values()), "object")} of {shorten_names(list(some))} left out, '
+                        + reason.format('it' if len(some) == 1 else 'them'))
     if empty: yield f'the data has no object of {shorten_names(empty)}, so there is no AP for it'
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c012
@@ -61,7 +64,8 @@ def _select_objects(ground_truth, ids, merged, number): # see `_merge_names`; na
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c018
 def fit_ground_truth(ground_truth:dict, # in COCO form
-                     classes:tuple,     # names that the network knows, background first
+                     classes:tuple,     # names that count, background first
+                     known:tuple=(),    # all names that the network knows
                     )->tuple:           # ground truth of these classes; list of sentences without a full stop
     "Matches classes by name; raises `UserError` if none is in both"
     ids, merged = _merge_names(ground_truth)
@@ -73,7 +77,7 @@ def fit_ground_truth(ground_truth:dict, # in COCO form
     own = {c['id']: c for c in ground_truth['categories']}
     categories = [own.get(i, {}) | dict(id=i, name=name) for name, i in number.items()]
     lost = {name: n for name, n in counts.items() if name not in number}
-    notes = list(_note_differences(lost, [name for name in number if name not in counts]))
+    notes = list(_note_differences(lost, [name for name in number if name not in counts], known))
     return ground_truth | dict(annotations=kept, categories=categories), notes
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c023
@@ -150,7 +154,8 @@ def check_results(truth:dict,      # from `complete_ground_truth`
                                 'give the annotation file that belongs to these images.')
     notes = (a for a in truth['annotations'] if a['image_id'] in chosen and a['category_id'] in counted)
     if all(a['iscrowd'] for a in notes):
-        raise UserError(f'the {len(chosen)} images to evaluate hold no object of the {len(counted)} classes: '
+        raise UserError(f'the {say_count(len(chosen), "image")} to evaluate hold no object of the '
+                        f'{say_count(len(counted), "class")}: '
                         'check the annotation file, `classes` and `eval_protocol`.')
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c052

@@ -250,7 +250,8 @@ def _choose_data(config, given):
     shared = set(data.classes[1:]) & set(known)
     published = known == COCO_CLASSES and len(data.classes) == len(known) # may be 80 others
     if not known or (published and not shared): return data, ()
-    if data.dataset == 'other': return data, known
+    if data.dataset == 'other': # its classes may be numbers, so it may have more than are known
+        return data, tuple(name for name in known if name in data.classes) if shared else known
     check_known(data.classes, known, given.checkpoint_path)
     counted = tuple(name for name in known if name in data.classes)
     return choose_records(replace(data, classes=known)), counted
@@ -266,7 +267,7 @@ def _load_truth(data, counted, config, name):
     if not counted:
         _check_classes(config.model.num_classes, classes, name)
         return truth, classes
-    truth, notes = fit_ground_truth(truth, counted)
+    truth, notes = fit_ground_truth(truth, counted, config.data.classes)
     for note in notes: print(f'{note}.')
     return fit_ground_truth(truth, config.data.classes)[0], config.data.classes
 

@@ -47,6 +47,7 @@ def _explain_empty(source, # `Source`
                   )->str:  # without a full stop
     "Why a split has no object; its reader knows best"
     difficult = sum(len(record.boxes) for record in found.records) if isinstance(source, VocSource) else 0
+    if difficult == 1: return 'its only object is difficult, and such objects are not learned'
     if difficult: return f'all of its {difficult} objects are difficult, which are not learned'
     return source.explain_empty(found)
 

@@ -25,11 +25,12 @@ from uuid import uuid4
 import numpy as np
 from tqdm.auto import tqdm
 
-from .annotations import Annotations, Record, make_coco_ground_truth
+from .annotations import Annotations, Record, make_coco_ground_truth, say_count
 from .check_records import Checked, check_record
 from .coco import load_json
-from .fingerprint import (
-    ImageTable, find_changes, find_root, list_options, make_fingerprint, read_state)
+from ssd_nb.plumbing.fingerprint import (
+    ImageTable, find_changes, find_root, list_options, make_fingerprint, name_source, print_learned,
+    read_state)
 from .formats import list_source_files, make_empty_error, read_annotations
 from .images import decode_image, is_image
 from .options import UserError
@@ -111,7 +112,7 @@ class _Tally:
                 )->list:         # of one sentence, or of none
         "A sentence on images that are odd"
         n, names = self.odd[mark], ', '.join(self.names.get(mark, ()))
-        return [sentence.format(f'{_count(n, "image")} ({names}{", ..." if n > 3 else ""})')] if n else []
+        return [sentence.format(f'{say_count(n, "image")} ({names}{", ..." if n > 3 else ""})')] if n else []
 
 # %% ../../nbs/plumbing/records.ipynb #c039
 _ODD = dict(
@@ -122,20 +123,13 @@ _ODD = dict(
     swapped='width and height are swapped in the file, and boxes that fit only the true size are used: {}')
 
 # %% ../../nbs/plumbing/records.ipynb #c041
-def _count(n:int,    # how many
-           noun:str, # of what, one of it
-          )->str:
-    "A number with its noun"
-    return f'{n:,} {noun}' if n == 1 else f'{n:,} {noun}s'
-
-# %% ../../nbs/plumbing/records.ipynb #c043
 def _list_notes(found, tally # what was read; `_Tally` of its images
                )->list: # of sentences without a full stop
     "What is used, but looks odd"
     sentences = _ODD | dict(dark=_ODD['dark'] + tally.dark)
     return [*found.notes, *(note for mark, s in sentences.items() for note in tally.describe(mark, s))]
 
-# %% ../../nbs/plumbing/records.ipynb #c046
+# %% ../../nbs/plumbing/records.ipynb #c044
 def _write_mindrecord(path,    # of the first file
                       checked, # iterable of (`Record`, `Checked`)
                       shards,  # number of files
@@ -157,13 +151,13 @@ def _write_mindrecord(path,    # of the first file
         truth.add(record)
     if truth.counts['images']: writer.commit()
 
-# %% ../../nbs/plumbing/records.ipynb #c048
+# %% ../../nbs/plumbing/records.ipynb #c046
 def _find_first_file(folder # of a MindRecord
                     )->str: # what MindDataset wants; it finds the others
     "The first of its files"
     return str(next(p for p in sorted(Path(folder).iterdir()) if re.fullmatch(r'ssd\.mindrecord0*', p.name)))
 
-# %% ../../nbs/plumbing/records.ipynb #c050
+# %% ../../nbs/plumbing/records.ipynb #c048
 def _locate_rows(folder, # of a MindRecord
                  ids,    # image ids in the order of the annotations
                 )->np.ndarray: # (n,) int: the row of each
@@ -175,7 +169,7 @@ def _locate_rows(folder, # of a MindRecord
     rows = {int(image_id): i for i, (image_id,) in enumerate(found)}
     return np.array([rows[i] for i in ids])
 
-# %% ../../nbs/plumbing/records.ipynb #c053
+# %% ../../nbs/plumbing/records.ipynb #c051
 _FORMAT = 3 # of what is written here
 
 def find_record_folder(config,    # its mindrecord_dir and dataset are used
@@ -184,7 +178,7 @@ def find_record_folder(config,    # its mindrecord_dir and dataset are used
     "Where the MindRecord of a split is"
     return Path(config.mindrecord_dir or f'runs/mindrecord_{config.dataset}') / split
 
-# %% ../../nbs/plumbing/records.ipynb #c055
+# %% ../../nbs/plumbing/records.ipynb #c053
 def _compare_options(manifest, config, split # as in `_find_misfit`
                     )->str:                  # what differs; '' if nothing
     "Compares what was asked for then and now, except for classes"
@@ -196,7 +190,7 @@ def _compare_options(manifest, config, split # as in `_find_misfit`
         if was != value: return f'it was made with --{key}={was} instead of --{key}={value}'
     return ''
 
-# %% ../../nbs/plumbing/records.ipynb #c057
+# %% ../../nbs/plumbing/records.ipynb #c055
 def _find_damaged_file(manifest, folder # content of manifest.json; where it lies
                       )->str:           # what differs; '' if nothing
     "Compares the sizes of its files with what was written"
@@ -206,7 +200,7 @@ def _find_damaged_file(manifest, folder # content of manifest.json; where it lie
         return f'its file {name} is not as it was written'
     return ''
 
-# %% ../../nbs/plumbing/records.ipynb #c060
+# %% ../../nbs/plumbing/records.ipynb #c058
 @lru_cache(8)
 def _read_all_classes(config, split, # DataConfig without classes
                       fingerprint,   # of the annotations: another means that they are read again
@@ -214,19 +208,27 @@ def _read_all_classes(config, split, # DataConfig without classes
     "The classes of the annotations"
     return tuple(read_annotations(config, split).classes)
 
-# %% ../../nbs/plumbing/records.ipynb #c062
+# %% ../../nbs/plumbing/records.ipynb #c060
+def _has_numbers(config, names # the classes that its annotations have, background first
+                )->bool:
+    "Whether a TXT file has numbers where names could be"
+    return config.dataset == 'other' and names[1:2] == [f'class {config.first_class}']
+
 def _compare_classes(manifest, config, split, # as in `_find_misfit`
                      now,                     # fingerprint of the annotations; '' if they are gone
                     )->str:                   # what differs; '' if nothing
     "Compares the classes of a MindRecord with those that are wanted"
-    has, wants = list(manifest['classes']), list(config.classes)
-    if not wants and manifest['asked'] and now:
-        wants = list(_read_all_classes(replace(config, classes=()), split, now))
-        if config.dataset == 'other' and len(wants) <= len(has): return ''
-    same = sorted(has) == sorted(wants) if split == 'eval' or not config.classes else has == wants
+    has, wants, learned = list(manifest['classes']), list(config.classes), print_learned(config, split)
+    def read(): return list(_read_all_classes(replace(config, classes=()), split, now + learned))
+    if not wants and now and (manifest['asked'] or learned not in ('', manifest.get('learned'))):
+        wants = read()
+        if _has_numbers(config, wants) and len(wants) <= len(has): return ''
+    any_order = split == 'eval' or not config.classes
+    if any_order and has != wants and config.classes and now: any_order = not _has_numbers(config, read())
+    same = sorted(has) == sorted(wants) if any_order else has == wants
     return f'its classes are "{", ".join(has)}" instead of "{", ".join(wants)}"' if wants and not same else ''
 
-# %% ../../nbs/plumbing/records.ipynb #c065
+# %% ../../nbs/plumbing/records.ipynb #c063
 def _is_gone(config, split # as in `_find_misfit`
             )->bool:
     "Whether there are no annotations to compare with"
@@ -235,7 +237,16 @@ def _is_gone(config, split # as in `_find_misfit`
     path = dict(coco=c.coco_root, voc=c.voc_root, yolo=c.yolo_root, other=text)[c.dataset]
     return not path or not os.path.exists(path)
 
-# %% ../../nbs/plumbing/records.ipynb #c067
+# %% ../../nbs/plumbing/records.ipynb #c065
+def _describe_other(was:str, now:str # see `name_source`
+                   )->str:           # without a full stop
+    "What is said of annotations that are not those of a MindRecord"
+    places = {os.path.abspath(path) for path in (was, now)}
+    near = {os.path.dirname(path) for path in places} # of many files, one may be left
+    if len(places) == 1 or len(places & near) == 1: return f'the annotations in {was} have changed since'
+    return f'it was made from {was}, and the annotations in {now} are others'
+
+# %% ../../nbs/plumbing/records.ipynb #c066
 def _compare_data(manifest, config, split # as in `_find_misfit`
                  )->str:                  # what differs; '' if nothing
     "Compares annotations and images with those that the MindRecord was made from"
@@ -243,14 +254,14 @@ def _compare_data(manifest, config, split # as in `_find_misfit`
     try: now = make_fingerprint(list_source_files(config, split))
     except UserError as error: return f'its annotations cannot be read any more ({str(error).rstrip(".")})'
     if different := _compare_classes(manifest, config, split, now): return different
-    if manifest['fingerprint'] != now: return f'the annotations in {manifest["source"]} have changed since'
+    if manifest['fingerprint'] != now: return _describe_other(manifest['source'], name_source(config, split))
     return find_changes(find_record_folder(config, split) / 'images.json', config, split, manifest['root'])
 
-# %% ../../nbs/plumbing/records.ipynb #c069
+# %% ../../nbs/plumbing/records.ipynb #c068
 _LARGE = 10_000 # images
 _trusted = {} # what was found to fit, and until when that is believed
 
-# %% ../../nbs/plumbing/records.ipynb #c071
+# %% ../../nbs/plumbing/records.ipynb #c070
 def _compare_large_data(manifest, config, split # as in `_find_misfit`
                        )->str:                  # what differs; '' if nothing
     "`_compare_data`, which takes at most a twentieth of the time if a set is large"
@@ -260,7 +271,7 @@ def _compare_large_data(manifest, config, split # as in `_find_misfit`
     if not different and manifest['images'] > _LARGE: _trusted[key] = end + 20 * (end - start)
     return different
 
-# %% ../../nbs/plumbing/records.ipynb #c073
+# %% ../../nbs/plumbing/records.ipynb #c072
 def _find_misfit(manifest,  # content of a manifest.json
                  config,    # what is wanted
                  split:str, # 'train' or 'eval'
@@ -270,16 +281,17 @@ def _find_misfit(manifest,  # content of a manifest.json
             or _find_damaged_file(manifest, find_record_folder(config, split))
             or _compare_large_data(manifest, config, split))
 
-# %% ../../nbs/plumbing/records.ipynb #c075
+# %% ../../nbs/plumbing/records.ipynb #c074
 def _make_problem_error(n:int,     # number of problems
                         first,     # the first of them
                         split:str, # 'train' or 'eval'
                        )->UserError:
     "What is said where nothing bad may be skipped"
-    return UserError(f'{n} problems in the {split} data, the first in {first}: '
-                     'correct them or pass --on_bad=skip.')
+    them = 'it' if n == 1 else 'them'
+    return UserError(f'{say_count(n, "problem")} in the {split} data, the first in {first}: '
+                     f'correct {them} or pass --on_bad=skip.')
 
-# %% ../../nbs/plumbing/records.ipynb #c077
+# %% ../../nbs/plumbing/records.ipynb #c076
 def load_manifest(config,    # DataConfig: where the MindRecord is, and what it should hold
                   split:str, # 'train' or 'eval'
                  )->dict:    # content of its manifest.json
@@ -296,19 +308,19 @@ def load_manifest(config,    # DataConfig: where the MindRecord is, and what it 
         raise _make_problem_error(manifest['problems'], manifest['first_problems'][0], split)
     return manifest
 
-# %% ../../nbs/plumbing/records.ipynb #c082
+# %% ../../nbs/plumbing/records.ipynb #c081
 def _explain_loss(found:Annotations, # what was read
                   counts:dict,       # images, objects and crowd that were written
                   tally,             # `_Tally` of its images
                  )->str:             # without a full stop
     "Why no object of a split can be used"
     first = next((p for p in tally.problems if p.bad), None)
-    of = f'{tally.refused:,} of {_count(len(found.records), "image")}'
+    of = f'{tally.refused:,} of {say_count(len(found.records), "image")}'
     if tally.refused: return f'{of} cannot be used, the first: {first}'
-    if counts['crowd']: return f'all of its {counts["crowd"]:,} objects are crowds or difficult'
+    if counts['crowd']: return f'{say_count(counts["crowd"], "object is")} there, all crowds or difficult'
     return f'none of its boxes can be used, the first: {first}' if first else 'its images have none'
 
-# %% ../../nbs/plumbing/records.ipynb #c085
+# %% ../../nbs/plumbing/records.ipynb #c084
 def _count_losses(tally # `_Tally` of a split
                  )->dict:
     "How much was left out, and how much is odd"
@@ -318,7 +330,7 @@ def _count_losses(tally # `_Tally` of a split
                 turned=tally.odd['turned'], unsettled=tally.odd['unsettled'], clipped=tally.clipped,
                 first_problems=list(map(str, bad[:20])))
 
-# %% ../../nbs/plumbing/records.ipynb #c087
+# %% ../../nbs/plumbing/records.ipynb #c086
 def _describe_build(config, split,     # as in `make_mindrecord`
                     found:Annotations, # what was read
                     counts,            # images, objects and crowd that were written
@@ -331,18 +343,19 @@ def _describe_build(config, split,     # as in `make_mindrecord`
     if counts['objects'] == counts['crowd']:
         raise make_empty_error(split, _explain_loss(found, counts, tally))
     return dict(format=_FORMAT, dataset=config.dataset, split=split, fingerprint=make_fingerprint(sources),
-                source=str(sources[0] if len(sources) == 1 else sources[0].parent), root=find_root(config),
+                learned=print_learned(config, split), source=name_source(config, split),
+                root=find_root(config, split),
                 made=time.time(), options=list_options(config), asked=list(config.classes),
                 classes=found.classes, category_ids=found.category_ids, **counts, **losses,
                 notes=_list_notes(found, tally))
 
-# %% ../../nbs/plumbing/records.ipynb #c089
+# %% ../../nbs/plumbing/records.ipynb #c088
 def describe_use(manifest:dict, # of a MindRecord
                  folder,        # where it is
                  split:str,     # 'train' or 'eval'
                 )->str:
     "How much of a split is used and how much is left out, in one line"
-    m, n = manifest, lambda key, noun: _count(manifest[key], noun)
+    m, n = manifest, lambda key, noun: say_count(manifest[key], noun)
     crowd = f' ({m["crowd"]:,} of them crowds or difficult)' if m['crowd'] else ''
     verb = 'is' if m['images'] == 1 else 'are'
     used = f'{split}: {n("images", "image")} with {n("objects", "object")}{crowd} {verb} used'
@@ -354,7 +367,7 @@ def describe_use(manifest:dict, # of a MindRecord
     what = 'the list is' if m['problems'] or m['left_out'] else 'notes are' if m['notes'] else ''
     return '; '.join([used, *more]) + (f' ({what} in {folder}/problems.txt)' if what else '')
 
-# %% ../../nbs/plumbing/records.ipynb #c092
+# %% ../../nbs/plumbing/records.ipynb #c091
 def _check_in_order(pool,    # ThreadPoolExecutor
                     records, # list of `Record`
                     sized,   # see `check_record`
@@ -364,7 +377,7 @@ def _check_in_order(pool,    # ThreadPoolExecutor
         some = records[start:start + 256]
         yield from zip(some, pool.map(check_record, some, repeat(sized)))
 
-# %% ../../nbs/plumbing/records.ipynb #c094
+# %% ../../nbs/plumbing/records.ipynb #c093
 def _add_broken_images(table, # an `ImageTable`
                        found, # what was read
                       )->None:
@@ -372,7 +385,7 @@ def _add_broken_images(table, # an `ImageTable`
     for path in (problem.file for problem in found.problems):
         if is_image(path): table.add(path, read_state(path))
 
-# %% ../../nbs/plumbing/records.ipynb #c096
+# %% ../../nbs/plumbing/records.ipynb #c095
 def _write_lists(folder,   # of the MindRecord
                  manifest, # its content
                  problems, # list of `Problem`
@@ -384,7 +397,7 @@ def _write_lists(folder,   # of the MindRecord
     for name, text in texts.items():
         (folder / name).write_text(text, encoding='utf-8', errors='backslashreplace')
 
-# %% ../../nbs/plumbing/records.ipynb #c098
+# %% ../../nbs/plumbing/records.ipynb #c097
 def _build_mindrecord(config, split, # as in `make_mindrecord`
                       folder:Path,   # empty folder to write to
                       progress:bool, # show a progress bar, on a terminal
@@ -393,7 +406,7 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
     found = read_annotations(config, split)
     tally, n, hidden = _Tally(found), len(found.records), None if progress else True
     truth = _TruthWriter(folder / 'ground_truth.json', found)
-    table = ImageTable(folder / 'images.json', find_root(config))
+    table = ImageTable(folder / 'images.json', find_root(config, split))
     with ThreadPoolExecutor(config.num_parallel_workers or 1) as pool, truth, table:
         checked = _check_in_order(pool, found.records, config.dataset != 'yolo')
         checked = tqdm(checked, f'MindRecord {split}', n, unit=' images', disable=hidden)
@@ -406,7 +419,7 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
     manifest['files'] = {path.name: path.stat().st_size for path in sorted(files)}
     _write_lists(folder, manifest, tally.problems)
 
-# %% ../../nbs/plumbing/records.ipynb #c100
+# %% ../../nbs/plumbing/records.ipynb #c099
 def _open_lock(folder # where MindRecords are
               ):
     "A file to hold a lock on"
@@ -418,7 +431,7 @@ def _open_lock(folder # where MindRecords are
         sentence = f'--mindrecord_dir: {folder} cannot be written to ({reason}), so give another.'
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/records.ipynb #c102
+# %% ../../nbs/plumbing/records.ipynb #c101
 @contextmanager
 def _lock_folder(folder # where MindRecords are
                 ):
@@ -430,10 +443,10 @@ def _lock_folder(folder # where MindRecords are
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-# %% ../../nbs/plumbing/records.ipynb #c104
+# %% ../../nbs/plumbing/records.ipynb #c103
 _MARK = 'unfinished.ssd_nb'
 
-# %% ../../nbs/plumbing/records.ipynb #c106
+# %% ../../nbs/plumbing/records.ipynb #c105
 def _make_part(folder # of a MindRecord to be
               )->Path: # a new folder beside it
     "Makes a temporary folder that is known as ours"
@@ -442,7 +455,7 @@ def _make_part(folder # of a MindRecord to be
     (part / _MARK).touch()
     return part
 
-# %% ../../nbs/plumbing/records.ipynb #c108
+# %% ../../nbs/plumbing/records.ipynb #c107
 def _remove_leftovers(folder # of a MindRecord to be
                      )->None:
     "Removes what runs that were killed have left"
@@ -450,14 +463,14 @@ def _remove_leftovers(folder # of a MindRecord to be
         if part.is_symlink() or not part.is_dir(): continue
         if (part / _MARK).is_file() or not any(part.iterdir()): shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/plumbing/records.ipynb #c111
+# %% ../../nbs/plumbing/records.ipynb #c110
 def _explain_failure(error # of the system, or of MindSpore
                     )->str:
     "The reason in an error, in few words"
     said = re.search(r'\[ERROR\] (.*)', str(error)) or re.search('.*', str(error))
     return getattr(error, 'strerror', None) or said[0].removeprefix('[ERROR] ').rstrip('.')
 
-# %% ../../nbs/plumbing/records.ipynb #c113
+# %% ../../nbs/plumbing/records.ipynb #c112
 def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
                 ):
     "Builds in a temporary folder that gets its name when all is written"
@@ -474,7 +487,7 @@ def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
     finally:
         if part: shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/plumbing/records.ipynb #c115
+# %% ../../nbs/plumbing/records.ipynb #c114
 def make_mindrecord(config,    # DataConfig: what to read, and where to write
                     split:str, # 'train' or 'eval'
                     progress:bool=False, # show a progress bar, on a terminal
@@ -496,7 +509,7 @@ def make_mindrecord(config,    # DataConfig: what to read, and where to write
     load_manifest(config, split)
     return folder
 
-# %% ../../nbs/plumbing/records.ipynb #c131
+# %% ../../nbs/plumbing/records.ipynb #c130
 def read_rows(folder,          # of a MindRecord
               rows:np.ndarray, # (n,) int: which rows, in which order
              ): # an iterator over tuples: bytes of an image file, its id, size and objects (1 + n, 6) float32
@@ -506,7 +519,7 @@ def read_rows(folder,          # of a MindRecord
                           sampler=ds.SubsetSampler(np.asarray(rows).tolist()), num_parallel_workers=1)
     return data.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
 
-# %% ../../nbs/plumbing/records.ipynb #c137
+# %% ../../nbs/plumbing/records.ipynb #c136
 def _renumber(truth,   # content of voc_json
               written, # the ground truth of the MindRecord, whose images have the ids of the file as own_id
              )->dict:  # truth, with the numbers of the MindRecord
@@ -518,7 +531,7 @@ def _renumber(truth,   # content of voc_json
              for note in truth['annotations'] if note['image_id'] in numbers]
     return truth | dict(images=images, annotations=notes)
 
-# %% ../../nbs/plumbing/records.ipynb #c139
+# %% ../../nbs/plumbing/records.ipynb #c138
 def load_ground_truth(config,           # DataConfig: where the MindRecord is
                       split:str='eval', # 'train' or 'eval'
                      )->dict:           # in COCO's format; ids are those of `create_dataset` and the manifest
@@ -531,7 +544,7 @@ def load_ground_truth(config,           # DataConfig: where the MindRecord is
     if plain: return truth
     return _renumber(truth, json.loads(written.read_text()))
 
-# %% ../../nbs/plumbing/records.ipynb #c142
+# %% ../../nbs/plumbing/records.ipynb #c141
 def read_images(config,           # DataConfig: where the MindRecord is
                 image_ids:list,   # which images
                 split:str='eval', # 'train' or 'eval'

@@ -12,8 +12,9 @@ from math import nan
 from pathlib import Path
 
 from .annotations import (
-    Annotations, Item, Problem, Records, Source, make_record, parse_numbers)
-from .classes import choose_classes, describe_left_out, clean_name, find_label, is_background
+    Annotations, Item, Problem, Records, Source, make_record, parse_numbers, say_count)
+from .classes import (
+    choose_classes, clean_name, describe_left_out, find_label, is_background, list_names, note_names)
 from .files import read_text
 from .find_images import ImageFinder
 from .images import IMAGE_ENDINGS
@@ -161,9 +162,8 @@ def _check_first(rows,  # list of `_Row`
     numbers = _list_numbers(rows)
     zeros = [line for line, number in numbers if number == 0]
     if first == 1 and zeros:
-        raise UserError(f'{path}: class numbers begin at 1 here, and {len(zeros)} objects have 0, the first '
-                        f'in line '
-                        f'{zeros[0]}: if yours begin at 0, pass --first_class=0.')
+        raise UserError(f'{path}: class numbers begin at 1 here, and {say_count(len(zeros), "object has")} '
+                        f'0, the first in line {zeros[0]}: if yours begin at 0, pass --first_class=0.')
     if first == 0 and numbers and not zeros:
         return f'{path}: no object has the class 0, though --first_class=0 says that the numbers begin there'
     return ''
@@ -192,10 +192,9 @@ def _name_classes(rows,   # list of `_Row` that classes are learned from
     numbers, first = [int(number) for _, number in _list_numbers(rows) if number % 1 == 0], config.first_class
     last = max(numbers, default=0)
     if last > 9999: raise UserError(f'{path}: an object has the class {last}, and there cannot be so many: '
-                                    f'give '
-                                    'the names as --classes.')
+                                    'give the names as --classes.')
     if numbers or not names: return ('background', *(f'class {i}' for i in range(first, last + 1)))
-    return choose_classes(config, sorted(map(clean_name, names)), path)
+    return choose_classes(config, sorted(list_names(names, path)), path)
 
 # %% ../../nbs/plumbing/txt.ipynb #c056
 def _parse_label(fields,  # of an object
@@ -267,8 +266,8 @@ def _join_rows(rows,     # list of `_Row`
             if first is row: continue
             first.objects, first.lines = first.objects + row.objects, first.lines + row.lines
             again.append(row.line)
-    if again and not table: notes.append(f'{path}: {len(again)} rows name the image of another row, and '
-                                         f'their objects are added to it, the first in line {again[0]}')
+    if again and not table: notes.append(f'{path}: {say_count(len(again), "row names")} the image of another '
+                                         f'row, and the objects are added, the first in line {again[0]}')
     notes += finder.list_notes(path)
     return images
 
@@ -323,6 +322,7 @@ class TxtSource(Source):
         notes = [note for note in [_check_first(rows, config.first_class, path)] if note]
         _check_fractions(rows, path)
         classes = _name_classes(_list_train_rows(config, split, path, folder, rows), config, path)
+        if not config.classes: notes += note_names(classes[1:])
         images = _join_rows(rows, folder, path, problems, notes, table)
         records = _make_records(images, path, (classes, config.first_class, bool(config.classes)), problems)
         return Annotations(records, classes, problems, tuple(range(len(classes))), tuple(notes))
@@ -330,5 +330,6 @@ class TxtSource(Source):
     def explain_empty(self, found:Annotations # of a split without objects
                      )->str: # half a sentence
         "Why a split has no object"
-        if found.problems: return f'{len(found.problems)} problems were found, the first: {found.problems[0]}'
+        n, problems = len(found.problems), found.problems
+        if problems: return f'{say_count(n, "problem")} found, the first: {problems[0]}'
         return 'no row has an object after the path of its image'

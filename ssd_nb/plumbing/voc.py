@@ -12,8 +12,11 @@ from typing import NamedTuple
 
 from defusedxml import DefusedXmlException, ElementTree
 
-from .annotations import Annotations, Item, Problem, Records, Source, make_record
-from .classes import choose_classes, describe_left_out, clean_name, find_label, is_background
+from .annotations import (
+    Annotations, Item, Problem, Records, Source, make_record, say_count)
+from ssd_nb.plumbing.classes import (
+    choose_classes, clean_name, describe_left_out, find_label, is_background, note_names, shorten_names,
+    suggest_class)
 from .coco import load_json
 from .options import UserError
 from .voc_files import VocImages, find_by_stem, find_voc_image, find_voc_split, list_unused
@@ -219,17 +222,23 @@ def _list_classes(config, # `DataConfig`
                  )->tuple: # names, background first: those asked for, or all in alphabetical order
     written = {each.name for _, file in found for each in file.objects if each.name.strip()}
     names = {}
-    for name in sorted(written): names.setdefault(clean_name(name), []).append(name.strip('\r\n'))
+    try:
+        for name in sorted(written): names.setdefault(clean_name(name), []).append(name.strip('\r\n'))
+    except ValueError as error: raise UserError(f'{config.voc_root}: {error}, so rename it.') from None
     for name, same in names.items():
         if len(set(same)) > 1: notes.append(f'{" and ".join(map(repr, same))} are one class, {name}')
+    notes += note_names(names)
     if not names and not config.classes: return 'background', # no object has a name: the caller says it
     if not config.classes: return choose_classes(config, sorted(names), config.voc_root)
-    there = [name for name in sorted(names) if not is_background(name)][:9]
+    there = [name for name in sorted(names) if not is_background(name)]
     missing = [name for name in config.classes[1:] if name not in names]
-    if missing: notes.append(f'no object is called {", ".join(missing[:3])}, which --classes asks for: the '
-                             f'names '
-                             f'are {", ".join(there)}')
+    if missing: notes.append(f'no object is called {shorten_names(missing, 3)}, which --classes asks for: '
+                             f'the names are {shorten_names(there, 9)}{_suggest(missing[0], there)}')
     return config.classes
+
+def _suggest(name, there): # a name that was asked for; those that there are
+    near = suggest_class(name, there)
+    return '' if near.startswith('give') else f'; {near.rstrip(".?")}' # else it lists the names once more
 
 # %% ../../nbs/plumbing/voc.ipynb #c069
 def _say_fault(each,    # `_VocObject`
@@ -238,10 +247,10 @@ def _say_fault(each,    # `_VocObject`
               )->tuple: # what is wrong with it, '' if nothing; whether that is a fault
     name = ' '.join(each.name.split()) or '?'
     if not isfinite(sum(each.box)): return f'the box of a {name} is not four numbers', True
-    if name != '?' and (asked or is_background(name)): return describe_left_out(name, 1), False
-    what = f'the class {name} is not one of {", ".join(classes[1:])}'
-    if name == '?': return what, True
-    return f'{what}, which are those of the training images', False
+    if name == '?': return 'an object has no name of a class', True
+    if asked or is_background(name): return describe_left_out(name, 1), False
+    return (f'the class {name} is not one of {shorten_names(classes[1:])}, which are those of the training '
+            'images'), False
 
 # %% ../../nbs/plumbing/voc.ipynb #c071
 def _select_objects(objects,  # list of `_VocObject`
@@ -264,10 +273,12 @@ def _count_signs(objects, # list of `_VocObject`
                  root,    # as the user gave it
                 )->list:  # one sentence, or none
     signs = Counter(each.sign for each in objects)
-    said = [f'{signs[1]} begin at 0'] * bool(signs[1]) + [f'{signs[2]} have fractions'] * bool(signs[2])
-    sentence = (f'{root}: of {len(objects)} boxes {" and ".join(said)}, and pixels that are counted from 1 '
-                f'do '
-                'not: if the tool counts from 0, as CVAT, Label Studio and Roboflow do, pass --voc_origin=0')
+    words = ('begins', 'begin'), ('has', 'have')
+    said = [f'{signs[i]} {pair[signs[i] > 1]} {what}' for i, pair, what
+            in zip((1, 2), words, ('at 0', 'fractions')) if signs[i]]
+    sentence = (f'{root}: of {say_count(len(objects), "box")} {" and ".join(said)}, and pixels that are '
+                'counted from 1 do not: if the tool counts from 0, as CVAT, Label Studio and Roboflow do, '
+                'pass --voc_origin=0')
     return [sentence] if said else []
 
 # %% ../../nbs/plumbing/voc.ipynb #c078
@@ -278,11 +289,11 @@ def _count_odd(found,  # of (file, `VocFile`), see `_read_files`
     objects = [each for _, file in found for each in file.objects]
     notes = _count_signs(objects, root) if origin == 1 else []
     odd = [each.odd for each in objects if each.odd]
-    if odd: notes.append(f'{root}: <difficult> is neither 0 nor 1 in {len(odd)} objects, such as "{odd[0]}", '
-                         'which are not taken for difficult')
+    if odd: notes.append(f'{root}: <difficult> is neither 0 nor 1 in {say_count(len(odd), "object")}, '
+                         f'such as "{odd[0]}", not taken for difficult')
     sizes = [(path.name, file.odd) for path, file in found if file.odd]
-    if sizes: notes.append(f'{root}: <size> is not two numbers in {len(sizes)} files, such as {sizes[0][1]} '
-                           f'in {sizes[0][0]}, so the size of the image is taken')
+    if sizes: notes.append(f'{root}: <size> is not two numbers in {say_count(len(sizes), "file")}, such as '
+                           f'{sizes[0][1]} in {sizes[0][0]}, so the size of the image is taken')
     return notes
 
 # %% ../../nbs/plumbing/voc.ipynb #c081
@@ -318,10 +329,9 @@ def _find_images(found,    # of (file, `VocFile`), see `_read_files`
                 )->dict:   # XML file -> its image
     chosen, other = _choose_images(found, images, problems)
     shared = _list_shared(chosen)
-    if other: notes.append(f'{images.root}: {len(other)} XML files name an image that is not there or that '
-                           f'belongs to another, such as {other[0][0]}, which names {other[0][1]}: those '
-                           f'with '
-                           'the names of the XML files are taken')
+    if other: notes.append(f'{images.root}: {say_count(len(other), "XML file names")} an image that is '
+                           f'not there or that belongs to another, such as {other[0][0]}, which names '
+                           f'{other[0][1]}: those with the names of the XML files are taken')
     if shared: notes.append(f'{images.root}: {len(shared)} XML files share their image with another, such as '
                             f'{shared[0].name} and {chosen[shared[0]].name}')
     return chosen
@@ -367,7 +377,7 @@ class _Ids:
 
     def list_notes(self)->list: # a sentence about the images of voc_json that were not found, or none
         rest = {each for ids in self.by_name.values() for each in ids} - self.taken
-        return [f'{self.path}: {len(rest)} of its images have no XML file'] if rest else []
+        return [f'{self.path}: {say_count(len(rest), "image has")} no XML file'] if rest else []
 
 # %% ../../nbs/plumbing/voc.ipynb #c095
 def _make_records(found,   # of (file, `VocFile`), see `_read_files`
@@ -387,7 +397,8 @@ def _make_records(found,   # of (file, `VocFile`), see `_read_files`
             problems.append(Problem(str(path), 0, str(error), count=len(file.objects), images=1))
             continue
         items, gone = _select_objects(file.objects, *labels, path, problems), file.deleted
-        if gone: problems.append(Problem(str(path), 0, f'{gone} objects are marked as deleted', False, gone))
+        what = f'{say_count(gone, "object is")} marked as deleted'
+        if gone: problems.append(Problem(str(path), 0, what, False, gone))
         records.append(make_record(image, items=items, source=path, size=file.size, file_name=name,
                                    **numbers))
     return records
@@ -410,7 +421,7 @@ def _count_unused(images, # `VocImages`
                  )->list: # one sentence, or none
     unused = list_unused(images, split, set(chosen.values()))
     names = ', '.join(path.relative_to(images.root).as_posix() for path in unused[:3])
-    said = f'{images.root}: {len(unused)} images have no XML file, and are not used: {names}'
+    said = f'{images.root}: {say_count(len(unused), "image has")} no XML file, not used: {names}'
     return [said + ' …' * (len(unused) > 3)] if unused else []
 
 # %% ../../nbs/plumbing/voc.ipynb #c101
@@ -419,11 +430,13 @@ def _explain_empty(found, # `Annotations` without an object that counts
                   )->str:
     crowd, bad = sum(len(record.boxes) for record in found.records), [p for p in found.problems if p.bad]
     if crowd: return f'its {crowd} objects are all marked as difficult'
-    if bad: return f'{len(bad)} problems were found, the first: {bad[0]}'
+    there = [note.partition('the names are ')[2] for note in found.notes if note.startswith('no object is c')]
+    if there and len(bad) < len(found.problems):
+        return (f'no object in {root} has one of the names {shorten_names(found.classes[1:])}, so look at '
+                f'the names in its files ({there[0]}), or leave out --classes')
+    if bad: return f'{say_count(len(bad), "problem")} found, the first: {bad[0]}'
     if not found.problems: return f'no XML file in {root} has an object'
-    return (f'no object in {root} has one of the names {", ".join(found.classes[1:])}, so look at the names '
-            f'in '
-            'its files, or leave out --classes')
+    return found.problems[0].what
 
 # %% ../../nbs/plumbing/voc.ipynb #c103
 class VocSource(Source):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from .annotations import Problem
+from .annotations import Problem, say_count
 from .files import read_text
 from .find_images import SPLIT_NAMES, ImageFinder
 from .images import IMAGE_ENDINGS, is_image
@@ -148,9 +148,8 @@ def _read_list(path,     # of the list
         if file: found.setdefault(file, []).append(line)
         else: problems.append(Problem(str(path), line, what, count=0, images=1))
     again = [lines for lines in found.values() if len(lines) > 1]
-    if again: notes.append(f'{path}: {len(again)} images are listed more than once, and used once, such as '
-                           f'the one '
-                           f'in the lines {again[0][0]} and {again[0][1]}')
+    if again: notes.append(f'{path}: {say_count(len(again), "image is")} listed more than once, and used '
+                           f'once, such as the one in the lines {again[0][0]} and {again[0][1]}')
     return list(found)
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c043
@@ -175,7 +174,7 @@ def _read_year(year,  # folder with Annotations
     for name in {*SPLIT_NAMES['train'], *SPLIT_NAMES['eval'], 'trainval', 'default'} & set(lists):
         used.update(_read_list(lists[name], files, [], []))
     rest = [path.name for path in files.values() if path not in used]
-    if rest: notes.append(f'{place}: {len(rest)} XML files are in no list, and are not used: '
+    if rest: notes.append(f'{place}: {say_count(len(rest), "XML file is")} in no list, not used: '
                           f'{", ".join(rest[:3])}{" …" * (len(rest) > 3)}')
     return VocSplit(found, [chosen], problems, notes, None)
 
@@ -211,8 +210,8 @@ def _describe_folder(top # to look in
                     )->str: # what is there
     counts = [(path.name, len(_list_xml(path))) for path in _list_folders(top).values()]
     own = sum(1 for path in _list_xml(top) if path.parent == Path(top))
-    said = [f'{own} XML files'] * bool(own) + [f'{name} ({n} XML files)' if n else name for name,
-                                               n in counts[:6]]
+    said = [say_count(own, 'XML file')] * bool(own)
+    said += [f'{name} ({say_count(n, "XML file")})' if n else name for name, n in counts[:6]]
     return ', '.join(said) or 'nothing that is known'
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c059
@@ -249,7 +248,7 @@ def find_voc_split(root,      # folder of a VOC set
     years = _find_years(top)
     if years: return _read_years(root, years, split)
     folder, more = _find_split_folder(top, split)
-    notes = [f'{path}: its {len(_list_xml(path))} XML files are not used, since {folder} is there'
+    notes = [f'{path}: {say_count(len(_list_xml(path)), "XML file is")} not used, since {folder} is there'
              for path in more]
     if folder: return VocSplit(_list_xml(folder), [], [], notes, folder)
     other, _ = _find_split_folder(top, 'eval' if split == 'train' else 'train')
