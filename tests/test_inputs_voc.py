@@ -767,3 +767,38 @@ def test_a_slip_in_classes_is_named_before_other_problems(tmp_path):
     slip = SOURCES['voc'](replace(config, classes='cta'))
     says = 'has one of the names cta, so look at the names in its files (cat; did you mean cat)'
     assert says in slip.explain_empty(slip.read('train'))
+
+
+@pytest.mark.parametrize('old, new', [
+    ('<annotation>', '<annotation xmlns="http://example.org/voc" verified="yes">'),
+    ('object>', 'Object>'), ('object>', 'OBJECT>')])
+def test_tags_with_a_namespace_or_capitals(old, new, tmp_path):
+    config = write_voc(tmp_path, objects=[('cat', (21, 11, 50, 40))])
+    path = tmp_path / 'train/1.xml'
+    write_text(path, path.read_text().replace(old, new))
+    (record,) = read_voc(config).records
+    assert record.boxes.tolist() == [[*BOX]] and record.size == SIZE
+
+
+def test_voc_json_that_lacks_a_class(tmp_path):
+    config = write_voc(tmp_path, objects=[('cat', (21, 11, 50, 40)), ('dog', (1, 1, 9, 9))])
+    write_voc(tmp_path, split='val')
+    notes = [dict(id=1, image_id=7, category_id=5, bbox=[20, 10, 30, 30])]
+    content = dict(images=[dict(id=7, file_name='1.jpg')], categories=[dict(id=5, name='cat')],
+                   annotations=notes)
+    path = write_text(tmp_path / 'truth.json', json.dumps(content))
+    found = read_voc(replace(config, voc_json=str(path)), 'eval')
+    assert (found.classes, found.category_ids) == (('background', 'cat', 'dog'), (0, 5, 6))
+    assert f'{path} has no category dog, so there are 0 objects of it' in found.notes
+    assert [record.image_id for record in found.records] == [7]
+
+
+def test_voc_json_with_an_image_twice(tmp_path):
+    config = write_voc(tmp_path)
+    write_voc(tmp_path, split='val')
+    images = [dict(id=i, file_name='1.jpg') for i in (7, 8)]
+    notes = [dict(id=1, image_id=7, category_id=5, bbox=[20, 10, 30, 30])]
+    content = dict(images=images, categories=[dict(id=5, name='cat')], annotations=notes)
+    path = write_text(tmp_path / 'truth.json', json.dumps(content))
+    (problem,) = read_voc(replace(config, voc_json=str(path)), 'eval').problems
+    assert (problem.what, problem.images) == (f'{path} has 2 images called val/1.jpg', 1)

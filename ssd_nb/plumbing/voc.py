@@ -14,9 +14,9 @@ from defusedxml import DefusedXmlException, ElementTree
 
 from .annotations import (
     Annotations, Item, Problem, Records, Source, make_record, say_count)
-from ssd_nb.plumbing.classes import (
-    choose_classes, clean_name, describe_left_out, find_label, is_background, note_names, shorten_names,
-    suggest_class)
+from .classes import (
+    choose_classes, clean_name, describe_left_out, find_label, is_background, note_names, number_classes,
+    shorten_names, suggest_class)
 from .coco import load_json
 from .options import UserError
 from .voc_files import VocImages, find_by_stem, find_voc_image, find_voc_split, list_unused
@@ -172,11 +172,18 @@ def _find_size(root # outermost element
     return (0, 0), ' × '.join(map(str, texts))
 
 # %% ../../nbs/plumbing/voc.ipynb #c054
+def _spell_tags(root # outermost element: changed
+               )->None:
+    "Leaves out namespaces and capitals, which some converters write"
+    for element in root.iter(): element.tag = element.tag.rpartition('}')[2].lower()
+
+# %% ../../nbs/plumbing/voc.ipynb #c055
 def read_voc(path,     # XML file
              origin=1, # number of the first pixel: 1; or 0: the numbers are edges
             )->VocFile:
     "Reads a VOC file; raises `ValueError` where it cannot be read"
     root, text = _parse_xml(Path(path).read_bytes())
+    if root.tag != 'annotation' or root.find('object') is None: _spell_tags(root)
     if root.tag != 'annotation': raise ValueError(f'its first element is {root.tag}, where annotation is '
                                                   f'wanted')
     found = root.findall('object')
@@ -187,7 +194,7 @@ def read_voc(path,     # XML file
     return VocFile(size, [_read_object(e, origin, line) for e, line in kept], len(found) - len(kept), names,
                    odd)
 
-# %% ../../nbs/plumbing/voc.ipynb #c059
+# %% ../../nbs/plumbing/voc.ipynb #c060
 def parse_voc(path # XML file
              )->tuple: # height, width; then a list of (name, box y1 x1 y2 x2, difficult, line)
     """Reads a VOC file; raises `ValueError` where it cannot be read.
@@ -195,7 +202,7 @@ def parse_voc(path # XML file
     found = read_voc(path)
     return found.size, [tuple(each[:4]) for each in found.objects]
 
-# %% ../../nbs/plumbing/voc.ipynb #c062
+# %% ../../nbs/plumbing/voc.ipynb #c063
 def _read_files(files,    # XML files
                 origin,   # see `read_voc`
                 problems, # list that problems are added to
@@ -215,7 +222,7 @@ def _read_files(files,    # XML files
         problems.append(Problem(bad, line, what, count=0, images=1))
     return found
 
-# %% ../../nbs/plumbing/voc.ipynb #c066
+# %% ../../nbs/plumbing/voc.ipynb #c067
 def _list_classes(config, # `DataConfig`
                   found,  # of (file, `VocFile`), see `_read_files`: those that classes are learned from
                   notes,  # list that sentences are added to
@@ -240,7 +247,7 @@ def _suggest(name, there): # a name that was asked for; those that there are
     near = suggest_class(name, there)
     return '' if near.startswith('give') else f'; {near.rstrip(".?")}' # else it lists the names once more
 
-# %% ../../nbs/plumbing/voc.ipynb #c069
+# %% ../../nbs/plumbing/voc.ipynb #c070
 def _say_fault(each,    # `_VocObject`
                classes, # names, background first
                asked,   # whether the user named them
@@ -252,7 +259,7 @@ def _say_fault(each,    # `_VocObject`
     return (f'the class {name} is not one of {shorten_names(classes[1:])}, which are those of the training '
             'images'), False
 
-# %% ../../nbs/plumbing/voc.ipynb #c071
+# %% ../../nbs/plumbing/voc.ipynb #c072
 def _select_objects(objects,  # list of `_VocObject`
                     classes,  # names, background first
                     asked,    # whether the user named them
@@ -268,7 +275,7 @@ def _select_objects(objects,  # list of `_VocObject`
             problems.append(Problem(str(path), each.line, what, bad=bad))
     return items
 
-# %% ../../nbs/plumbing/voc.ipynb #c076
+# %% ../../nbs/plumbing/voc.ipynb #c077
 def _count_signs(objects, # list of `_VocObject`
                  root,    # as the user gave it
                 )->list:  # one sentence, or none
@@ -281,7 +288,7 @@ def _count_signs(objects, # list of `_VocObject`
                 'pass --voc_origin=0')
     return [sentence] if said else []
 
-# %% ../../nbs/plumbing/voc.ipynb #c078
+# %% ../../nbs/plumbing/voc.ipynb #c079
 def _count_odd(found,  # of (file, `VocFile`), see `_read_files`
                origin, # see `read_voc`
                root,   # as the user gave it
@@ -296,13 +303,13 @@ def _count_odd(found,  # of (file, `VocFile`), see `_read_files`
                            f'{sizes[0][1]} in {sizes[0][0]}, so the size of the image is taken')
     return notes
 
-# %% ../../nbs/plumbing/voc.ipynb #c081
+# %% ../../nbs/plumbing/voc.ipynb #c082
 def _list_shared(chosen # XML file -> its image
                 )->list: # XML files whose image is that of another, too
     counts = Counter(chosen.values())
     return [path for path, image in chosen.items() if counts[image] > 1]
 
-# %% ../../nbs/plumbing/voc.ipynb #c083
+# %% ../../nbs/plumbing/voc.ipynb #c084
 def _choose_images(found,    # of (file, `VocFile`), see `_read_files`
                    images,   # `VocImages`
                    problems, # list that problems are added to
@@ -321,7 +328,7 @@ def _choose_images(found,    # of (file, `VocFile`), see `_read_files`
         chosen[path] = own
     return chosen, other
 
-# %% ../../nbs/plumbing/voc.ipynb #c085
+# %% ../../nbs/plumbing/voc.ipynb #c086
 def _find_images(found,    # of (file, `VocFile`), see `_read_files`
                  images,   # `VocImages`
                  problems, # list that problems are added to
@@ -336,7 +343,7 @@ def _find_images(found,    # of (file, `VocFile`), see `_read_files`
                             f'{shared[0].name} and {chosen[shared[0]].name}')
     return chosen
 
-# %% ../../nbs/plumbing/voc.ipynb #c088
+# %% ../../nbs/plumbing/voc.ipynb #c089
 def _read_ids(path, # of a COCO file of the same images
              )->tuple: # file name -> ids; name of a category -> its id; raises `UserError`
     content, ids = load_json(path), {}
@@ -350,19 +357,20 @@ def _read_ids(path, # of a COCO file of the same images
                     'write them.')
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/voc.ipynb #c090
+# %% ../../nbs/plumbing/voc.ipynb #c091
 class _Ids:
     "Which ids the images of a split have: those of voc_json, else 1, 2, 3 ..."
     def __init__(self, source, split, classes): # `VocSource`; 'train' or 'eval'; names, background first
         path = source.config.voc_json if split == 'eval' else ''
-        self.path, self.by_name, self.taken = path, {}, set()
+        self.path, self.by_name, self.taken, self.absent = path, {}, set(), []
         self.numbers = tuple(range(len(classes))) # of the classes
         if not path: return
         self.by_name, numbers = _read_ids(source.require('voc_json', kind='file'))
-        unknown = [name for name in classes[1:] if name not in numbers]
-        if unknown: raise UserError(f'--voc_json={path} has no category {unknown[0]}: it has '
-                                    f'{", ".join(numbers)}.')
-        self.numbers = (0, *(numbers[name] for name in classes[1:]))
+        self.absent = [name for name in classes[1:] if name not in numbers]
+        if len(self.absent) == len(classes) - 1:
+            raise UserError(f'--voc_json={path} has no category {shorten_names(self.absent, 3)}: it has '
+                            f'{shorten_names(numbers)}.')
+        self.numbers = number_classes(classes, numbers)
         every = [each for ids in self.by_name.values() for each in ids]
         self.plain = all(type(each) is int and abs(each) <= 2 ** 53 for each in every)
 
@@ -371,15 +379,18 @@ class _Ids:
             )->dict:       # image_id and, where that is another, own_id; raises `ValueError` if it has none
         if not self.path: return dict(image_id=number)
         found = self.by_name.get(name) or self.by_name.get(name.rpartition('/')[2]) or []
-        if len(found) != 1: raise ValueError(f'{name} is not in {self.path}' + ' only once' * bool(found))
+        if not found: raise ValueError(f'{name} is not in {self.path}')
+        if len(found) > 1: raise ValueError(f'{self.path} has {len(found)} images called {name}')
         self.taken.add(found[0])
         return dict(image_id=found[0]) if self.plain else dict(image_id=number, own_id=found[0])
 
-    def list_notes(self)->list: # a sentence about the images of voc_json that were not found, or none
+    def list_notes(self)->list: # sentences about images of voc_json that were not found, and lacking classes
         rest = {each for ids in self.by_name.values() for each in ids} - self.taken
-        return [f'{self.path}: {say_count(len(rest), "image has")} no XML file'] if rest else []
+        names = shorten_names(self.absent)
+        lack = [f'{self.path} has no category {names}, so there are 0 objects of it'] if names else []
+        return lack + [f'{self.path}: {say_count(len(rest), "image has")} no XML file'] if rest else []
 
-# %% ../../nbs/plumbing/voc.ipynb #c095
+# %% ../../nbs/plumbing/voc.ipynb #c096
 def _make_records(found,   # of (file, `VocFile`), see `_read_files`
                   chosen,  # XML file -> its image
                   labels,  # names of the classes, background first; whether the user named them
@@ -403,7 +414,7 @@ def _make_records(found,   # of (file, `VocFile`), see `_read_files`
                                    **numbers))
     return records
 
-# %% ../../nbs/plumbing/voc.ipynb #c097
+# %% ../../nbs/plumbing/voc.ipynb #c098
 def _find_classes(config, # `DataConfig`
                   split,  # 'train' or 'eval'
                   found,  # of (file, `VocFile`): what the split has
@@ -414,7 +425,7 @@ def _find_classes(config, # `DataConfig`
     except UserError: train = []
     return _list_classes(config, _read_files(train, config.voc_origin, []) if train else found, [])
 
-# %% ../../nbs/plumbing/voc.ipynb #c099
+# %% ../../nbs/plumbing/voc.ipynb #c100
 def _count_unused(images, # `VocImages`
                   split,  # `VocSplit`
                   chosen, # XML file -> its image
@@ -424,7 +435,7 @@ def _count_unused(images, # `VocImages`
     said = f'{images.root}: {say_count(len(unused), "image has")} no XML file, not used: {names}'
     return [said + ' …' * (len(unused) > 3)] if unused else []
 
-# %% ../../nbs/plumbing/voc.ipynb #c101
+# %% ../../nbs/plumbing/voc.ipynb #c102
 def _explain_empty(found, # `Annotations` without an object that counts
                    root,  # as the user gave it
                   )->str:
@@ -438,7 +449,7 @@ def _explain_empty(found, # `Annotations` without an object that counts
     if not found.problems: return f'no XML file in {root} has an object'
     return found.problems[0].what
 
-# %% ../../nbs/plumbing/voc.ipynb #c103
+# %% ../../nbs/plumbing/voc.ipynb #c104
 class VocSource(Source):
     "A VOC set; image ids count the files from 1, or are those of voc_json"
     def list_files(self, split:str # 'train' or 'eval'
