@@ -765,7 +765,7 @@ def test_a_slip_in_classes_is_named_before_other_problems(tmp_path):
     config = write_voc(tmp_path)
     write_text(tmp_path / 'train/2.xml', '<annotation><obj')
     slip = SOURCES['voc'](replace(config, classes='cta'))
-    says = 'has one of the names cta, so look at the names in its files (cat; did you mean cat)'
+    says = 'has one of the names cta, so look at the names in its files (cat), or at --classes'
     assert says in slip.explain_empty(slip.read('train'))
 
 

@@ -56,7 +56,8 @@ def _say_start(trainer, last, goes_on): # sentences for the log
     team, p, options = trainer.team, trainer.progress, trainer.config.train
     images = f'{options.batch_size} images a step each'
     if team.ranks > 1: yield f'process {team.rank} of {team.ranks}, which take {images}'
-    if goes_on: yield f'going on from {last}, after epoch {p.epoch} and {p.step} steps'
+    done = ': all epochs are done, so nothing is left to train' if p.epoch >= options.epoch_size else ''
+    if goes_on: yield f'going on from {last}, after epoch {p.epoch} and {p.step} steps{done}'
     elif options.resume and team.is_first: yield f'there is no {last} to go on from: this is the beginning'
     if team.is_first: yield from _say_use(trainer.config.data, options, trainer.steps)
 

@@ -388,7 +388,7 @@ class _Ids:
         rest = {each for ids in self.by_name.values() for each in ids} - self.taken
         names = shorten_names(self.absent)
         lack = [f'{self.path} has no category {names}, so there are 0 objects of it'] if names else []
-        return lack + [f'{self.path}: {say_count(len(rest), "image has")} no XML file'] if rest else []
+        return lack + ([f'{self.path}: {say_count(len(rest), "image has")} no XML file'] if rest else [])
 
 # %% ../../nbs/plumbing/voc.ipynb #c096
 def _make_records(found,   # of (file, `VocFile`), see `_read_files`
@@ -441,13 +441,12 @@ def _explain_empty(found, # `Annotations` without an object that counts
                   )->str:
     crowd, bad = sum(len(record.boxes) for record in found.records), [p for p in found.problems if p.bad]
     if crowd: return f'its {crowd} objects are all marked as difficult'
-    there = [note.partition('the names are ')[2] for note in found.notes if note.startswith('no object is c')]
-    if there and len(bad) < len(found.problems):
-        return (f'no object in {root} has one of the names {shorten_names(found.classes[1:])}, so look at '
-                f'the names in its files ({there[0]}), or leave out --classes')
+    other = [m[1] for p in found.problems if (m := re.search('of the class (.+), which was not', p.what))]
+    if other and len(other) >= len(bad):
+        return (f'no object in {root} has one of the names {shorten_names(found.classes[1:])}, so look at the '
+                f'names in its files ({shorten_names(sorted(set(other)))}), or at --classes')
     if bad: return f'{say_count(len(bad), "problem")} found, the first: {bad[0]}'
-    if not found.problems: return f'no XML file in {root} has an object'
-    return found.problems[0].what
+    return found.problems[0].what if found.problems else f'no XML file in {root} has an object'
 
 # %% ../../nbs/plumbing/voc.ipynb #c104
 class VocSource(Source):
