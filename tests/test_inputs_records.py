@@ -775,3 +775,13 @@ def test_txt_for_evaluation_alone_in_any_folder(tmp_path, monkeypatch):
     assert convert(moved, 'eval')[0]['root'] == str(tmp_path / 'set')
     write_image(tmp_path / 'moved/1.jpg', draw_patch(boxes=((1, 1, 9, 9),)))
     assert '1.jpg has changed' in refuse(moved, 'eval')
+
+
+@pytest.mark.parametrize('row', ['images/1.jpg', './images/1.jpg', 'images\\1.jpg'])
+def test_image_that_appears_where_it_was_looked_for(row, tmp_path):
+    config = write_txt(tmp_path, (f'{row} 20,10,50,40,1',)) # the image lies beside the list
+    for _ in range(2): assert convert(config)[0]['objects'] == 1
+    write_image(tmp_path / 'more/2.jpg')
+    assert convert(config)[0]['objects'] == 1
+    write_image(tmp_path / 'images/1.jpg', draw_patch(boxes=((1, 1, 9, 9),)))
+    assert 'images/1.jpg was missing and is there now' in refuse(config)

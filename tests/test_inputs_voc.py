@@ -757,7 +757,8 @@ def test_names_that_cannot_be_written(name, tmp_path):
 
 
 def test_names_that_look_alike(tmp_path):
-    found = read_voc(write_voc(tmp_path, objects=[(name, (21, 11, 50, 40)) for name in ('Cat', 'cat', 'dog')]))
+    objects = [(name, (21, 11, 50, 40)) for name in ('Cat', 'cat', 'dog')]
+    found = read_voc(write_voc(tmp_path, objects=objects))
     assert found.notes == ('Cat and cat look alike, but are 2 classes',)
 
 

@@ -219,7 +219,8 @@ def _find_newcomers(table, config, split, root # as in `find_changes`; its other
     if not strangers: return {}
     named = _list_named_images(config, split, root)
     came = {name: 'was added' for name in sorted(named - table['images'].keys())}
-    left = {name: 'is not used any more' for name in sorted(table['images'].keys() - named)}
+    there = {name for name, state in table['images'].items() if state[0] >= 0}
+    left = {name: 'is not used any more' for name in sorted(there - named)}
     table['others'] += strangers
     return came | left
 

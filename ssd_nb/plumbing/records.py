@@ -26,7 +26,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .annotations import Annotations, Record, make_coco_ground_truth, say_count
-from .check_records import Checked, check_record
+from .check_records import MISSING, Checked, check_record
 from .coco import load_json
 from ssd_nb.plumbing.fingerprint import (
     ImageTable, find_changes, find_root, list_options, make_fingerprint, name_source, print_learned,
@@ -378,6 +378,15 @@ def _check_in_order(pool,    # ThreadPoolExecutor
         yield from zip(some, pool.map(check_record, some, repeat(sized)))
 
 # %% ../../nbs/plumbing/records.ipynb #c093
+def _add_expected_images(table, # an `ImageTable`
+                         found, # what was read of a TXT file
+                        )->None:
+    "Adds where images were looked for first, and not found: once they are there, the MindRecord does not fit"
+    for record in found.records:
+        path = os.path.normpath(os.path.join(table.root, record.file_name.replace('\\', '/')))
+        inside = path.startswith(table.root.rstrip('/') + '/')
+        if inside and path != os.path.abspath(record.image): table.add(path, MISSING)
+
 def _add_broken_images(table, # an `ImageTable`
                        found, # what was read
                       )->None:
@@ -413,6 +422,7 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
         shards = config.shards or ceil(n / 4096) # MindRecord makes the index of a file in memory
         _write_mindrecord(folder / 'ssd.mindrecord', checked, min(shards, n), truth, table, tally)
         _add_broken_images(table, found)
+        if config.dataset == 'other': _add_expected_images(table, found)
     manifest = _describe_build(config, split, found, truth.counts, tally)
     np.save(folder / 'rows.npy', _locate_rows(folder, truth.ids))
     files = [*folder.glob('ssd.mindrecord*'), folder / 'ground_truth.json', folder / 'rows.npy']

@@ -330,6 +330,5 @@ class TxtSource(Source):
     def explain_empty(self, found:Annotations # of a split without objects
                      )->str: # half a sentence
         "Why a split has no object"
-        n, problems = len(found.problems), found.problems
-        if problems: return f'{say_count(n, "problem")} found, the first: {problems[0]}'
+        if p := found.problems: return f'{say_count(len(p), "problem")} found, the first: {p[0]}'
         return 'no row has an object after the path of its image'

@@ -171,13 +171,13 @@ def _find_size(root # outermost element
     if all(number >= 0 for number in size): return tuple(int(round(number)) for number in size), ''
     return (0, 0), ' × '.join(map(str, texts))
 
-# %% ../../nbs/plumbing/voc.ipynb #c054
+# %% ../../nbs/plumbing/voc.ipynb #c055
 def _spell_tags(root # outermost element: changed
                )->None:
-    "Leaves out namespaces and capitals, which some converters write"
+    "Leaves out namespaces and capitals"
     for element in root.iter(): element.tag = element.tag.rpartition('}')[2].lower()
 
-# %% ../../nbs/plumbing/voc.ipynb #c055
+# %% ../../nbs/plumbing/voc.ipynb #c057
 def read_voc(path,     # XML file
              origin=1, # number of the first pixel: 1; or 0: the numbers are edges
             )->VocFile:
@@ -194,7 +194,7 @@ def read_voc(path,     # XML file
     return VocFile(size, [_read_object(e, origin, line) for e, line in kept], len(found) - len(kept), names,
                    odd)
 
-# %% ../../nbs/plumbing/voc.ipynb #c060
+# %% ../../nbs/plumbing/voc.ipynb #c062
 def parse_voc(path # XML file
              )->tuple: # height, width; then a list of (name, box y1 x1 y2 x2, difficult, line)
     """Reads a VOC file; raises `ValueError` where it cannot be read.
@@ -202,7 +202,7 @@ def parse_voc(path # XML file
     found = read_voc(path)
     return found.size, [tuple(each[:4]) for each in found.objects]
 
-# %% ../../nbs/plumbing/voc.ipynb #c063
+# %% ../../nbs/plumbing/voc.ipynb #c065
 def _read_files(files,    # XML files
                 origin,   # see `read_voc`
                 problems, # list that problems are added to
@@ -222,7 +222,7 @@ def _read_files(files,    # XML files
         problems.append(Problem(bad, line, what, count=0, images=1))
     return found
 
-# %% ../../nbs/plumbing/voc.ipynb #c067
+# %% ../../nbs/plumbing/voc.ipynb #c069
 def _list_classes(config, # `DataConfig`
                   found,  # of (file, `VocFile`), see `_read_files`: those that classes are learned from
                   notes,  # list that sentences are added to
@@ -247,7 +247,7 @@ def _suggest(name, there): # a name that was asked for; those that there are
     near = suggest_class(name, there)
     return '' if near.startswith('give') else f'; {near.rstrip(".?")}' # else it lists the names once more
 
-# %% ../../nbs/plumbing/voc.ipynb #c070
+# %% ../../nbs/plumbing/voc.ipynb #c072
 def _say_fault(each,    # `_VocObject`
                classes, # names, background first
                asked,   # whether the user named them
@@ -259,7 +259,7 @@ def _say_fault(each,    # `_VocObject`
     return (f'the class {name} is not one of {shorten_names(classes[1:])}, which are those of the training '
             'images'), False
 
-# %% ../../nbs/plumbing/voc.ipynb #c072
+# %% ../../nbs/plumbing/voc.ipynb #c074
 def _select_objects(objects,  # list of `_VocObject`
                     classes,  # names, background first
                     asked,    # whether the user named them
@@ -275,7 +275,7 @@ def _select_objects(objects,  # list of `_VocObject`
             problems.append(Problem(str(path), each.line, what, bad=bad))
     return items
 
-# %% ../../nbs/plumbing/voc.ipynb #c077
+# %% ../../nbs/plumbing/voc.ipynb #c079
 def _count_signs(objects, # list of `_VocObject`
                  root,    # as the user gave it
                 )->list:  # one sentence, or none
@@ -288,7 +288,7 @@ def _count_signs(objects, # list of `_VocObject`
                 'pass --voc_origin=0')
     return [sentence] if said else []
 
-# %% ../../nbs/plumbing/voc.ipynb #c079
+# %% ../../nbs/plumbing/voc.ipynb #c081
 def _count_odd(found,  # of (file, `VocFile`), see `_read_files`
                origin, # see `read_voc`
                root,   # as the user gave it
@@ -303,13 +303,13 @@ def _count_odd(found,  # of (file, `VocFile`), see `_read_files`
                            f'{sizes[0][1]} in {sizes[0][0]}, so the size of the image is taken')
     return notes
 
-# %% ../../nbs/plumbing/voc.ipynb #c082
+# %% ../../nbs/plumbing/voc.ipynb #c084
 def _list_shared(chosen # XML file -> its image
                 )->list: # XML files whose image is that of another, too
     counts = Counter(chosen.values())
     return [path for path, image in chosen.items() if counts[image] > 1]
 
-# %% ../../nbs/plumbing/voc.ipynb #c084
+# %% ../../nbs/plumbing/voc.ipynb #c086
 def _choose_images(found,    # of (file, `VocFile`), see `_read_files`
                    images,   # `VocImages`
                    problems, # list that problems are added to
@@ -328,7 +328,7 @@ def _choose_images(found,    # of (file, `VocFile`), see `_read_files`
         chosen[path] = own
     return chosen, other
 
-# %% ../../nbs/plumbing/voc.ipynb #c086
+# %% ../../nbs/plumbing/voc.ipynb #c088
 def _find_images(found,    # of (file, `VocFile`), see `_read_files`
                  images,   # `VocImages`
                  problems, # list that problems are added to
@@ -343,7 +343,7 @@ def _find_images(found,    # of (file, `VocFile`), see `_read_files`
                             f'{shared[0].name} and {chosen[shared[0]].name}')
     return chosen
 
-# %% ../../nbs/plumbing/voc.ipynb #c089
+# %% ../../nbs/plumbing/voc.ipynb #c091
 def _read_ids(path, # of a COCO file of the same images
              )->tuple: # file name -> ids; name of a category -> its id; raises `UserError`
     content, ids = load_json(path), {}
@@ -357,7 +357,17 @@ def _read_ids(path, # of a COCO file of the same images
                     'write them.')
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/voc.ipynb #c091
+# %% ../../nbs/plumbing/voc.ipynb #c093
+def _list_absent(classes, # names, background first
+                 numbers, # name of a category of voc_json -> its id
+                 path,    # of voc_json
+                )->list:  # names of those that it lacks; raises `UserError` if that is all of them
+    absent = [name for name in classes[1:] if name not in numbers]
+    if len(absent) < len(classes) - 1: return absent
+    raise UserError(f'--voc_json={path} has no category {shorten_names(absent, 3)}: it has '
+                    f'{shorten_names(numbers)}.')
+
+# %% ../../nbs/plumbing/voc.ipynb #c096
 class _Ids:
     "Which ids the images of a split have: those of voc_json, else 1, 2, 3 ..."
     def __init__(self, source, split, classes): # `VocSource`; 'train' or 'eval'; names, background first
@@ -366,11 +376,7 @@ class _Ids:
         self.numbers = tuple(range(len(classes))) # of the classes
         if not path: return
         self.by_name, numbers = _read_ids(source.require('voc_json', kind='file'))
-        self.absent = [name for name in classes[1:] if name not in numbers]
-        if len(self.absent) == len(classes) - 1:
-            raise UserError(f'--voc_json={path} has no category {shorten_names(self.absent, 3)}: it has '
-                            f'{shorten_names(numbers)}.')
-        self.numbers = number_classes(classes, numbers)
+        self.absent, self.numbers = _list_absent(classes, numbers, path), number_classes(classes, numbers)
         every = [each for ids in self.by_name.values() for each in ids]
         self.plain = all(type(each) is int and abs(each) <= 2 ** 53 for each in every)
 
@@ -390,7 +396,7 @@ class _Ids:
         lack = [f'{self.path} has no category {names}, so there are 0 objects of it'] if names else []
         return lack + ([f'{self.path}: {say_count(len(rest), "image has")} no XML file'] if rest else [])
 
-# %% ../../nbs/plumbing/voc.ipynb #c096
+# %% ../../nbs/plumbing/voc.ipynb #c101
 def _make_records(found,   # of (file, `VocFile`), see `_read_files`
                   chosen,  # XML file -> its image
                   labels,  # names of the classes, background first; whether the user named them
@@ -414,7 +420,7 @@ def _make_records(found,   # of (file, `VocFile`), see `_read_files`
                                    **numbers))
     return records
 
-# %% ../../nbs/plumbing/voc.ipynb #c098
+# %% ../../nbs/plumbing/voc.ipynb #c103
 def _find_classes(config, # `DataConfig`
                   split,  # 'train' or 'eval'
                   found,  # of (file, `VocFile`): what the split has
@@ -425,7 +431,7 @@ def _find_classes(config, # `DataConfig`
     except UserError: train = []
     return _list_classes(config, _read_files(train, config.voc_origin, []) if train else found, [])
 
-# %% ../../nbs/plumbing/voc.ipynb #c100
+# %% ../../nbs/plumbing/voc.ipynb #c105
 def _count_unused(images, # `VocImages`
                   split,  # `VocSplit`
                   chosen, # XML file -> its image
@@ -435,7 +441,7 @@ def _count_unused(images, # `VocImages`
     said = f'{images.root}: {say_count(len(unused), "image has")} no XML file, not used: {names}'
     return [said + ' …' * (len(unused) > 3)] if unused else []
 
-# %% ../../nbs/plumbing/voc.ipynb #c102
+# %% ../../nbs/plumbing/voc.ipynb #c107
 def _explain_empty(found, # `Annotations` without an object that counts
                    root,  # as the user gave it
                   )->str:
@@ -443,12 +449,12 @@ def _explain_empty(found, # `Annotations` without an object that counts
     if crowd: return f'its {crowd} objects are all marked as difficult'
     other = [m[1] for p in found.problems if (m := re.search('of the class (.+), which was not', p.what))]
     if other and len(other) >= len(bad):
-        return (f'no object in {root} has one of the names {shorten_names(found.classes[1:])}, so look at the '
-                f'names in its files ({shorten_names(sorted(set(other)))}), or at --classes')
+        return (f'no object in {root} has one of the names {shorten_names(found.classes[1:])}, so look at '
+                f'the names in its files ({shorten_names(sorted(set(other)))}), or at --classes')
     if bad: return f'{say_count(len(bad), "problem")} found, the first: {bad[0]}'
     return found.problems[0].what if found.problems else f'no XML file in {root} has an object'
 
-# %% ../../nbs/plumbing/voc.ipynb #c104
+# %% ../../nbs/plumbing/voc.ipynb #c109
 class VocSource(Source):
     "A VOC set; image ids count the files from 1, or are those of voc_json"
     def list_files(self, split:str # 'train' or 'eval'
