@@ -11,7 +11,8 @@ LONG = '05_train', '06_eval', '02_backbones', '07_export_310', '03_ssd_heads', '
 SHORT = ( # these share two processes: starting one takes longer than most of them
     ('annotations', 'check_records', 'classes', 'coco', 'coco_entries', 'coco_layouts', 'content', 'copies',
      'files', 'find_images', 'fingerprint', 'images', 'txt', 'voc', 'voc_files', 'yolo', 'yolo_files'),
-    ('bookkeeping', 'cocoeval', 'drawing', 'fonts', 'formats', 'media', 'mistakes', 'nms', 'options', 'overlap',
+    ('bookkeeping', 'cocoeval', 'drawing', 'fonts', 'formats', 'media', 'mistakes', 'nms', 'options',
+     'overlap',
      'paint', 'pictures', 'pretend', 'report', 'samples', 'verdict'))
 
 
