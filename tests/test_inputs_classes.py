@@ -614,6 +614,15 @@ def test_plan(images, batch, epochs, warmup, notes):
     assert describe_plan(options, images, images // batch) == notes
 
 
+@pytest.mark.parametrize('start, says', [(3, []), (4, ['--eval_start_epoch=4 is more than --epoch_size=3, so '
+                                                       'nothing is evaluated'])])
+def test_an_evaluation_that_never_comes_is_said(start, says):
+    from ssd_nb.plumbing.preparation import describe_plan
+    from ssd_nb.train import TrainConfig
+    options = TrainConfig('CPU', batch_size=3, epoch_size=3, run_eval=True, eval_start_epoch=start)
+    assert describe_plan(options, 6, 2) == says
+
+
 @pytest.mark.parametrize('option, was, now, reason', [
     ('batch_size', 4, 2, ', which decides the images of every step'),
     ('epoch_size', 3, 4, ', over which its learning rate falls to the end'), ('lr', 0.1, 0.2, '')])

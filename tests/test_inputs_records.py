@@ -786,3 +786,26 @@ def test_image_that_appears_where_it_was_looked_for(row, tmp_path):
     assert convert(config)[0]['objects'] == 1
     write_image(tmp_path / 'images/1.jpg', draw_patch(boxes=((1, 1, 9, 9),)))
     assert 'images/1.jpg was missing and is there now' in refuse(config)
+
+
+def test_a_folder_that_is_called_like_an_image(tmp_path):
+    config = write_voc(tmp_path, ('1.jpg', '2.jpg'))
+    (tmp_path / 'train/2.jpg').unlink()
+    (tmp_path / 'train/2.jpg').mkdir()
+    for _ in range(2): assert convert(config)[0]['skipped_images'] == 1
+    (tmp_path / 'train/2.jpg').rmdir()
+    write_image(tmp_path / 'train/2.jpg')
+    assert 'train/2.jpg was missing and is there now' in refuse(config)
+
+
+def test_an_image_that_cannot_be_read_stays_so(tmp_path, monkeypatch):
+    from ssd_nb.plumbing import check_records, fingerprint
+    config, real = write_voc(tmp_path, ('1.jpg', '2.jpg')), check_records.read_file
+
+    def read_file(path):
+        if str(path).endswith('2.jpg'): raise PermissionError(13, 'Permission denied')
+        return real(path)
+    for module in (check_records, fingerprint): monkeypatch.setattr(module, 'read_file', read_file)
+    for _ in range(2): assert convert(config)[0]['skipped_images'] == 1
+    monkeypatch.undo()
+    assert 'train/2.jpg was missing and is there now' in refuse(config)

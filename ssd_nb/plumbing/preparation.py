@@ -53,9 +53,12 @@ def describe_plan(options,    # a `TrainConfig` of `05_train`
     if options.warmup_epochs > options.epoch_size:
         more = f'{options.warmup_epochs} is more than --epoch_size={options.epoch_size}'
         notes.append(f'--warmup_epochs={more}, so the learning rate never reaches --lr={options.lr}')
+    if options.run_eval and options.eval_start_epoch > options.epoch_size:
+        more = f'{options.eval_start_epoch} is more than --epoch_size={options.epoch_size}'
+        notes.append(f'--eval_start_epoch={more}, so nothing is evaluated')
     return notes
 
-# %% ../../nbs/plumbing/preparation.ipynb #c016
+# %% ../../nbs/plumbing/preparation.ipynb #c018
 def check_early(config # a `Config` of `05_train`
                )->None:
     "Raises `UserError` for mistakes that are found before the data is converted, which may take hours"
@@ -68,7 +71,7 @@ def check_early(config # a `Config` of `05_train`
         raise UserError(f'--output_dir={options.output_dir} holds another training: go on with it with '
                         '--resume, or give another folder.')
 
-# %% ../../nbs/plumbing/preparation.ipynb #c023
+# %% ../../nbs/plumbing/preparation.ipynb #c025
 def choose_records(data # a `DataConfig` whose classes are those of a network
                   ):    # the same; without classes if its MindRecord for evaluation holds all of its data
     "The MindRecord to evaluate on"
@@ -77,7 +80,7 @@ def choose_records(data # a `DataConfig` whose classes are those of a network
     except (OSError, ValueError, KeyError): return data # none yet, or not one of ours
     return data if asked or data.dataset == 'other' else replace(data, classes=()) # TXT: classes are numbers
 
-# %% ../../nbs/plumbing/preparation.ipynb #c026
+# %% ../../nbs/plumbing/preparation.ipynb #c028
 def prepare(config # a `Config` of `05_train`
            ):      # the `Config` with the classes that its data has
     "Converts the data; raises `UserError` if it has another number of classes than was asked for"
@@ -86,7 +89,7 @@ def prepare(config # a `Config` of `05_train`
     if config.train.run_eval: make_mindrecord(choose_records(config.data), 'eval', progress=True)
     return config
 
-# %% ../../nbs/plumbing/preparation.ipynb #c031
+# %% ../../nbs/plumbing/preparation.ipynb #c033
 def join_team(config   # a `Config` of `05_train`
              )->tuple: # the `Team`, the `Config` as it is trained, steps in an epoch
     "Chooses the device, connects the processes and converts the data"

@@ -220,7 +220,7 @@ def _compare_classes(manifest, config, split, # as in `_find_misfit`
     "Compares the classes of a MindRecord with those that are wanted"
     has, wants, learned = list(manifest['classes']), list(config.classes), print_learned(config, split)
     def read(): return list(_read_all_classes(replace(config, classes=()), split, now + learned))
-    if not wants and now and (manifest['asked'] or learned not in ('', manifest.get('learned'))):
+    if not wants and now and (manifest.get('asked') or learned not in ('', manifest.get('learned'))):
         wants = read()
         if _has_numbers(config, wants) and len(wants) <= len(has): return ''
     any_order = split == 'eval' or not config.classes
