@@ -434,6 +434,17 @@ def test_choice_of_classes(known, dataset, asked, classes, counted):
     assert (','.join(data.classes[1:]), ','.join(names[1:])) == (classes, counted)
 
 
+@pytest.mark.parametrize('asked, wanted', [
+    ({}, 'eval.txt'), (dict(anno_path='new.txt'), ''), (dict(eval_anno_path='mine.txt'), 'mine.txt'),
+    (dict(anno_path='new.txt', eval_anno_path='mine.txt'), 'mine.txt')])
+def test_list_that_is_evaluated(asked, wanted):
+    from ssd_nb.plumbing.commands import _choose_data
+    config = small_config()
+    data = replace(config.data, dataset='other', classes='cat', anno_path='a.txt', eval_anno_path='eval.txt')
+    given = SimpleNamespace(checkpoint_path='x.ckpt', **asked)
+    assert _choose_data(replace(config, data=data), given)[0].eval_anno_path == wanted
+
+
 def test_published_checkpoint_of_80_own_classes():
     from ssd_nb.plumbing.coco import COCO_CLASSES
     from ssd_nb.plumbing.commands import _choose_data

@@ -205,7 +205,7 @@ def test_counts(tmp_path):
     assert manifest['problems'] == 4 and len(text.splitlines()) == 5 and len(manifest['first_problems']) == 4
     line = describe_use(manifest, 'F', 'train')
     assert line == ('train: 6 images with 5 objects are used; 2 images and 6 objects are left out; '
-                    '1 object of other classes or of background (the list is in F/problems.txt)')
+                    '1 object of other classes or of background is left out (the list is in F/problems.txt)')
 
 
 def test_one_line_where_all_is_well(tmp_path):

@@ -247,6 +247,8 @@ def _choose_data(config, given):
     from ssd_nb.plumbing.coco import COCO_CLASSES
     from ssd_nb.plumbing.preparation import choose_records
     data, known = replace_fields(config.data, given), config.data.classes
+    if hasattr(given, 'anno_path') and not hasattr(given, 'eval_anno_path'): # not the list of the training
+        data = replace(data, eval_anno_path='')
     shared = set(data.classes[1:]) & set(known)
     published = known == COCO_CLASSES and len(data.classes) == len(known) # may be 80 others
     if not known or (published and not shared): return data, ()

@@ -359,9 +359,10 @@ def describe_use(manifest:dict, # of a MindRecord
     crowd = f' ({m["crowd"]:,} of them crowds or difficult)' if m['crowd'] else ''
     verb = 'is' if m['images'] == 1 else 'are'
     used = f'{split}: {n("images", "image")} with {n("objects", "object")}{crowd} {verb} used'
-    more = [f'{n("skipped_images", "image")} and {n("lost_objects", "object")} are left out'
-            if m['skipped_images'] or m['lost_objects'] else 'nothing is left out']
-    if m['left_out']: more.append(f'{n("left_out", "object")} of other classes or of background')
+    lost, others = m['skipped_images'] or m['lost_objects'], f'{n("left_out", "object")} of other classes or '
+    more = [f'{n("skipped_images", "image")} and {n("lost_objects", "object")} are left out'] if lost else []
+    if m['left_out']: more.append(f'{others}of background {"is" if m["left_out"] == 1 else "are"} left out')
+    more = more or ['nothing is left out']
     if m['turned']: more.append(f'{n("turned", "image")} turned by EXIF')
     if m['unsettled']: more[-1] += f', {m["unsettled"]:,} of them with boxes that may have been drawn before'
     what = 'the list is' if m['problems'] or m['left_out'] else 'notes are' if m['notes'] else ''
