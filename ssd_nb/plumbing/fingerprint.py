@@ -137,7 +137,7 @@ def _compare_states(images:dict, # name to size, time and checksum, as in the ta
         if folder not in folders: folders[folder] = _list_folder(os.path.join(root, folder))
         now = _look_up(folders[folder].get(base))
         if now[0] != size and size >= 0: changed[name] = _describe_change(size, now[0])
-        elif now != (size, changed_at): doubtful.append(name) # what is there now may be a folder, or locked
+        elif now != (size, changed_at): doubtful.append(name)
     return changed, doubtful
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c041
