@@ -354,7 +354,8 @@ def test_left_out_is_said():
     facts = make_facts(skipped_images=1, lost_objects=20, left_out=3, turned=2, crowd=5)
     first = format_verdict([facts], [])[0]
     assert first == ('train: 12 images with 96 objects (5 of them crowds or difficult) are used; '
-                     '1 image and 20 objects are left out; 3 objects of other classes or of background are left out; '
+                     '1 image and 20 objects are left out; 3 objects of other classes or of background are '
+                     'left out; '
                      '2 images turned by EXIF (the list is in runs/x/problems.txt)')
 
 
