@@ -16,7 +16,8 @@ import ijson
 import numpy as np
 
 # %% ../../nbs/plumbing/coco.ipynb #c003
-from .annotations import Annotations, Problem, Records, Source, make_record_from_rows
+from .annotations import (
+    Annotations, Problem, Records, Source, count_things, make_record_from_rows)
 from .classes import choose_classes, describe_left_out, clean_name
 from .coco_entries import (
     ENTRY_ERRORS, ODD_OBJECTS, parse_category, parse_image, parse_object, read_id)
@@ -263,7 +264,8 @@ def _list_left_out(content, # `_CocoContent`
     for number, kind in content.ids.items():
         if labels[kind]: continue
         n, name = content.counts[kind], names.get(number)
-        unknown = f'{n:,} annotations are of the category {number}, which the file does not list'
+        are = count_things(n, 'annotation', 'is/are')
+        unknown = f'{are} of the category {number}, which the file does not list'
         what = unknown if name is None else describe_left_out(name, n)
         problems.append(Problem(str(content.path), 0, what, name is None, n))
     return problems
@@ -309,14 +311,15 @@ def _check_boxes(content, # `_CocoContent`
         if key in content.slots: sizes[content.slots[key]] = size
     n, crowds = len(rows), int(rows[:, 5].sum())
     corners = _count_corners(rows, np.repeat(sizes, np.diff(starts), axis=0)) if n else 0
-    if corners: notes.append(f'{content.path}: {corners} of {n} boxes leave their image, and would not if '
-                             'they were x1 y1 x2 y2: convert them to x y width height')
-    if crowds > n / 2: notes.append(f'{content.path}: {crowds} of {n} objects are marked iscrowd and '
-                                    'not learned: give --crowds=objects if each is one object')
+    leave, are = count_things(n, 'box', 'leaves/leave'), count_things(n, 'object', 'is/are')
+    if corners: notes.append(f'{content.path}: {corners} of {leave} the image, and would not as x1 y1 x2 y2: '
+                             'convert them to x y width height')
+    if crowds > n / 2: notes.append(f'{content.path}: {crowds} of {are} marked iscrowd and not learned: '
+                                    'give --crowds=objects if each is one object')
     if not _are_parts(rows): return []
     starts[:] = 0
-    what = f'{n} boxes lie within one pixel, as if they were parts of the image (0 to 1)'
-    return [Problem(str(content.path), 0, f'{what}: multiply them by its width and height', count=n)]
+    what = f'{count_things(n, "box", "lies/lie")} within one pixel, as parts of the image (0 to 1) would'
+    return [Problem(str(content.path), 0, f'{what}: multiply by its width and height', count=n)]
 
 # %% ../../nbs/plumbing/coco.ipynb #c098
 def _number_images(images # of what `parse_image` gives
@@ -326,7 +329,15 @@ def _number_images(images # of what `parse_image` gives
     keys = dict.fromkeys(key for key, *_ in images)
     return {key: (i, key) for i, key in enumerate(keys, 1)}
 
-# %% ../../nbs/plumbing/coco.ipynb #c102
+# %% ../../nbs/plumbing/coco.ipynb #c103
+def _find_clashes(images # of what `parse_image` gives
+                 )->dict: # id -> names of the images that have it, of the ids that several have
+    first, clashes = {}, {}
+    for key, _, name, _ in images:
+        if first.setdefault(key, name) != name: clashes.setdefault(key, [first[key]]).append(name)
+    return clashes
+
+# %% ../../nbs/plumbing/coco.ipynb #c105
 class _ImageMatcher:
     "Finds the file of each image, and refuses those that cannot be told apart"
     def __init__(self, content, # `_CocoContent`
@@ -334,13 +345,15 @@ class _ImageMatcher:
                 ):
         self.finder, self.names = ImageFinder(folder), {name for *_, name, _ in content.images}
         self.seen, self.files, self.again, self.shared, self.n = {}, {}, 0, [], 0
+        self.clashes = _find_clashes(content.images)
 
     def find(self, key, name): # path of the file, None for an image that is listed again; raises ValueError
-        if key in self.seen:
-            if self.seen[key] != name: raise ValueError('its id is taken by another image')
+        again, self.seen[key] = key in self.seen, name
+        if other := next((n for n in self.clashes.get(key, ()) if n != name), ''):
+            raise ValueError(f'its id is taken by another image, {name} and {other} have the same')
+        if again:
             self.again += 1
             return None
-        self.seen[key] = name
         image, n = self.finder.find(name), len(self.finder.renamed)
         found = self.finder.renamed[-1][1] if n > self.n else ''
         self.n = n
@@ -349,17 +362,17 @@ class _ImageMatcher:
         if (other := self.files.setdefault(str(image), key)) != key: self.shared.append((other, key))
         return image
 
-# %% ../../nbs/plumbing/coco.ipynb #c104
+# %% ../../nbs/plumbing/coco.ipynb #c107
 def _describe_images(matcher, # `_ImageMatcher`, when all images were looked for
                      path,    # of the annotation file
                     )->list:  # sentences
     notes = matcher.finder.list_notes(path)
-    if matcher.again: notes.append(f'{path}: {matcher.again} images are listed again')
+    if matcher.again: notes.append(f'{path}: {count_things(matcher.again, "image", "is/are")} listed again')
     if not matcher.shared: return notes
-    (one, other), n = matcher.shared[0], len(matcher.shared)
-    return [*notes, f'{path}: {n} images have the same file as another, such as {one} and {other}']
+    (one, other), some = matcher.shared[0], count_things(len(matcher.shared), 'image', 'has/have')
+    return [*notes, f'{path}: {some} the same file as another, such as {one} and {other}']
 
-# %% ../../nbs/plumbing/coco.ipynb #c106
+# %% ../../nbs/plumbing/coco.ipynb #c109
 def _match_images(content,  # `_CocoContent`
                   rows,     # (m, 7) objects in the order of the slots
                   starts,   # (slots + 1,) first row of each
@@ -369,12 +382,11 @@ def _match_images(content,  # `_CocoContent`
     records, numbers, bounds, path = Records(), _number_images(content.images), starts.tolist(), content.path
     for key, own, name, size in content.images:
         slot = content.slots.get(key)
-        first, last = (0, 0) if slot is None else bounds[slot:slot + 2]
+        first, last = (0, 0) if slot is None or key in matcher.seen else bounds[slot:slot + 2]
         try: image = matcher.find(key, name)
         except ValueError as error:
-            n = 0 if 'taken' in str(error) else last - first
             what = f'image {own} cannot be used: {error}'
-            problems.append(Problem(str(path), 0, what, count=n, images=1))
+            problems.append(Problem(str(path), 0, what, count=last - first, images=1))
         else:
             if image is None: continue
             number, own = numbers[key]
@@ -382,7 +394,7 @@ def _match_images(content,  # `_CocoContent`
                                                  file_name=name, own_id=own))
     return records
 
-# %% ../../nbs/plumbing/coco.ipynb #c108
+# %% ../../nbs/plumbing/coco.ipynb #c111
 def _list_lost_objects(content, # `_CocoContent`
                        starts,  # (slots + 1,) first row of each image
                        listed,  # ids of images that are listed
@@ -391,11 +403,10 @@ def _list_lost_objects(content, # `_CocoContent`
     problems = [Problem(path, 0, f'image {key} cannot be used: {why}', count=counts.get(key, 0), images=1)
                 for key, why in content.unusable.items() if key not in listed]
     lost = {key: n for key, n in counts.items() if n and key not in listed and key not in content.unusable}
-    what = 'annotations belong to image'
-    return problems + [Problem(path, 0, f'{n} {what} {key}, which is not listed', count=n)
-                       for key, n in lost.items()]
+    return problems + [Problem(path, 0, count_things(n, 'annotation', 'belongs/belong') +
+                               f' to image {key}, which is not listed', count=n) for key, n in lost.items()]
 
-# %% ../../nbs/plumbing/coco.ipynb #c116
+# %% ../../nbs/plumbing/coco.ipynb #c119
 def _list_notes(content, # `_CocoContent`
                 classes, # names, background first
                 labels,  # (n,) label of each number of a category, 0 for one that is left out
@@ -403,14 +414,16 @@ def _list_notes(content, # `_CocoContent`
                )->list:  # sentences about objects and classes
     counts, found = Counter(), {label for label, n in zip(labels, content.counts.values()) if n}
     for (key, kind), n in content.odd.items(): counts[key] += n if labels[kind] else 0
-    notes = [f'{content.path}: {n} objects {ODD_OBJECTS[key]}' for key, n in counts.items() if n]
+    notes = [f'{content.path}: {count_things(n, "object")} {ODD_OBJECTS[key]}'
+             for key, n in counts.items() if n]
     empty = [name for label, name in enumerate(classes) if label and label not in found]
     if not empty or split != 'train' or not found - {0}: return notes
     named = ', '.join(empty[:5]) + (' ...' if len(empty) > 5 else '')
-    what = f'{len(empty)} of {len(classes) - 1} classes have no objects to learn from'
+    has = 'has' if len(empty) == 1 else 'have'
+    what = f'{len(empty)} of {len(classes) - 1} classes {has} no objects to learn from'
     return [*notes, f'{content.path}: {what}: {named}']
 
-# %% ../../nbs/plumbing/coco.ipynb #c120
+# %% ../../nbs/plumbing/coco.ipynb #c123
 def _read_coco(config, # `DataConfig`, or anything that has its fields
                split,  # 'train' or 'eval'
                path,   # of the annotation file
@@ -429,7 +442,7 @@ def _read_coco(config, # `DataConfig`, or anything that has its fields
     notes += _list_notes(content, classes, labels, split) + _describe_images(matcher, path)
     return Annotations(records, classes, problems, ids, tuple(notes))
 
-# %% ../../nbs/plumbing/coco.ipynb #c122
+# %% ../../nbs/plumbing/coco.ipynb #c125
 class CocoSource(Source):
     "A COCO set; image and category ids are those of its files"
     def list_files(self, split:str # 'train' or 'eval'
@@ -447,10 +460,13 @@ class CocoSource(Source):
         "Why a split has no object to learn from: all of them are crowds, or what the problems say"
         crowds = sum(int(record.crowd.sum()) for record in found.records)
         if not crowds: return super().explain_empty(found)
-        return (f'all {crowds} objects are marked iscrowd, so nothing can be learned: give --crowds=objects '
+        ignored = f': {count_things(crowds, "object")} {ODD_OBJECTS["ignore"]}'
+        if said := next((note for note in found.notes if note.endswith(ignored)), ''): return said
+        all_of = 'its only object is' if crowds == 1 else f'all {crowds:,} objects are'
+        return (f'{all_of} marked iscrowd, so nothing can be learned: give --crowds=objects '
                 'if each is one object')
 
-# %% ../../nbs/plumbing/coco.ipynb #c131
+# %% ../../nbs/plumbing/coco.ipynb #c134
 COCO_CLASSES = ('background', *"""person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,
 fire hydrant,stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,
 umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,
