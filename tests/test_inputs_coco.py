@@ -227,6 +227,33 @@ def test_layout_is_refused(name, tmp_path):
     assert str(error.value).endswith('.')
 
 
+ELSEWHERE = { # files, what is said
+    'one folder up': (['export/train/_annotations.coco.json'], '/export, so give --coco_root={root}/export.'),
+    'YOLO': (['data.yaml', 'train/labels/1.txt'],
+             'it has yaml files, so give --dataset=yolo and --yolo_root='),
+    'VOC': (['train/1.xml', 'train/1.jpg'], 'it has xml files, so give --dataset=voc and --voc_root=')}
+
+
+@pytest.mark.parametrize('name', ELSEWHERE)
+def test_set_that_is_elsewhere_or_of_another_form(name, tmp_path):
+    files, said = ELSEWHERE[name]
+    for path in files: write_text(tmp_path / path, '{}')
+    with pytest.raises(UserError) as error:
+        CocoSource(DataConfig('coco', coco_root=str(tmp_path))).list_files('train')
+    assert said.format(root=tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize('folder', ['.', 'train', 'annotations'])
+def test_files_of_labelme_beside_or_instead_of_coco(folder, tmp_path):
+    form = json.dumps(dict(version='5', flags={}, shapes=[], imagePath='1.jpg', imageData=None))
+    for i in range(3): write_text(tmp_path / folder / f'{i}.json', form)
+    source = CocoSource(DataConfig('coco', coco_root=str(tmp_path)))
+    with pytest.raises(UserError, match="0.json, like 2 more, looks like labelme's own form"):
+        source.list_files('train')
+    path = write_text(tmp_path / folder / 'dataset.json', json.dumps(coco_content()))
+    assert source.list_files('train') == [path]
+
+
 def test_images_in_two_folders_or_none(tmp_path):
     write_text(tmp_path / 'annotations/instances_train2017.json', json.dumps(coco_content()))
     config = DataConfig('coco', coco_root=str(tmp_path))
@@ -469,14 +496,15 @@ def test_images_of_merged_sets_with_the_same_ids(tmp_path):
         ('image 1 cannot be used: its id is taken by another image, b/1.jpg and a/1.jpg have the same', 0, 1)]
 
 
-@pytest.mark.parametrize('name', ['../images/train/1.jpg', '..\\images\\train\\1.jpg', './../images/train/1.jpg',
+@pytest.mark.parametrize('name', ['../images/train/1.jpg', '..\\images\\train\\1.jpg',
+                                  './../images/train/1.jpg',
                                   '../../label-studio/data/media/upload/1/0a1b2c3d-1.jpg'])
 def test_name_from_the_folder_of_the_annotation_file(name, tmp_path):
     write_image(tmp_path / 'images/train/1.jpg')
     write_text(tmp_path / 'annotations/instances_train.json', json.dumps(coco_content((name,))))
     found = read(DataConfig('coco', coco_root=str(tmp_path)))
     assert ([r.image for r in found.records], found.boxes) == ([tmp_path / 'images/train/1.jpg'], [list(BOX)])
-    assert f'1 image has another path than it gives, such as' in found.notes
+    assert '1 image has another path than it gives, such as' in found.notes
 
 
 def test_only_ignored_objects(tmp_path):
@@ -484,7 +512,8 @@ def test_only_ignored_objects(tmp_path):
     for crowds in 'ignore', 'objects':
         found = read_content(tmp_path, edit('annotations', ignore=1), crowds=crowds)
         source = CocoSource(replace(config, crowds=crowds))
-        assert source.explain_empty(source.read('train')).endswith('1 object with ignore=1, neither learned nor counted')
+        why = source.explain_empty(source.read('train'))
+        assert found.crowd == [True] and why.endswith('1 object with ignore=1, neither learned nor counted')
 
 
 def test_name_that_leads_to_another_image_is_refused(tmp_path):

@@ -516,7 +516,8 @@ def test_what_is_not_used_is_named(tmp_path):
     rows, found = read(make_set(tmp_path, files))
     assert rows == [('images/train/1.png', BOXES, ['cat'])]
     assert [(str(p)[len(str(tmp_path)) + 1:], p.count, p.images) for p in found.problems] == [
-        ('labels/train/7.txt: its image is not there', 0, 1), ('labels/train/8.txt: its image is not there', 1, 1),
+        ('labels/train/7.txt: its image is not there', 0, 1),
+        ('labels/train/8.txt: its image is not there', 1, 1),
         ('labels/train/9.txt: its image is not there', 1, 1),
         ('labels/train/cam/5.txt: its image is not there', 1, 1),
         ('images/train/a.heic: the image cannot be read: convert it to JPEG', 0, 1)]

@@ -107,18 +107,23 @@ def _list_keys(path # of a JSON file
         except ValueError: pass # of ijson, or of the encoding: what was found so far has to do
     return keys
 
-# %% ../../nbs/plumbing/coco.ipynb #c033
+# %% ../../nbs/plumbing/coco.ipynb #c034
+def _name_form(path # of a JSON file
+              )->str: # what it looks like, and what to do; '' if nothing speaks against COCO
+    keys = _list_keys(path)
+    return next((f'looks like {what}, which is not COCO: {do}'
+                 for known, what, do in _OTHER_FORMS if known <= keys and not {*_COCO_PARTS} <= keys), '')
+
+# %% ../../nbs/plumbing/coco.ipynb #c035
 def _require_parts(path,  # of the file, for the message
                    found, # the lists that have elements
                   )->None: # raises `UserError` if images, annotations or categories are missing
     missing = [part for part in _COCO_PARTS if part not in found]
     if not missing: return
-    keys = _list_keys(path)
-    for known, what, do in _OTHER_FORMS if len(missing) > 1 else ():
-        if known <= keys: raise UserError(f'{path} looks like {what}, which is not COCO: {do}.')
+    if len(missing) > 1 and (form := _name_form(path)): raise UserError(f'{path} {form}.')
     raise UserError(f'{path} has no "{missing[0]}", or an empty one: a COCO instances file is wanted.')
 
-# %% ../../nbs/plumbing/coco.ipynb #c034
+# %% ../../nbs/plumbing/coco.ipynb #c036
 def load_json(path # of a COCO file
              )->dict: # its images, annotations and categories; raises `UserError` if it has none
     "The lists of a COCO file at once, for a file that fits into memory"
@@ -127,7 +132,7 @@ def load_json(path # of a COCO file
     _require_parts(path, content)
     return content
 
-# %% ../../nbs/plumbing/coco.ipynb #c042
+# %% ../../nbs/plumbing/coco.ipynb #c044
 @dataclass
 class _CocoContent:
     path: Path                                       # of a COCO file
@@ -149,12 +154,12 @@ class _CocoContent:
         counts = dict(count=0, images=1) if part == 'images' else {}
         self.faults.append((kind, Problem(str(self.path), 0, what, **counts)))
 
-# %% ../../nbs/plumbing/coco.ipynb #c043
+# %% ../../nbs/plumbing/coco.ipynb #c045
 def _say(error # one of `ENTRY_ERRORS`
         )->str: # what it says
     return f'it has no {error}' if isinstance(error, KeyError) else str(error)
 
-# %% ../../nbs/plumbing/coco.ipynb #c045
+# %% ../../nbs/plumbing/coco.ipynb #c047
 def _add_object(content, # `_CocoContent`
                 entry,   # one of "annotations"
                )->None:  # raises one of `ENTRY_ERRORS`
@@ -170,14 +175,14 @@ def _add_object(content, # `_CocoContent`
         content.kinds.append(kind), content.rows.extend(row)
         for key in odd: content.odd[key, kind] += 1
 
-# %% ../../nbs/plumbing/coco.ipynb #c047
+# %% ../../nbs/plumbing/coco.ipynb #c049
 def _add_image(content, # `_CocoContent`
                entry,   # one of "images"
               )->None:  # raises one of `ENTRY_ERRORS` where it has no id
     try: content.images.append(parse_image(entry))
     except ENTRY_ERRORS as error: content.unusable[read_id(entry['id'], 'id')] = _say(error)
 
-# %% ../../nbs/plumbing/coco.ipynb #c049
+# %% ../../nbs/plumbing/coco.ipynb #c051
 def _add_entry(content, # `_CocoContent`
                part,    # list of the file
                entry,   # one of its elements
@@ -189,7 +194,7 @@ def _add_entry(content, # `_CocoContent`
         else: _add_object(content, entry)
     except ENTRY_ERRORS as error: content.add_fault(part, entry, error)
 
-# %% ../../nbs/plumbing/coco.ipynb #c051
+# %% ../../nbs/plumbing/coco.ipynb #c053
 def _load_coco(path # of a COCO file
               )->_CocoContent: # raises `UserError` if it is none
     content, found = _CocoContent(path), set()
@@ -199,7 +204,7 @@ def _load_coco(path # of a COCO file
     _require_parts(path, found)
     return content
 
-# %% ../../nbs/plumbing/coco.ipynb #c057
+# %% ../../nbs/plumbing/coco.ipynb #c059
 def _read_categories(content # `_CocoContent`
                     )->dict: # id -> (name, name of its supercategory), in the order of the ids
     found = {}                # raises `UserError`
@@ -212,7 +217,7 @@ def _read_categories(content # `_CocoContent`
         raise UserError(f'{content.path}: {both}, so give each its own.')
     return {number: tuple(found[number]) for number in sorted(found)}
 
-# %% ../../nbs/plumbing/coco.ipynb #c063
+# %% ../../nbs/plumbing/coco.ipynb #c065
 def _find_roots(content,    # `_CocoContent`
                 categories, # see `_read_categories`
                 wanted,     # names that were asked for
@@ -222,7 +227,7 @@ def _find_roots(content,    # `_CocoContent`
                                      for k, (_, parent) in categories.items())]
     return roots if len(roots) < len(categories) else []
 
-# %% ../../nbs/plumbing/coco.ipynb #c065
+# %% ../../nbs/plumbing/coco.ipynb #c067
 def _name_categories(content, # `_CocoContent`
                      wanted,  # names that were asked for
                      notes,   # list that sentences are added to
@@ -237,7 +242,7 @@ def _name_categories(content, # `_CocoContent`
                      'are one class')
     return {number: name for number, (name, _) in categories.items()}, first
 
-# %% ../../nbs/plumbing/coco.ipynb #c070
+# %% ../../nbs/plumbing/coco.ipynb #c072
 def _choose_categories(config, # `DataConfig`, or anything that has `classes`
                        split,  # 'train' or 'eval'
                        first,  # name -> id
@@ -255,7 +260,7 @@ def _choose_categories(config, # `DataConfig`, or anything that has `classes`
     classes = choose_classes(config, list(ids), path, 'category', strict=split == 'train')
     return classes, (0, *(ids[clean_name(name)] for name in classes[1:]))
 
-# %% ../../nbs/plumbing/coco.ipynb #c076
+# %% ../../nbs/plumbing/coco.ipynb #c078
 def _list_left_out(content, # `_CocoContent`
                    names,   # category id -> name
                    labels,  # (n,) label of each number of a category, 0 for one that is left out
@@ -270,7 +275,7 @@ def _list_left_out(content, # `_CocoContent`
         problems.append(Problem(str(content.path), 0, what, name is None, n))
     return problems
 
-# %% ../../nbs/plumbing/coco.ipynb #c082
+# %% ../../nbs/plumbing/coco.ipynb #c084
 def _sort_objects(content, # `_CocoContent`
                   labels,  # (n,) label of each number of a category, 0 for one that is left out
                   crowds,  # 'ignore', or 'objects': those with iscrowd are objects like others
@@ -282,7 +287,7 @@ def _sort_objects(content, # `_CocoContent`
     owners = np.array(content.owners, np.int64)[order]
     return rows[order], np.searchsorted(owners, np.arange(len(content.slots) + 1))
 
-# %% ../../nbs/plumbing/coco.ipynb #c086
+# %% ../../nbs/plumbing/coco.ipynb #c088
 def _count_corners(rows, # (n, 7) objects: y1 x1 y2 x2 ..., read as x y width height
                    sizes, # (n, 2) height, width of the image of each; 0 if they are not known
                   )->int: # boxes that leave their image, if all would fit as corners; else 0
@@ -292,7 +297,7 @@ def _count_corners(rows, # (n, 7) objects: y1 x1 y2 x2 ..., read as x y width he
     fits = (h > y1) & (w > x1) & (h <= sizes[:, 0] + 1) & (w <= sizes[:, 1] + 1)
     return int(away.sum()) if away.sum() > 0.2 * len(rows) and fits.mean() > 0.99 else 0
 
-# %% ../../nbs/plumbing/coco.ipynb #c088
+# %% ../../nbs/plumbing/coco.ipynb #c090
 def _are_parts(rows # (n, 7) objects: y1 x1 y2 x2 ...
               )->bool: # whether all boxes with an extent lie within one pixel
     y1, x1, y2, x2 = rows[:, :4].T
@@ -300,7 +305,7 @@ def _are_parts(rows # (n, 7) objects: y1 x1 y2 x2 ...
     inside = (np.minimum(y1, x1) >= -0.01) & (np.max([y1, x1, y2 - y1, x2 - x1], axis=0) <= 1.01)
     return bool(some.any() and inside[some].all())
 
-# %% ../../nbs/plumbing/coco.ipynb #c092
+# %% ../../nbs/plumbing/coco.ipynb #c094
 def _check_boxes(content, # `_CocoContent`
                  rows,    # (m, 7) in the order of the slots
                  starts,  # (slots + 1,) first row of each
@@ -321,7 +326,7 @@ def _check_boxes(content, # `_CocoContent`
     what = f'{count_things(n, "box", "lies/lie")} within one pixel, as parts of the image (0 to 1) would'
     return [Problem(str(content.path), 0, f'{what}: multiply by its width and height', count=n)]
 
-# %% ../../nbs/plumbing/coco.ipynb #c098
+# %% ../../nbs/plumbing/coco.ipynb #c100
 def _number_images(images # of what `parse_image` gives
                   )->dict: # id as `read_id` gives it -> (number, the user's id where that is another one)
     if all(isinstance(key, int) and abs(key) <= 2 ** 53 for key, *_ in images):
@@ -329,7 +334,7 @@ def _number_images(images # of what `parse_image` gives
     keys = dict.fromkeys(key for key, *_ in images)
     return {key: (i, key) for i, key in enumerate(keys, 1)}
 
-# %% ../../nbs/plumbing/coco.ipynb #c103
+# %% ../../nbs/plumbing/coco.ipynb #c105
 def _find_clashes(images # of what `parse_image` gives
                  )->dict: # id -> names of the images that have it, of the ids that several have
     first, clashes = {}, {}
@@ -337,7 +342,7 @@ def _find_clashes(images # of what `parse_image` gives
         if first.setdefault(key, name) != name: clashes.setdefault(key, [first[key]]).append(name)
     return clashes
 
-# %% ../../nbs/plumbing/coco.ipynb #c105
+# %% ../../nbs/plumbing/coco.ipynb #c107
 class _ImageMatcher:
     "Finds the file of each image, and refuses those that cannot be told apart"
     def __init__(self, content, # `_CocoContent`
@@ -362,7 +367,7 @@ class _ImageMatcher:
         if (other := self.files.setdefault(str(image), key)) != key: self.shared.append((other, key))
         return image
 
-# %% ../../nbs/plumbing/coco.ipynb #c107
+# %% ../../nbs/plumbing/coco.ipynb #c109
 def _describe_images(matcher, # `_ImageMatcher`, when all images were looked for
                      path,    # of the annotation file
                     )->list:  # sentences
@@ -372,7 +377,7 @@ def _describe_images(matcher, # `_ImageMatcher`, when all images were looked for
     (one, other), some = matcher.shared[0], count_things(len(matcher.shared), 'image', 'has/have')
     return [*notes, f'{path}: {some} the same file as another, such as {one} and {other}']
 
-# %% ../../nbs/plumbing/coco.ipynb #c109
+# %% ../../nbs/plumbing/coco.ipynb #c111
 def _match_images(content,  # `_CocoContent`
                   rows,     # (m, 7) objects in the order of the slots
                   starts,   # (slots + 1,) first row of each
@@ -394,7 +399,7 @@ def _match_images(content,  # `_CocoContent`
                                                  file_name=name, own_id=own))
     return records
 
-# %% ../../nbs/plumbing/coco.ipynb #c111
+# %% ../../nbs/plumbing/coco.ipynb #c113
 def _list_lost_objects(content, # `_CocoContent`
                        starts,  # (slots + 1,) first row of each image
                        listed,  # ids of images that are listed
@@ -406,7 +411,7 @@ def _list_lost_objects(content, # `_CocoContent`
     return problems + [Problem(path, 0, count_things(n, 'annotation', 'belongs/belong') +
                                f' to image {key}, which is not listed', count=n) for key, n in lost.items()]
 
-# %% ../../nbs/plumbing/coco.ipynb #c119
+# %% ../../nbs/plumbing/coco.ipynb #c121
 def _list_notes(content, # `_CocoContent`
                 classes, # names, background first
                 labels,  # (n,) label of each number of a category, 0 for one that is left out
@@ -423,7 +428,7 @@ def _list_notes(content, # `_CocoContent`
     what = f'{len(empty)} of {len(classes) - 1} classes {has} no objects to learn from'
     return [*notes, f'{content.path}: {what}: {named}']
 
-# %% ../../nbs/plumbing/coco.ipynb #c123
+# %% ../../nbs/plumbing/coco.ipynb #c125
 def _read_coco(config, # `DataConfig`, or anything that has its fields
                split,  # 'train' or 'eval'
                path,   # of the annotation file
@@ -442,13 +447,13 @@ def _read_coco(config, # `DataConfig`, or anything that has its fields
     notes += _list_notes(content, classes, labels, split) + _describe_images(matcher, path)
     return Annotations(records, classes, problems, ids, tuple(notes))
 
-# %% ../../nbs/plumbing/coco.ipynb #c125
+# %% ../../nbs/plumbing/coco.ipynb #c127
 class CocoSource(Source):
     "A COCO set; image and category ids are those of its files"
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # the one file
         "The file of a split; raises `UserError` if there is none, or two"
-        return [find_coco_file(self.require('coco_root'), split)]
+        return [find_coco_file(self.require('coco_root'), split, _name_form)]
 
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
@@ -466,7 +471,7 @@ class CocoSource(Source):
         return (f'{all_of} marked iscrowd, so nothing can be learned: give --crowds=objects '
                 'if each is one object')
 
-# %% ../../nbs/plumbing/coco.ipynb #c134
+# %% ../../nbs/plumbing/coco.ipynb #c136
 COCO_CLASSES = ('background', *"""person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,
 fire hydrant,stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,
 umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,
