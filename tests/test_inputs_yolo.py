@@ -525,6 +525,15 @@ def test_what_is_not_used_is_named(tmp_path):
                            'images/train/d.txt',)
 
 
+@pytest.mark.parametrize('folder', ['', 'data/'])
+def test_darknet_with_its_files_in_a_folder(folder, tmp_path):
+    files = {f'{folder}obj.data': 'classes=1\ntrain = data/train.txt\nnames = data/obj.names\n',
+             f'{folder}obj.names': 'cat\n', f'{folder}train.txt': 'data/obj/a 猫#1.png\n',
+             'data/obj/a 猫#1.png': None, 'data/obj/a 猫#1.txt': ROW}
+    rows, found = read(make_set(tmp_path, files))
+    assert rows == [('data/obj/a 猫#1.png', BOXES, ['cat'])] and (found.problems, found.notes) == ([], ())
+
+
 def test_half_of_the_images_are_missing(tmp_path):
     files = {f'labels/train/{i}.txt': f'{ROW}\n{ROW}' for i in range(4)} | {'data.yaml': YAML}
     found = read(make_set(tmp_path, files | {f'images/train/{i}.png': None for i in range(2)}))[1]

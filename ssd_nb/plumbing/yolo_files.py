@@ -167,7 +167,8 @@ def _find_description(source # `YoloSource`
     root = source.require('yolo_root')
     path, content = _find_yaml(root)
     if path: return root, path, content
-    path = next((p for p in sorted(root.glob('*.data')) if _is_seen(p)), None)
+    files = [*sorted(root.glob('*.data')), *sorted(root.glob('*/*.data'))] # darknet has them in data
+    path = next(filter(_is_seen, files), None)
     return root, path, _load_darknet(path) if path else {}
 
 # %% ../../nbs/plumbing/yolo_files.ipynb #c053
