@@ -445,7 +445,7 @@ IDS = { # ids in the file: image_id and own_id of each record
     '53 bits': ([2 ** 53, -2 ** 53], [(2 ** 53, None), (-2 ** 53, None)]),
     '64 bits': ([2 ** 63 + 1, 5], [(1, 2 ** 63 + 1), (2, 5)]),
     '70 bits': ([5, 2 ** 70], [(1, 5), (2, 2 ** 70)]),
-    'text': (['a7', 'b8'], [(1, 'a7'), (2, 'b8')]), 'zeros before it': (['007', '7'], [(1, '007'), (2, 7)]),
+    'text': (['a7', 'b8'], [(1, 'a7'), (2, 'b8')]), 'zeros before it': (['007', '7'], [(1, '007'), (2, '7')]),
     'text and numbers': (['frame', 9], [(1, 'frame'), (2, 9)])}
 
 
@@ -476,7 +476,7 @@ def test_images_listed_again(tmp_path):
                           dict(id=3, file_name='1.jpg')]
     found = CocoSource(write_coco(tmp_path, content, names=('1.jpg', '2.jpg'))).read('train')
     assert [r.image_id for r in found.records[:]] == [1, 3]
-    assert [(str(p).split(': ', 1)[1], p.count, p.images) for p in found.problems] == [
+    assert [(str(p).split(': ', 1)[1].split(': give')[0], p.count, p.images) for p in found.problems] == [
         ('image 2 cannot be used: its id is taken by another image, 2.jpg and other.jpg have the same', 1, 1),
         ('image 2 cannot be used: its id is taken by another image, other.jpg and 2.jpg have the same', 0, 1)]
     notes = ' '.join(found.notes)
@@ -491,7 +491,7 @@ def test_images_of_merged_sets_with_the_same_ids(tmp_path):
     found = CocoSource(write_coco(tmp_path, content, names=names)).read('train')
     assert [(r.file_name, r.boxes.tolist()) for r in found.records[:]] == [
         ('a/2.jpg', [list(BOX)]), ('b/2.jpg', [list(BOX)])]
-    assert [(p.what, p.count, p.images) for p in found.problems] == [
+    assert [(p.what.split(': give')[0], p.count, p.images) for p in found.problems] == [
         ('image 1 cannot be used: its id is taken by another image, a/1.jpg and b/1.jpg have the same', 2, 1),
         ('image 1 cannot be used: its id is taken by another image, b/1.jpg and a/1.jpg have the same', 0, 1)]
 
@@ -514,6 +514,16 @@ def test_only_ignored_objects(tmp_path):
         source = CocoSource(replace(config, crowds=crowds))
         why = source.explain_empty(source.read('train'))
         assert found.crowd == [True] and why.endswith('1 object with ignore=1, neither learned nor counted')
+
+
+def test_images_that_are_not_listed_are_counted(tmp_path):
+    names = [f'{i}.jpg' for i in range(1, 6)]
+    found = CocoSource(write_coco(tmp_path, coco_content(names[:1]), names=names)).read('train')
+    assert (len(found.records), found.problems) == (1, [])
+    assert found.notes[-1].endswith(f': 4 images are in {tmp_path}/train, but not in this file, and not used: '
+                                    '2.jpg, 3.jpg, 4.jpg ...')
+    os.rename(tmp_path / 'train', tmp_path / 'images') # of all splits
+    assert 'not used' not in ' '.join(CocoSource(DataConfig('coco', coco_root=str(tmp_path))).read('train').notes)
 
 
 def test_name_that_leads_to_another_image_is_refused(tmp_path):

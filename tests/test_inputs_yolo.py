@@ -534,6 +534,12 @@ def test_darknet_with_its_files_in_a_folder(folder, tmp_path):
     assert rows == [('data/obj/a 猫#1.png', BOXES, ['cat'])] and (found.problems, found.notes) == ([], ())
 
 
+def test_only_photographs_that_cannot_be_read(tmp_path):
+    source = make_set(tmp_path, {'images/train/1.HEIC': 'x', 'labels/train/1.txt': ROW, 'data.yaml': YAML})
+    with pytest.raises(UserError, match='1.HEIC, which cannot be read: convert all such files to JPEG'):
+        read(source)
+
+
 def test_half_of_the_images_are_missing(tmp_path):
     files = {f'labels/train/{i}.txt': f'{ROW}\n{ROW}' for i in range(4)} | {'data.yaml': YAML}
     found = read(make_set(tmp_path, files | {f'images/train/{i}.png': None for i in range(2)}))[1]

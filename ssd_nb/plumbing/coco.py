@@ -22,7 +22,8 @@ from .classes import choose_classes, describe_left_out, clean_name
 from .coco_entries import (
     ENTRY_ERRORS, ODD_OBJECTS, parse_category, parse_image, parse_object, read_id)
 from .coco_layouts import find_coco_file, find_image_folder
-from .find_images import ImageFinder
+from .find_images import SPLIT_NAMES, ImageFinder
+from .images import is_image
 from .options import UserError
 
 # %% ../../nbs/plumbing/coco.ipynb #c009
@@ -331,8 +332,8 @@ def _number_images(images # of what `parse_image` gives
                   )->dict: # id as `read_id` gives it -> (number, the user's id where that is another one)
     if all(isinstance(key, int) and abs(key) <= 2 ** 53 for key, *_ in images):
         return {key: (key, own if isinstance(own, str) else None) for key, own, *_ in images}
-    keys = dict.fromkeys(key for key, *_ in images)
-    return {key: (i, key) for i, key in enumerate(keys, 1)}
+    owns = {key: own if isinstance(own, str) else key for key, own, *_ in images}
+    return {key: (i, own) for i, (key, own) in enumerate(owns.items(), 1)}
 
 # %% ../../nbs/plumbing/coco.ipynb #c105
 def _find_clashes(images # of what `parse_image` gives
@@ -355,7 +356,8 @@ class _ImageMatcher:
     def find(self, key, name): # path of the file, None for an image that is listed again; raises ValueError
         again, self.seen[key] = key in self.seen, name
         if other := next((n for n in self.clashes.get(key, ()) if n != name), ''):
-            raise ValueError(f'its id is taken by another image, {name} and {other} have the same')
+            raise ValueError(f'its id is taken by another image, {name} and {other} have the same: '
+                             'give each its own')
         if again:
             self.again += 1
             return None
@@ -378,6 +380,17 @@ def _describe_images(matcher, # `_ImageMatcher`, when all images were looked for
     return [*notes, f'{path}: {some} the same file as another, such as {one} and {other}']
 
 # %% ../../nbs/plumbing/coco.ipynb #c111
+def _note_unlisted(matcher, # `_ImageMatcher`, when all images were looked for
+                   path,    # of the annotation file
+                  )->list:  # of one sentence, or none; a folder of several splits says nothing
+    folder, names = matcher.finder.folder, {name for names in SPLIT_NAMES.values() for name in names}
+    if not {folder.name.lower(), folder.name.rstrip('0123456789').lower()} & names: return []
+    with os.scandir(folder) as entries:
+        more = sorted(e.name for e in entries if is_image(e.name) and e.path not in matcher.files)
+    some, few = count_things(len(more), 'image', 'is/are'), ', '.join(more[:3]) + ' ...' * (len(more) > 3)
+    return [f'{path}: {some} in {folder}, but not in this file, and not used: {few}'] if more else []
+
+# %% ../../nbs/plumbing/coco.ipynb #c113
 def _match_images(content,  # `_CocoContent`
                   rows,     # (m, 7) objects in the order of the slots
                   starts,   # (slots + 1,) first row of each
@@ -399,7 +412,7 @@ def _match_images(content,  # `_CocoContent`
                                                  file_name=name, own_id=own))
     return records
 
-# %% ../../nbs/plumbing/coco.ipynb #c113
+# %% ../../nbs/plumbing/coco.ipynb #c115
 def _list_lost_objects(content, # `_CocoContent`
                        starts,  # (slots + 1,) first row of each image
                        listed,  # ids of images that are listed
@@ -411,7 +424,7 @@ def _list_lost_objects(content, # `_CocoContent`
     return problems + [Problem(path, 0, count_things(n, 'annotation', 'belongs/belong') +
                                f' to image {key}, which is not listed', count=n) for key, n in lost.items()]
 
-# %% ../../nbs/plumbing/coco.ipynb #c121
+# %% ../../nbs/plumbing/coco.ipynb #c123
 def _list_notes(content, # `_CocoContent`
                 classes, # names, background first
                 labels,  # (n,) label of each number of a category, 0 for one that is left out
@@ -428,7 +441,7 @@ def _list_notes(content, # `_CocoContent`
     what = f'{len(empty)} of {len(classes) - 1} classes {has} no objects to learn from'
     return [*notes, f'{content.path}: {what}: {named}']
 
-# %% ../../nbs/plumbing/coco.ipynb #c125
+# %% ../../nbs/plumbing/coco.ipynb #c127
 def _read_coco(config, # `DataConfig`, or anything that has its fields
                split,  # 'train' or 'eval'
                path,   # of the annotation file
@@ -445,9 +458,10 @@ def _read_coco(config, # `DataConfig`, or anything that has its fields
     records = _match_images(content, rows, starts, matcher, problems)
     problems += _list_lost_objects(content, starts, matcher.seen)
     notes += _list_notes(content, classes, labels, split) + _describe_images(matcher, path)
+    if os.path.isdir(matcher.finder.folder): notes += _note_unlisted(matcher, path)
     return Annotations(records, classes, problems, ids, tuple(notes))
 
-# %% ../../nbs/plumbing/coco.ipynb #c127
+# %% ../../nbs/plumbing/coco.ipynb #c129
 class CocoSource(Source):
     "A COCO set; image and category ids are those of its files"
     def list_files(self, split:str # 'train' or 'eval'
@@ -471,7 +485,7 @@ class CocoSource(Source):
         return (f'{all_of} marked iscrowd, so nothing can be learned: give --crowds=objects '
                 'if each is one object')
 
-# %% ../../nbs/plumbing/coco.ipynb #c136
+# %% ../../nbs/plumbing/coco.ipynb #c138
 COCO_CLASSES = ('background', *"""person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,
 fire hydrant,stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,
 umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,

@@ -267,8 +267,13 @@ def _find_place(data:YoloSet, # what is known of the set
                     f'{_point_at_images(data.root)}.')
 
 # %% ../../nbs/plumbing/yolo_files.ipynb #c080
+_UNREAD = {'.heic', '.heif', '.jxl', '.dng', '.cr2', '.nef', '.arw', '.psd', '.svg'} # OpenCV reads none
+
 def _point_at_images(root): # folder of a data set; the end of a sentence
     folders = list(dict.fromkeys(os.path.dirname(path) for path, _ in _walk(root) if is_image(path)))
+    unread = [path for path, _ in _walk(root) if os.path.splitext(path)[1].lower() in _UNREAD]
+    if unread and not folders:
+        return f', but {unread[0]}, which cannot be read: convert all such files to JPEG'
     if not folders: return f', and none anywhere in {root}: put them there'
     return f': images are in {", ".join(folders[:3])}, so write that'
 
@@ -415,7 +420,6 @@ def _list_orphans(images,  # list of `YoloImage`
     return [path for path in found if path not in used and os.path.basename(path).lower() not in _NO_LABELS]
 
 # %% ../../nbs/plumbing/yolo_files.ipynb #c117
-_UNREAD = {'.heic', '.heif', '.jxl', '.dng', '.cr2', '.nef', '.arw', '.psd', '.svg'} # OpenCV reads none
 _ROW = re.compile(rb'[^\n\r]*[0-9][,;\s]+[0-9.eE+-]+[,;\s]+[0-9.eE+-]+') # three numbers at least
 
 def _name_lost(orphans, # paths of label files without an image
