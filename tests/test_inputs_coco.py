@@ -520,10 +520,11 @@ def test_images_that_are_not_listed_are_counted(tmp_path):
     names = [f'{i}.jpg' for i in range(1, 6)]
     found = CocoSource(write_coco(tmp_path, coco_content(names[:1]), names=names)).read('train')
     assert (len(found.records), found.problems) == (1, [])
-    assert found.notes[-1].endswith(f': 4 images are in {tmp_path}/train, but not in this file, and not used: '
-                                    '2.jpg, 3.jpg, 4.jpg ...')
+    assert found.notes[-1].endswith(f': 4 images are in {tmp_path}/train, but not in this file, and not '
+                                    'used: 2.jpg, 3.jpg, 4.jpg ...')
     os.rename(tmp_path / 'train', tmp_path / 'images') # of all splits
-    assert 'not used' not in ' '.join(CocoSource(DataConfig('coco', coco_root=str(tmp_path))).read('train').notes)
+    notes = CocoSource(DataConfig('coco', coco_root=str(tmp_path))).read('train').notes
+    assert 'not used' not in ' '.join(notes)
 
 
 def test_name_that_leads_to_another_image_is_refused(tmp_path):
