@@ -250,7 +250,8 @@ def test_names_in_any_language_in_any_locale(tmp_path):
     done = subprocess.run([sys.executable, '-c', code], env=plain, text=True, capture_output=True)
     assert done.stdout.splitlines()[-1:] == ['1'], done.stderr
     folder = find_record_folder(config, 'train')
-    assert "the name '猫.jpg' has a character that no file name can have" in (folder / 'problems.txt').read_text('utf-8')
+    says = "the name '猫.jpg' has a character that no file name can have"
+    assert says in (folder / 'problems.txt').read_text('utf-8')
     assert '"猫"' in (folder / 'manifest.json').read_text('utf-8')
 
 

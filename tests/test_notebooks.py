@@ -8,18 +8,21 @@ from conftest import ROOT
 
 NBS = ROOT / 'nbs'
 LONG = '05_train', '06_eval', '02_backbones', '07_export_310', '03_ssd_heads', 'commands' # begin with these
-SHORT = ('annotations', 'bookkeeping', 'coco', 'cocoeval', 'drawing', 'files', 'formats', 'media', 'mistakes',
-         'nms',
-         'options', 'overlap', 'paint', 'pictures', 'pretend', 'report',
-         'samples') # these share a process: starting one takes longer than most of them
+SHORT = ( # these share two processes: starting one takes longer than most of them
+    ('annotations', 'check_records', 'classes', 'coco', 'coco_entries', 'coco_layouts', 'content', 'copies',
+     'files', 'find_images', 'fingerprint', 'images', 'txt', 'voc', 'voc_files', 'yolo', 'yolo_files'),
+    ('bookkeeping', 'cocoeval', 'drawing', 'fonts', 'formats', 'media', 'mistakes', 'nms', 'options',
+     'overlap',
+     'paint', 'pictures', 'pretend', 'report', 'samples', 'verdict'))
 
 
 def find_notebooks():
     "The notebooks in the order in which they run: lists of those that share a process"
     paths = sorted(path for path in NBS.rglob('*.ipynb') if '.ipynb_checkpoints' not in path.parts)
-    alone = [path for path in paths if path.parent == NBS or path.stem not in SHORT]
+    shared = [[path for path in paths if path.parent != NBS and path.stem in some] for some in SHORT]
+    alone = [path for path in paths if not any(path in some for some in shared)]
     alone.sort(key=lambda path: LONG.index(path.stem) if path.stem in LONG else len(LONG))
-    return [[path] for path in alone] + [[path for path in paths if path not in alone]]
+    return [[path] for path in alone] + shared
 
 
 def test_all_notebooks_of_the_line_are_there():
