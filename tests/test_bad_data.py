@@ -298,10 +298,8 @@ def coco_set(folder, change):
 
 
 BAD_ENTRIES = { # what is changed, what is said, images and objects that stay
-    'duplicate image id': (lambda t: t['images'][1].update(id=1), 'image 1 cannot be used: its id is taken '
-                                                                  'by another image', 1, 1),
     'image id that is text': (lambda t: t['images'][1].update(id='two'),
-        '1 annotations belong to image 2, which '
+        '1 annotation belongs to image 2, which '
                                                                          'is not listed', 2, 1),
     'image without a file': (lambda t: t['images'][1].pop('file_name') and None,
                              "image 2 cannot be used: it has no 'file_name'", 1, 1),
@@ -313,8 +311,8 @@ BAD_ENTRIES = { # what is changed, what is said, images and objects that stay
     'image with ..': (lambda t: t['images'][1].update(file_name='../2.jpg'), 'image 2 cannot be used: the '
                          'path ../2.jpg leaves the folder', 1, 1),
     'annotation of no image': (lambda t: t['annotations'][1].update(image_id=7),
-                               '1 annotations belong to image 7, which is not listed', 2, 1),
-    'unknown category': (lambda t: t['annotations'][1].update(category_id=4), '1 annotations are of the '
+                               '1 annotation belongs to image 7, which is not listed', 2, 1),
+    'unknown category': (lambda t: t['annotations'][1].update(category_id=4), '1 annotation is of the '
                                                                               'category 4, which the file '
                                                                               'does not list', 2, 1),
     'no box': (lambda t: t['annotations'][1].pop('bbox') and None, "annotation 2 cannot be used: it has no "

@@ -243,7 +243,7 @@ MISTAKES = {
                                                               "cube."),
     'no camera': (['--image_path=camera:63'], 'there is no such camera'),
     'no video': (['--image_path={tmp}/text.mp4'], 'is no video that this OpenCV can read'),
-    'no good file': (['--image_path={tmp}/bad.png'], 'none of the 1 files is an image'),
+    'no good file': (['--image_path={tmp}/bad.png'], 'the file is no image that can be read'),
     'over the originals': (['--image_path={tmp}/a.png', '--output_dir={tmp}'], 'holds the images themselves'),
     'no folder': (['--image_path={tmp}/a.png', '--output_dir={tmp}/text.mp4/out'], 'cannot be made'),
     'score': (['--image_path={tmp}/a.png', '--score=2'], 'min_score=2.0 is not possible'),

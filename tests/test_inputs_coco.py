@@ -129,7 +129,7 @@ def test_many_wrong_names_list_the_folder_once(tree, monkeypatch):
     for i in {*range(1000)} - {7}: finder.find(f'{i}.bmp') # 7 would be one of two
     assert len(walks) == 1
     assert finder.list_notes('a.json') == [
-        'a.json: 1 images have another path than it gives, such as 1.jpg for 1.bmp']
+        'a.json: 1 image has another path than it gives, such as 1.jpg for 1.bmp']
 
 
 def test_names_in_a_set(tmp_path):
@@ -227,6 +227,33 @@ def test_layout_is_refused(name, tmp_path):
     assert str(error.value).endswith('.')
 
 
+ELSEWHERE = { # files, what is said
+    'one folder up': (['export/train/_annotations.coco.json'], '/export, so give --coco_root={root}/export.'),
+    'YOLO': (['data.yaml', 'train/labels/1.txt'],
+             'it has yaml files, so give --dataset=yolo and --yolo_root='),
+    'VOC': (['train/1.xml', 'train/1.jpg'], 'it has xml files, so give --dataset=voc and --voc_root=')}
+
+
+@pytest.mark.parametrize('name', ELSEWHERE)
+def test_set_that_is_elsewhere_or_of_another_form(name, tmp_path):
+    files, said = ELSEWHERE[name]
+    for path in files: write_text(tmp_path / path, '{}')
+    with pytest.raises(UserError) as error:
+        CocoSource(DataConfig('coco', coco_root=str(tmp_path))).list_files('train')
+    assert said.format(root=tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize('folder', ['.', 'train', 'annotations'])
+def test_files_of_labelme_beside_or_instead_of_coco(folder, tmp_path):
+    form = json.dumps(dict(version='5', flags={}, shapes=[], imagePath='1.jpg', imageData=None))
+    for i in range(3): write_text(tmp_path / folder / f'{i}.json', form)
+    source = CocoSource(DataConfig('coco', coco_root=str(tmp_path)))
+    with pytest.raises(UserError, match="0.json, like 2 more, looks like labelme's own form"):
+        source.list_files('train')
+    path = write_text(tmp_path / folder / 'dataset.json', json.dumps(coco_content()))
+    assert source.list_files('train') == [path]
+
+
 def test_images_in_two_folders_or_none(tmp_path):
     write_text(tmp_path / 'annotations/instances_train2017.json', json.dumps(coco_content()))
     config = DataConfig('coco', coco_root=str(tmp_path))
@@ -282,7 +309,7 @@ def test_unusual_types_mean_the_same(name, tmp_path):
 def test_crowd_is_a_crowd_or_an_object_as_asked_for(value, tmp_path):
     found = read_content(tmp_path, edit('annotations', iscrowd=value))
     assert found.crowd == [True]
-    assert '1 of 1 objects are marked iscrowd' in found.notes
+    assert '1 of 1 object is marked iscrowd' in found.notes
     assert read_content(tmp_path, edit('annotations', iscrowd=value), crowds='objects').crowd == [False]
 
 
@@ -290,7 +317,7 @@ def test_crowd_is_a_crowd_or_an_object_as_asked_for(value, tmp_path):
 def test_ignore_is_neither_learned_nor_counted(value, tmp_path):
     found = read_content(tmp_path, edit('annotations', ignore=value), crowds='objects')
     assert found.crowd == [True]
-    assert '1 objects have ignore=1, so they are neither learned nor counted' in found.notes
+    assert '1 object with ignore=1, neither learned nor counted' in found.notes
 
 
 BAD = { # what is wrong: what is said
@@ -316,11 +343,11 @@ BAD = { # what is wrong: what is said
     'category_id': (edit('annotations', category_id=[1]),
                     'its category_id [1] is neither a whole number nor text'),
     'unknown category': (edit('annotations', category_id=9),
-                         '1 annotations are of the category 9, which the file does'),
+                         '1 annotation is of the category 9, which the file does'),
     'unknown image': (edit('annotations', image_id=9),
-                      '1 annotations belong to image 9, which is not listed'),
+                      '1 annotation belongs to image 9, which is not listed'),
     'all boxes parts': (edit('annotations', bbox=[.25, .2, .4, .5]),
-                        '1 boxes lie within one pixel, as if they were parts')}
+                        '1 box lies within one pixel, as parts of the image')}
 
 
 @pytest.mark.parametrize('name', BAD)
@@ -362,7 +389,7 @@ def test_image_that_cannot_be_used_is_named_once_and_counted(name, tmp_path):
 def test_area_that_is_none_is_that_of_the_box(value, tmp_path):
     found = read_content(tmp_path, edit('annotations', area=value))
     assert found.records[0].areas.tolist() == [900]
-    assert '1 objects have an area that is no number of pixels' in found.notes
+    assert '1 object with an area that is no number of pixels' in found.notes
     assert 'NaN' not in json.dumps(make_coco_ground_truth(found.records, ('background', 'cat', 'dog')))
 
 
@@ -392,7 +419,7 @@ OUTLINES = {
 def test_outline_makes_the_box(name, box, tmp_path):
     found = read_content(tmp_path, edit('annotations', bbox=box, area=..., segmentation=OUTLINES[name]))
     assert (found.boxes, found.records[0].areas.tolist(), found.problems) == ([list(BOX)], [900], '')
-    assert '1 objects have no bbox, so that of their segmentation is taken' in found.notes
+    assert '1 object without a bbox, so that of the segmentation is taken' in found.notes
 
 
 def test_box_counts_more_than_the_outline(tmp_path):
@@ -418,7 +445,7 @@ IDS = { # ids in the file: image_id and own_id of each record
     '53 bits': ([2 ** 53, -2 ** 53], [(2 ** 53, None), (-2 ** 53, None)]),
     '64 bits': ([2 ** 63 + 1, 5], [(1, 2 ** 63 + 1), (2, 5)]),
     '70 bits': ([5, 2 ** 70], [(1, 5), (2, 2 ** 70)]),
-    'text': (['a7', 'b8'], [(1, 'a7'), (2, 'b8')]), 'zeros before it': (['007', '7'], [(1, '007'), (2, 7)]),
+    'text': (['a7', 'b8'], [(1, 'a7'), (2, 'b8')]), 'zeros before it': (['007', '7'], [(1, '007'), (2, '7')]),
     'text and numbers': (['frame', 9], [(1, 'frame'), (2, 9)])}
 
 
@@ -448,12 +475,56 @@ def test_images_listed_again(tmp_path):
     content['images'] += [content['images'][0], dict(id=2, file_name='other.jpg'),
                           dict(id=3, file_name='1.jpg')]
     found = CocoSource(write_coco(tmp_path, content, names=('1.jpg', '2.jpg'))).read('train')
-    assert [r.image_id for r in found.records[:]] == [1, 2, 3]
-    assert [(str(p).split(': ', 1)[1], p.count, p.images) for p in found.problems] == [
-        ('image 2 cannot be used: its id is taken by another image', 0, 1)]
+    assert [r.image_id for r in found.records[:]] == [1, 3]
+    assert [(str(p).split(': ', 1)[1].split(': give')[0], p.count, p.images) for p in found.problems] == [
+        ('image 2 cannot be used: its id is taken by another image, 2.jpg and other.jpg have the same', 1, 1),
+        ('image 2 cannot be used: its id is taken by another image, other.jpg and 2.jpg have the same', 0, 1)]
     notes = ' '.join(found.notes)
-    assert '1 images are listed again' in notes
-    assert '1 images have the same file as another, such as 1 and 3' in notes
+    assert '1 image is listed again' in notes
+    assert '1 image has the same file as another, such as 1 and 3' in notes
+
+
+def test_images_of_merged_sets_with_the_same_ids(tmp_path):
+    names = 'a/1.jpg', 'a/2.jpg', 'b/1.jpg', 'b/2.jpg'
+    content = coco_content(names)
+    for part, key in ('images', 'id'), ('annotations', 'image_id'): content[part][2][key] = 1
+    found = CocoSource(write_coco(tmp_path, content, names=names)).read('train')
+    assert [(r.file_name, r.boxes.tolist()) for r in found.records[:]] == [
+        ('a/2.jpg', [list(BOX)]), ('b/2.jpg', [list(BOX)])]
+    assert [(p.what.split(': give')[0], p.count, p.images) for p in found.problems] == [
+        ('image 1 cannot be used: its id is taken by another image, a/1.jpg and b/1.jpg have the same', 2, 1),
+        ('image 1 cannot be used: its id is taken by another image, b/1.jpg and a/1.jpg have the same', 0, 1)]
+
+
+@pytest.mark.parametrize('name', ['../images/train/1.jpg', '..\\images\\train\\1.jpg',
+                                  './../images/train/1.jpg',
+                                  '../../label-studio/data/media/upload/1/0a1b2c3d-1.jpg'])
+def test_name_from_the_folder_of_the_annotation_file(name, tmp_path):
+    write_image(tmp_path / 'images/train/1.jpg')
+    write_text(tmp_path / 'annotations/instances_train.json', json.dumps(coco_content((name,))))
+    found = read(DataConfig('coco', coco_root=str(tmp_path)))
+    assert ([r.image for r in found.records], found.boxes) == ([tmp_path / 'images/train/1.jpg'], [list(BOX)])
+    assert '1 image has another path than it gives, such as' in found.notes
+
+
+def test_only_ignored_objects(tmp_path):
+    config = write_coco(tmp_path, coco_content())
+    for crowds in 'ignore', 'objects':
+        found = read_content(tmp_path, edit('annotations', ignore=1), crowds=crowds)
+        source = CocoSource(replace(config, crowds=crowds))
+        why = source.explain_empty(source.read('train'))
+        assert found.crowd == [True] and why.endswith('1 object with ignore=1, neither learned nor counted')
+
+
+def test_images_that_are_not_listed_are_counted(tmp_path):
+    names = [f'{i}.jpg' for i in range(1, 6)]
+    found = CocoSource(write_coco(tmp_path, coco_content(names[:1]), names=names)).read('train')
+    assert (len(found.records), found.problems) == (1, [])
+    assert found.notes[-1].endswith(f': 4 images are in {tmp_path}/train, but not in this file, and not '
+                                    'used: 2.jpg, 3.jpg, 4.jpg ...')
+    os.rename(tmp_path / 'train', tmp_path / 'images') # of all splits
+    notes = CocoSource(DataConfig('coco', coco_root=str(tmp_path))).read('train').notes
+    assert 'not used' not in ' '.join(notes)
 
 
 def test_name_that_leads_to_another_image_is_refused(tmp_path):
@@ -487,7 +558,7 @@ CATEGORIES = {
                               ['pets', 'cat']),
     'its own supercategory': Case([(1, 'cat', 'cat'), (2, 'dog', 'dog')], [1, 1], ('cat', 'dog'), (0, 1, 2),
                                   ['cat'] * 2,
-                                  '1 of 2 classes have no objects to learn from: dog'),
+                                  '1 of 2 classes has no objects to learn from: dog'),
     'id 0': Case([(0, 'cat', ''), (1, 'dog', '')], [0, 1], ('cat', 'dog'), (0, 0, 1), ['cat', 'dog']),
     'numbers as names': Case([(1, 7, ''), (2, '010', '')], [1, 2], ('7', '010'), (0, 1, 2), ['7', '010']),
     'ids not in order': Case([(90, 'dog', ''), (18, 'cat', '')], [90, 18], ('cat', 'dog'), (0, 18, 90),
@@ -567,7 +638,7 @@ def test_root_that_was_asked_for_stays(tmp_path):
 def test_corners_are_pointed_out(tmp_path):
     config = write_coco(tmp_path, coco_content(('1.jpg', '2.jpg'), box=(20, 30, 70, 55)),
                         names=('1.jpg', '2.jpg'))
-    assert ('2 of 2 boxes leave their image, and would not if they were x1 y1 x2 y2: convert them to x y '
+    assert ('2 of 2 boxes leave the image, and would not as x1 y1 x2 y2: convert them to x y '
             'width height') in read(config).notes
     good = write_coco(tmp_path, coco_content(('1.jpg', '2.jpg'), box=(30, 20, 50, 40)),
                       names=('1.jpg', '2.jpg'))

@@ -322,7 +322,7 @@ def test_folder_with_sub_folders_and_other_files(predict, tmp_path):
         'detections.json', 'overview.png']
     line, = done.err.strip().splitlines()
     assert line == (f'5 files in {box} are passed over, since they are no images: '
-                    '.DS_Store, ._a.png, cam1/IMG.HEIC and 2 more')
+                    'cam1/IMG.HEIC, film.mp4, notes.txt and 2 more')
 
 
 def test_a_second_run_does_not_look_at_its_own_copies(predict, tmp_path):
@@ -374,6 +374,7 @@ LISTS = {
     'dots': ('./cam1/1.png\n./3.png', ['cam1/1.png', '3.png']),
     'absolute': ('{here}/cam1/1.png\n{here}/cam2/1.png', ['cam1/1.png', 'cam2/1.png']),
     'quoted': ('"cam1/1.png"', ['1.png']),
+    'backslashes': ('cam1\\1.png\r\n.\\cam2\\1.png', ['cam1/1.png', 'cam2/1.png']),
     'one is missing': ('cam1/1.png\nnowhere/2.png\ncam2/1.png', ['cam1/1.png', 'cam2/1.png']),
 }
 
@@ -386,6 +387,15 @@ def test_lists(name, predict, tmp_path):
     done = predict(tmp_path / 'in/list.txt')
     assert done.code == 0 and names(done) == found
     assert ('left out: ' in done.err) == (name == 'one is missing')
+
+
+@pytest.mark.parametrize('encoding', ['utf-16', 'utf-16-le', 'utf-16-be', 'utf-8-sig'])
+def test_lists_of_windows(encoding, predict, tmp_path):
+    write_png(tmp_path / 'in/猫 1.png')
+    mark = '\ufeff' if encoding[-2:] in ('le', 'be') else ''
+    (tmp_path / 'in/list.txt').write_bytes(f'{mark}猫 1.png\r\n'.encode(encoding))
+    done = predict(tmp_path / 'in/list.txt')
+    assert done.code == 0 and names(done) == ['猫 1.png'] and '1 annotated image, ' in done.out
 
 
 def film(path, frames=3, codec='mp4v'):
@@ -431,7 +441,7 @@ def test_gif(predict, tmp_path):
     assert done.code == 0 and 'a video of 4 frames' in done.out
     assert [row['image_id'] for row in done.rows] == [1, 2, 3, 4]
     done = predict(write_gif(tmp_path / 'one.gif', 1))
-    assert done.code == 0 and '1 annotated images' in done.out and 'one.png' in done.files
+    assert done.code == 0 and '1 annotated image,' in done.out and 'one.png' in done.files
     write_png(tmp_path / 'in/a.png')
     write_gif(tmp_path / 'in/b.gif', 2)
     done = predict(tmp_path / 'in')
@@ -450,10 +460,10 @@ SENTENCES = {
     'films alone': ('{tmp}/films', 'holds no image (its files are a.mp4, b.mov)'),
     'a text': ('{tmp}/prose.txt', 'none of its lines is the path of a file'),
     'an empty text': ('{tmp}/empty.txt', 'none of its lines is the path'),
-    'a picture of an iPhone': ('{tmp}/IMG.HEIC', 'none of the 1 files is an image that can be read'),
+    'a picture of an iPhone': ('{tmp}/IMG.HEIC', 'the file is no image that can be read'),
     'a film that is text': ('{tmp}/a.mp4', 'is no video that this OpenCV'),
-    'a half': ('{tmp}/half.jpg', 'none of the 1 files is an image'),
-    'a hole': ('{tmp}/hole.jpg', 'none of the 1 files is an image'),
+    'a half': ('{tmp}/half.jpg', 'the file is no image that can be read'),
+    'a hole': ('{tmp}/hole.jpg', 'the file is no image that can be read'),
 }
 
 

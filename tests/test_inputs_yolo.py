@@ -514,19 +514,69 @@ def test_what_is_not_used_is_named(tmp_path):
                     'labels/train/cam/5.txt': ROW, 'labels/train/7.txt': '', 'labels/train/._1.txt': 'x',
                     'labels/train/classes.txt': 'cat', 'labels/train.cache': 'x'}
     rows, found = read(make_set(tmp_path, files))
+    assert rows == [('images/train/1.png', BOXES, ['cat'])]
+    assert [(str(p)[len(str(tmp_path)) + 1:], p.count, p.images) for p in found.problems] == [
+        ('labels/train/7.txt: its image is not there', 0, 1),
+        ('labels/train/8.txt: its image is not there', 1, 1),
+        ('labels/train/9.txt: its image is not there', 1, 1),
+        ('labels/train/cam/5.txt: its image is not there', 1, 1),
+        ('images/train/a.heic: the image cannot be read: convert it to JPEG', 0, 1)]
+    assert found.notes == ('3 files beside the images, not used: images/train/b.mp4, images/train/c.json, '
+                           'images/train/d.txt',)
+
+
+@pytest.mark.parametrize('folder', ['', 'data/'])
+def test_darknet_with_its_files_in_a_folder(folder, tmp_path):
+    files = {f'{folder}obj.data': 'classes=1\ntrain = data/train.txt\nnames = data/obj.names\n',
+             f'{folder}obj.names': 'cat\n', f'{folder}train.txt': 'data/obj/a 猫#1.png\n',
+             'data/obj/a 猫#1.png': None, 'data/obj/a 猫#1.txt': ROW}
+    rows, found = read(make_set(tmp_path, files))
+    assert rows == [('data/obj/a 猫#1.png', BOXES, ['cat'])] and (found.problems, found.notes) == ([], ())
+
+
+def test_only_photographs_that_cannot_be_read(tmp_path):
+    source = make_set(tmp_path, {'images/train/1.HEIC': 'x', 'labels/train/1.txt': ROW, 'data.yaml': YAML})
+    with pytest.raises(UserError, match='1.HEIC, which cannot be read: convert all such files to JPEG'):
+        read(source)
+
+
+def test_half_of_the_images_are_missing(tmp_path):
+    files = {f'labels/train/{i}.txt': f'{ROW}\n{ROW}' for i in range(4)} | {'data.yaml': YAML}
+    found = read(make_set(tmp_path, files | {f'images/train/{i}.png': None for i in range(2)}))[1]
+    assert (len(found.records), sum(p.images for p in found.problems)) == (2, 2)
+    assert sum(p.count for p in found.problems) == 4 and all(p.bad for p in found.problems)
+
+
+def test_photographs_of_a_phone_beside_their_copies(tmp_path):
+    files = PAIR | {'data.yaml': YAML, 'images/train/1.HEIC': 'x', 'images/train/2.HEIC': 'x',
+                    'labels/train/2.txt': ROW, 'labels/train/notes.txt': 'look at this again'}
+    found = read(make_set(tmp_path, files))[1]
+    problem, = found.problems # 1.HEIC is there as 1.png
+    assert (problem.file, problem.count, problem.images) == (str(tmp_path / 'labels/train/2.txt'), 1, 1)
+    assert problem.what == f'its image {tmp_path}/images/train/2.HEIC cannot be read'
+    assert found.notes == ('1 label file without an image, not used: labels/train/notes.txt',
+                           '1 file beside the images, not used: images/train/1.HEIC')
+
+
+def test_label_files_with_the_whole_name_of_the_image(tmp_path):
+    files = {'images/train/1.png': None, 'labels/train/1.png.txt': ROW, 'data.yaml': YAML}
+    rows, found = read(make_set(tmp_path, files))
+    assert rows == [('images/train/1.png', BOXES, ['cat'])] and (found.problems, found.notes) == ([], ())
+
+
+@pytest.mark.parametrize('more', [' 0.1 0.1 2 0.9 0.9 1', ' 0.1 0.1 0 0.9 0.9 1 0.2 0.2 1', ' 0.3 0.3 2'])
+def test_pose_that_the_yaml_file_does_not_announce(more, tmp_path):
+    rows, found = read(make_set(tmp_path, PAIR | {'labels/train/1.txt': ROW + more, 'data.yaml': YAML}))
     assert rows == [('images/train/1.png', BOXES, ['cat'])] and found.problems == []
-    assert found.notes == (
-        '4 label files without an image, not used: labels/train/7.txt, labels/train/8.txt, '
-        'labels/train/9.txt ...',
-        '4 files beside the images, not used: images/train/a.heic, images/train/b.mp4, '
-        'images/train/c.json ...')
+    assert '1 row with key points, of which the box alone is taken' in said(found.notes)
 
 
 def test_fifo_is_passed_over(tmp_path):
     source = make_set(tmp_path, PAIR | {'data.yaml': YAML})
     for name in ('images/train/2.png', 'labels/train/3.txt', 'b.yaml'): os.mkfifo(tmp_path / name)
     rows, found = read(source)
-    assert len(rows) == 1 and '1 file beside the images, not used: images/train/2.png' in said(found.notes)
+    assert len(rows) == 1 and [str(p) for p in found.problems] == [
+        f'{tmp_path}/images/train/2.png: the image is no file that can be opened']
 
 
 def test_images_that_share_a_label_file(tmp_path):
@@ -550,8 +600,8 @@ def test_images_without_labels_are_background(tmp_path):
     ({'labels/Train/1.txt': ROW}, '/labels/Train is there: rename it to train)'),
     ({'labels/1.txt': ROW}, '/labels: move them to'),
     ({'labels_v2/train/1.txt': ROW}, '/labels_v2 is there: rename'),
-    ({'annotations/1.xml': '<a/>'}, '/annotations has 1 file .xml: read them with --dataset=voc'),
-    ({'labels/train/2.txt': ROW}, 'label file in'), ({}, 'label file in'),
+    ({'annotations/1.xml': '<a/>'}, '/annotations has 1 .xml file: read a set of them with --dataset=voc'),
+    ({'labels/train/2.txt': ROW}, 'labels/train/2.txt: its image is not there'), ({}, 'label file in'),
     ({'labels/train/1.txt': ''}, '1 label file of 1 image without a row'),
     ({'labels/train/1.txt': f'7{ROW[1:]}'}, '1 object left out, the first reason: '),
     ({'labels/train/1.txt': '0 10 10 50 50\n' * 3}, '3 objects left out, the first reason: ')])

@@ -16,12 +16,14 @@ import ijson
 import numpy as np
 
 # %% ../../nbs/plumbing/coco.ipynb #c003
-from .annotations import Annotations, Problem, Records, Source, make_record_from_rows
+from .annotations import (
+    Annotations, Problem, Records, Source, count_things, make_record_from_rows)
 from .classes import choose_classes, describe_left_out, clean_name
 from .coco_entries import (
     ENTRY_ERRORS, ODD_OBJECTS, parse_category, parse_image, parse_object, read_id)
 from .coco_layouts import find_coco_file, find_image_folder
-from .find_images import ImageFinder
+from .find_images import SPLIT_NAMES, ImageFinder
+from .images import is_image
 from .options import UserError
 
 # %% ../../nbs/plumbing/coco.ipynb #c009
@@ -106,18 +108,23 @@ def _list_keys(path # of a JSON file
         except ValueError: pass # of ijson, or of the encoding: what was found so far has to do
     return keys
 
-# %% ../../nbs/plumbing/coco.ipynb #c033
+# %% ../../nbs/plumbing/coco.ipynb #c034
+def _name_form(path # of a JSON file
+              )->str: # what it looks like, and what to do; '' if nothing speaks against COCO
+    keys = _list_keys(path)
+    return next((f'looks like {what}, which is not COCO: {do}'
+                 for known, what, do in _OTHER_FORMS if known <= keys and not {*_COCO_PARTS} <= keys), '')
+
+# %% ../../nbs/plumbing/coco.ipynb #c035
 def _require_parts(path,  # of the file, for the message
                    found, # the lists that have elements
                   )->None: # raises `UserError` if images, annotations or categories are missing
     missing = [part for part in _COCO_PARTS if part not in found]
     if not missing: return
-    keys = _list_keys(path)
-    for known, what, do in _OTHER_FORMS if len(missing) > 1 else ():
-        if known <= keys: raise UserError(f'{path} looks like {what}, which is not COCO: {do}.')
+    if len(missing) > 1 and (form := _name_form(path)): raise UserError(f'{path} {form}.')
     raise UserError(f'{path} has no "{missing[0]}", or an empty one: a COCO instances file is wanted.')
 
-# %% ../../nbs/plumbing/coco.ipynb #c034
+# %% ../../nbs/plumbing/coco.ipynb #c036
 def load_json(path # of a COCO file
              )->dict: # its images, annotations and categories; raises `UserError` if it has none
     "The lists of a COCO file at once, for a file that fits into memory"
@@ -126,7 +133,7 @@ def load_json(path # of a COCO file
     _require_parts(path, content)
     return content
 
-# %% ../../nbs/plumbing/coco.ipynb #c042
+# %% ../../nbs/plumbing/coco.ipynb #c044
 @dataclass
 class _CocoContent:
     path: Path                                       # of a COCO file
@@ -148,12 +155,12 @@ class _CocoContent:
         counts = dict(count=0, images=1) if part == 'images' else {}
         self.faults.append((kind, Problem(str(self.path), 0, what, **counts)))
 
-# %% ../../nbs/plumbing/coco.ipynb #c043
+# %% ../../nbs/plumbing/coco.ipynb #c045
 def _say(error # one of `ENTRY_ERRORS`
         )->str: # what it says
     return f'it has no {error}' if isinstance(error, KeyError) else str(error)
 
-# %% ../../nbs/plumbing/coco.ipynb #c045
+# %% ../../nbs/plumbing/coco.ipynb #c047
 def _add_object(content, # `_CocoContent`
                 entry,   # one of "annotations"
                )->None:  # raises one of `ENTRY_ERRORS`
@@ -169,14 +176,14 @@ def _add_object(content, # `_CocoContent`
         content.kinds.append(kind), content.rows.extend(row)
         for key in odd: content.odd[key, kind] += 1
 
-# %% ../../nbs/plumbing/coco.ipynb #c047
+# %% ../../nbs/plumbing/coco.ipynb #c049
 def _add_image(content, # `_CocoContent`
                entry,   # one of "images"
               )->None:  # raises one of `ENTRY_ERRORS` where it has no id
     try: content.images.append(parse_image(entry))
     except ENTRY_ERRORS as error: content.unusable[read_id(entry['id'], 'id')] = _say(error)
 
-# %% ../../nbs/plumbing/coco.ipynb #c049
+# %% ../../nbs/plumbing/coco.ipynb #c051
 def _add_entry(content, # `_CocoContent`
                part,    # list of the file
                entry,   # one of its elements
@@ -188,7 +195,7 @@ def _add_entry(content, # `_CocoContent`
         else: _add_object(content, entry)
     except ENTRY_ERRORS as error: content.add_fault(part, entry, error)
 
-# %% ../../nbs/plumbing/coco.ipynb #c051
+# %% ../../nbs/plumbing/coco.ipynb #c053
 def _load_coco(path # of a COCO file
               )->_CocoContent: # raises `UserError` if it is none
     content, found = _CocoContent(path), set()
@@ -198,7 +205,7 @@ def _load_coco(path # of a COCO file
     _require_parts(path, found)
     return content
 
-# %% ../../nbs/plumbing/coco.ipynb #c057
+# %% ../../nbs/plumbing/coco.ipynb #c059
 def _read_categories(content # `_CocoContent`
                     )->dict: # id -> (name, name of its supercategory), in the order of the ids
     found = {}                # raises `UserError`
@@ -211,7 +218,7 @@ def _read_categories(content # `_CocoContent`
         raise UserError(f'{content.path}: {both}, so give each its own.')
     return {number: tuple(found[number]) for number in sorted(found)}
 
-# %% ../../nbs/plumbing/coco.ipynb #c063
+# %% ../../nbs/plumbing/coco.ipynb #c065
 def _find_roots(content,    # `_CocoContent`
                 categories, # see `_read_categories`
                 wanted,     # names that were asked for
@@ -221,7 +228,7 @@ def _find_roots(content,    # `_CocoContent`
                                      for k, (_, parent) in categories.items())]
     return roots if len(roots) < len(categories) else []
 
-# %% ../../nbs/plumbing/coco.ipynb #c065
+# %% ../../nbs/plumbing/coco.ipynb #c067
 def _name_categories(content, # `_CocoContent`
                      wanted,  # names that were asked for
                      notes,   # list that sentences are added to
@@ -236,7 +243,7 @@ def _name_categories(content, # `_CocoContent`
                      'are one class')
     return {number: name for number, (name, _) in categories.items()}, first
 
-# %% ../../nbs/plumbing/coco.ipynb #c070
+# %% ../../nbs/plumbing/coco.ipynb #c072
 def _choose_categories(config, # `DataConfig`, or anything that has `classes`
                        split,  # 'train' or 'eval'
                        first,  # name -> id
@@ -254,7 +261,7 @@ def _choose_categories(config, # `DataConfig`, or anything that has `classes`
     classes = choose_classes(config, list(ids), path, 'category', strict=split == 'train')
     return classes, (0, *(ids[clean_name(name)] for name in classes[1:]))
 
-# %% ../../nbs/plumbing/coco.ipynb #c076
+# %% ../../nbs/plumbing/coco.ipynb #c078
 def _list_left_out(content, # `_CocoContent`
                    names,   # category id -> name
                    labels,  # (n,) label of each number of a category, 0 for one that is left out
@@ -263,12 +270,13 @@ def _list_left_out(content, # `_CocoContent`
     for number, kind in content.ids.items():
         if labels[kind]: continue
         n, name = content.counts[kind], names.get(number)
-        unknown = f'{n:,} annotations are of the category {number}, which the file does not list'
+        are = count_things(n, 'annotation', 'is/are')
+        unknown = f'{are} of the category {number}, which the file does not list'
         what = unknown if name is None else describe_left_out(name, n)
         problems.append(Problem(str(content.path), 0, what, name is None, n))
     return problems
 
-# %% ../../nbs/plumbing/coco.ipynb #c082
+# %% ../../nbs/plumbing/coco.ipynb #c084
 def _sort_objects(content, # `_CocoContent`
                   labels,  # (n,) label of each number of a category, 0 for one that is left out
                   crowds,  # 'ignore', or 'objects': those with iscrowd are objects like others
@@ -280,7 +288,7 @@ def _sort_objects(content, # `_CocoContent`
     owners = np.array(content.owners, np.int64)[order]
     return rows[order], np.searchsorted(owners, np.arange(len(content.slots) + 1))
 
-# %% ../../nbs/plumbing/coco.ipynb #c086
+# %% ../../nbs/plumbing/coco.ipynb #c088
 def _count_corners(rows, # (n, 7) objects: y1 x1 y2 x2 ..., read as x y width height
                    sizes, # (n, 2) height, width of the image of each; 0 if they are not known
                   )->int: # boxes that leave their image, if all would fit as corners; else 0
@@ -290,7 +298,7 @@ def _count_corners(rows, # (n, 7) objects: y1 x1 y2 x2 ..., read as x y width he
     fits = (h > y1) & (w > x1) & (h <= sizes[:, 0] + 1) & (w <= sizes[:, 1] + 1)
     return int(away.sum()) if away.sum() > 0.2 * len(rows) and fits.mean() > 0.99 else 0
 
-# %% ../../nbs/plumbing/coco.ipynb #c088
+# %% ../../nbs/plumbing/coco.ipynb #c090
 def _are_parts(rows # (n, 7) objects: y1 x1 y2 x2 ...
               )->bool: # whether all boxes with an extent lie within one pixel
     y1, x1, y2, x2 = rows[:, :4].T
@@ -298,7 +306,7 @@ def _are_parts(rows # (n, 7) objects: y1 x1 y2 x2 ...
     inside = (np.minimum(y1, x1) >= -0.01) & (np.max([y1, x1, y2 - y1, x2 - x1], axis=0) <= 1.01)
     return bool(some.any() and inside[some].all())
 
-# %% ../../nbs/plumbing/coco.ipynb #c092
+# %% ../../nbs/plumbing/coco.ipynb #c094
 def _check_boxes(content, # `_CocoContent`
                  rows,    # (m, 7) in the order of the slots
                  starts,  # (slots + 1,) first row of each
@@ -309,24 +317,33 @@ def _check_boxes(content, # `_CocoContent`
         if key in content.slots: sizes[content.slots[key]] = size
     n, crowds = len(rows), int(rows[:, 5].sum())
     corners = _count_corners(rows, np.repeat(sizes, np.diff(starts), axis=0)) if n else 0
-    if corners: notes.append(f'{content.path}: {corners} of {n} boxes leave their image, and would not if '
-                             'they were x1 y1 x2 y2: convert them to x y width height')
-    if crowds > n / 2: notes.append(f'{content.path}: {crowds} of {n} objects are marked iscrowd and '
-                                    'not learned: give --crowds=objects if each is one object')
+    leave, are = count_things(n, 'box', 'leaves/leave'), count_things(n, 'object', 'is/are')
+    if corners: notes.append(f'{content.path}: {corners} of {leave} the image, and would not as x1 y1 x2 y2: '
+                             'convert them to x y width height')
+    if crowds > n / 2: notes.append(f'{content.path}: {crowds} of {are} marked iscrowd and not learned: '
+                                    'give --crowds=objects if each is one object')
     if not _are_parts(rows): return []
     starts[:] = 0
-    what = f'{n} boxes lie within one pixel, as if they were parts of the image (0 to 1)'
-    return [Problem(str(content.path), 0, f'{what}: multiply them by its width and height', count=n)]
+    what = f'{count_things(n, "box", "lies/lie")} within one pixel, as parts of the image (0 to 1) would'
+    return [Problem(str(content.path), 0, f'{what}: multiply by its width and height', count=n)]
 
-# %% ../../nbs/plumbing/coco.ipynb #c098
+# %% ../../nbs/plumbing/coco.ipynb #c100
 def _number_images(images # of what `parse_image` gives
                   )->dict: # id as `read_id` gives it -> (number, the user's id where that is another one)
     if all(isinstance(key, int) and abs(key) <= 2 ** 53 for key, *_ in images):
         return {key: (key, own if isinstance(own, str) else None) for key, own, *_ in images}
-    keys = dict.fromkeys(key for key, *_ in images)
-    return {key: (i, key) for i, key in enumerate(keys, 1)}
+    owns = {key: own if isinstance(own, str) else key for key, own, *_ in images}
+    return {key: (i, own) for i, (key, own) in enumerate(owns.items(), 1)}
 
-# %% ../../nbs/plumbing/coco.ipynb #c102
+# %% ../../nbs/plumbing/coco.ipynb #c105
+def _find_clashes(images # of what `parse_image` gives
+                 )->dict: # id -> names of the images that have it, of the ids that several have
+    first, clashes = {}, {}
+    for key, _, name, _ in images:
+        if first.setdefault(key, name) != name: clashes.setdefault(key, [first[key]]).append(name)
+    return clashes
+
+# %% ../../nbs/plumbing/coco.ipynb #c107
 class _ImageMatcher:
     "Finds the file of each image, and refuses those that cannot be told apart"
     def __init__(self, content, # `_CocoContent`
@@ -334,13 +351,16 @@ class _ImageMatcher:
                 ):
         self.finder, self.names = ImageFinder(folder), {name for *_, name, _ in content.images}
         self.seen, self.files, self.again, self.shared, self.n = {}, {}, 0, [], 0
+        self.clashes = _find_clashes(content.images)
 
     def find(self, key, name): # path of the file, None for an image that is listed again; raises ValueError
-        if key in self.seen:
-            if self.seen[key] != name: raise ValueError('its id is taken by another image')
+        again, self.seen[key] = key in self.seen, name
+        if other := next((n for n in self.clashes.get(key, ()) if n != name), ''):
+            raise ValueError(f'its id is taken by another image, {name} and {other} have the same: '
+                             'give each its own')
+        if again:
             self.again += 1
             return None
-        self.seen[key] = name
         image, n = self.finder.find(name), len(self.finder.renamed)
         found = self.finder.renamed[-1][1] if n > self.n else ''
         self.n = n
@@ -349,17 +369,28 @@ class _ImageMatcher:
         if (other := self.files.setdefault(str(image), key)) != key: self.shared.append((other, key))
         return image
 
-# %% ../../nbs/plumbing/coco.ipynb #c104
+# %% ../../nbs/plumbing/coco.ipynb #c109
 def _describe_images(matcher, # `_ImageMatcher`, when all images were looked for
                      path,    # of the annotation file
                     )->list:  # sentences
     notes = matcher.finder.list_notes(path)
-    if matcher.again: notes.append(f'{path}: {matcher.again} images are listed again')
+    if matcher.again: notes.append(f'{path}: {count_things(matcher.again, "image", "is/are")} listed again')
     if not matcher.shared: return notes
-    (one, other), n = matcher.shared[0], len(matcher.shared)
-    return [*notes, f'{path}: {n} images have the same file as another, such as {one} and {other}']
+    (one, other), some = matcher.shared[0], count_things(len(matcher.shared), 'image', 'has/have')
+    return [*notes, f'{path}: {some} the same file as another, such as {one} and {other}']
 
-# %% ../../nbs/plumbing/coco.ipynb #c106
+# %% ../../nbs/plumbing/coco.ipynb #c111
+def _note_unlisted(matcher, # `_ImageMatcher`, when all images were looked for
+                   path,    # of the annotation file
+                  )->list:  # of one sentence, or none; a folder of several splits says nothing
+    folder, names = matcher.finder.folder, {name for names in SPLIT_NAMES.values() for name in names}
+    if not {folder.name.lower(), folder.name.rstrip('0123456789').lower()} & names: return []
+    with os.scandir(folder) as entries:
+        more = sorted(e.name for e in entries if is_image(e.name) and e.path not in matcher.files)
+    some, few = count_things(len(more), 'image', 'is/are'), ', '.join(more[:3]) + ' ...' * (len(more) > 3)
+    return [f'{path}: {some} in {folder}, but not in this file, and not used: {few}'] if more else []
+
+# %% ../../nbs/plumbing/coco.ipynb #c113
 def _match_images(content,  # `_CocoContent`
                   rows,     # (m, 7) objects in the order of the slots
                   starts,   # (slots + 1,) first row of each
@@ -369,12 +400,11 @@ def _match_images(content,  # `_CocoContent`
     records, numbers, bounds, path = Records(), _number_images(content.images), starts.tolist(), content.path
     for key, own, name, size in content.images:
         slot = content.slots.get(key)
-        first, last = (0, 0) if slot is None else bounds[slot:slot + 2]
+        first, last = (0, 0) if slot is None or key in matcher.seen else bounds[slot:slot + 2]
         try: image = matcher.find(key, name)
         except ValueError as error:
-            n = 0 if 'taken' in str(error) else last - first
             what = f'image {own} cannot be used: {error}'
-            problems.append(Problem(str(path), 0, what, count=n, images=1))
+            problems.append(Problem(str(path), 0, what, count=last - first, images=1))
         else:
             if image is None: continue
             number, own = numbers[key]
@@ -382,7 +412,7 @@ def _match_images(content,  # `_CocoContent`
                                                  file_name=name, own_id=own))
     return records
 
-# %% ../../nbs/plumbing/coco.ipynb #c108
+# %% ../../nbs/plumbing/coco.ipynb #c115
 def _list_lost_objects(content, # `_CocoContent`
                        starts,  # (slots + 1,) first row of each image
                        listed,  # ids of images that are listed
@@ -391,11 +421,10 @@ def _list_lost_objects(content, # `_CocoContent`
     problems = [Problem(path, 0, f'image {key} cannot be used: {why}', count=counts.get(key, 0), images=1)
                 for key, why in content.unusable.items() if key not in listed]
     lost = {key: n for key, n in counts.items() if n and key not in listed and key not in content.unusable}
-    what = 'annotations belong to image'
-    return problems + [Problem(path, 0, f'{n} {what} {key}, which is not listed', count=n)
-                       for key, n in lost.items()]
+    return problems + [Problem(path, 0, count_things(n, 'annotation', 'belongs/belong') +
+                               f' to image {key}, which is not listed', count=n) for key, n in lost.items()]
 
-# %% ../../nbs/plumbing/coco.ipynb #c116
+# %% ../../nbs/plumbing/coco.ipynb #c123
 def _list_notes(content, # `_CocoContent`
                 classes, # names, background first
                 labels,  # (n,) label of each number of a category, 0 for one that is left out
@@ -403,14 +432,16 @@ def _list_notes(content, # `_CocoContent`
                )->list:  # sentences about objects and classes
     counts, found = Counter(), {label for label, n in zip(labels, content.counts.values()) if n}
     for (key, kind), n in content.odd.items(): counts[key] += n if labels[kind] else 0
-    notes = [f'{content.path}: {n} objects {ODD_OBJECTS[key]}' for key, n in counts.items() if n]
+    notes = [f'{content.path}: {count_things(n, "object")} {ODD_OBJECTS[key]}'
+             for key, n in counts.items() if n]
     empty = [name for label, name in enumerate(classes) if label and label not in found]
     if not empty or split != 'train' or not found - {0}: return notes
     named = ', '.join(empty[:5]) + (' ...' if len(empty) > 5 else '')
-    what = f'{len(empty)} of {len(classes) - 1} classes have no objects to learn from'
+    has = 'has' if len(empty) == 1 else 'have'
+    what = f'{len(empty)} of {len(classes) - 1} classes {has} no objects to learn from'
     return [*notes, f'{content.path}: {what}: {named}']
 
-# %% ../../nbs/plumbing/coco.ipynb #c120
+# %% ../../nbs/plumbing/coco.ipynb #c127
 def _read_coco(config, # `DataConfig`, or anything that has its fields
                split,  # 'train' or 'eval'
                path,   # of the annotation file
@@ -427,15 +458,16 @@ def _read_coco(config, # `DataConfig`, or anything that has its fields
     records = _match_images(content, rows, starts, matcher, problems)
     problems += _list_lost_objects(content, starts, matcher.seen)
     notes += _list_notes(content, classes, labels, split) + _describe_images(matcher, path)
+    if os.path.isdir(matcher.finder.folder): notes += _note_unlisted(matcher, path)
     return Annotations(records, classes, problems, ids, tuple(notes))
 
-# %% ../../nbs/plumbing/coco.ipynb #c122
+# %% ../../nbs/plumbing/coco.ipynb #c129
 class CocoSource(Source):
     "A COCO set; image and category ids are those of its files"
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # the one file
         "The file of a split; raises `UserError` if there is none, or two"
-        return [find_coco_file(self.require('coco_root'), split)]
+        return [find_coco_file(self.require('coco_root'), split, _name_form)]
 
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
@@ -447,10 +479,13 @@ class CocoSource(Source):
         "Why a split has no object to learn from: all of them are crowds, or what the problems say"
         crowds = sum(int(record.crowd.sum()) for record in found.records)
         if not crowds: return super().explain_empty(found)
-        return (f'all {crowds} objects are marked iscrowd, so nothing can be learned: give --crowds=objects '
+        ignored = f': {count_things(crowds, "object")} {ODD_OBJECTS["ignore"]}'
+        if said := next((note for note in found.notes if note.endswith(ignored)), ''): return said
+        all_of = 'its only object is' if crowds == 1 else f'all {crowds:,} objects are'
+        return (f'{all_of} marked iscrowd, so nothing can be learned: give --crowds=objects '
                 'if each is one object')
 
-# %% ../../nbs/plumbing/coco.ipynb #c131
+# %% ../../nbs/plumbing/coco.ipynb #c138
 COCO_CLASSES = ('background', *"""person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,
 fire hydrant,stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,
 umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,

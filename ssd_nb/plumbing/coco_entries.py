@@ -101,9 +101,9 @@ def _find_box(entry # one of "annotations"
 
 # %% ../../nbs/plumbing/coco_entries.ipynb #c038
 ODD_OBJECTS = dict( # what `parse_object` notes -> what to say of so many objects
-    outline='have no bbox, so that of their segmentation is taken',
-    area='have an area that is no number of pixels, so that of their box is taken',
-    ignore='have ignore=1, so they are neither learned nor counted')
+    outline='without a bbox, so that of the segmentation is taken',
+    area='with an area that is no number of pixels, so that of the box is taken',
+    ignore='with ignore=1, neither learned nor counted')
 
 # %% ../../nbs/plumbing/coco_entries.ipynb #c039
 def _read_area(value # as the file has it

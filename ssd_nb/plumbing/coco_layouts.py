@@ -59,21 +59,48 @@ def _list_candidates(root, # of the data set
     return [path for path in own if _rank_file(path) == best]
 
 # %% ../../nbs/plumbing/coco_layouts.ipynb #c021
+def _drop_other_forms(files, # candidates, relative to root
+                      root,  # of the data set
+                      name_form, # path -> what is said of a file of another form, '' for one of COCO's
+                     )->list: # raises `UserError` if no file is left
+    forms = {path: name_form(Path(root) / path) for path in files[:2000]} if len(files) > 1 else {}
+    kept = [path for path in files if not forms.get(path)]
+    if kept or not files: return kept
+    raise UserError(f'--coco_root={root}: {files[0]}, like {len(files) - 1:,} more, {forms[files[0]]}.')
+
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c023
+def _point_elsewhere(root # of the data set, without a json file
+                    )->str: # what to do; '' if there is no sign
+    with os.scandir(root) as entries:
+        folders = sorted(e.path for e in entries if e.is_dir() and e.name[0] != '.')
+    below = next((folder for folder in folders if _list_json(folder)), None)
+    if below: return f'there is {_list_json(below)[0]} in {below}, so give --coco_root={below}'
+    found = {p.suffix for place in (root, *folders) for p in Path(place).glob('*') if p.name[0] != '.'}
+    kind = 'yolo' if found & {'.yaml', '.yml'} else 'voc' if '.xml' in found else ''
+    files = 'yaml' if kind == 'yolo' else 'xml'
+    return f'it has {files} files, so give --dataset={kind} and --{kind}_root={root}' if kind else ''
+
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c025
 def find_coco_file(root,  # of the data set
                    split, # 'train' or 'eval'
+                   name_form=lambda path: '', # see `_drop_other_forms`
                   )->Path: # raises `UserError` that says what was found, and what is wanted
     "The annotation file of a split"
     files, name = _list_candidates(root, split), 'train' if split == 'train' else 'val'
+    files = _drop_other_forms(files, root, name_form)
     if len(files) == 1: return Path(root) / files[0]
     if files:
         both = ' and '.join(map(str, files[:2]))
         raise UserError(f'--coco_root={root}: {both} can both be the annotations of {split}, move one away.')
-    there = ', '.join(map(str, _list_json(root)[:5])) or 'no json file'
+    there = ', '.join(map(str, _list_json(root)[:5]))
+    if not there and (do := _point_elsewhere(root)):
+        raise UserError(f'--coco_root={root}: there is no json file of the split {split}, but {do}.')
+    there = there or 'no json file'
     wanted = f'annotations/instances_{name}.json and its images in {name}/'
     raise UserError(f'--coco_root={root}: there are no annotations of the split {split}: it has {there}, '
                     f'but {wanted} are needed, so rename both.')
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c029
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c037
 def _match_folder(folder, # to look in
                   name,   # of a folder in it
                  )->list: # its path, in whatever case it is written; [] if there is none
@@ -82,7 +109,7 @@ def _match_folder(folder, # to look in
     with os.scandir(folder) as entries:
         return [Path(e.path) for e in entries if e.name.lower() == name.lower() and e.is_dir()]
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c031
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c039
 def _list_image_folders(root, # of the data set
                         path, # of the annotation file
                         split, # 'train' or 'eval'
@@ -97,7 +124,7 @@ def _list_image_folders(root, # of the data set
     beside = [path.parent] if path.parent != root and any(map(is_image, path.parent.iterdir())) else []
     return list(dict.fromkeys([*beside, *own])), list(dict.fromkeys([*shared, root]))
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c037
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c045
 def _count_images(folder, # to look in
                   names,  # of images, as the annotation file has them
                   search, # also where the name does not fit: with an `ImageFinder`
@@ -109,7 +136,7 @@ def _count_images(folder, # to look in
         except ValueError: pass # it stands for two files, or leaves the folder
     return n
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c039
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c047
 def _choose_folder(own,    # folders of this split
                    counts, # folder -> images found in it; the folders of this split come first
                    first,  # the folder of COCO's own layout
@@ -120,7 +147,7 @@ def _choose_folder(own,    # folders of this split
     if len(twice) < 2 or twice[0] == first or twice[0] in twice[1].parents: return best[:1]
     return twice
 
-# %% ../../nbs/plumbing/coco_layouts.ipynb #c040
+# %% ../../nbs/plumbing/coco_layouts.ipynb #c048
 def find_image_folder(root,  # of the data set
                       path,  # of the annotation file
                       split, # 'train' or 'eval'

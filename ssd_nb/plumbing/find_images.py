@@ -10,7 +10,7 @@ from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from .annotations import join_inside
+from .annotations import count_things, join_inside
 from .images import IMAGE_ENDINGS, is_image
 
 # %% ../../nbs/plumbing/find_images.ipynb #c005
@@ -19,6 +19,11 @@ SPLIT_NAMES = dict( # folders and files of a split, as tools call them
     eval=('eval', 'val', 'valid', 'val2017', 'validation', 'test'))
 
 # %% ../../nbs/plumbing/find_images.ipynb #c009
+def _drop_way_up(path # with / between its parts, as `normpath` gives it
+                )->str: # without ../ at its start, where a folder follows
+    return re.sub('^([.][.]/)+(?=[^/]+/)', '', path)
+
+# %% ../../nbs/plumbing/find_images.ipynb #c013
 def _list_spellings(name # of an image, as an annotation writes it
                    )->list: # paths that it may mean, with / between their parts, the most literal first
     text = name.strip().replace('\\', '/')
@@ -27,9 +32,9 @@ def _list_spellings(name # of an image, as an annotation writes it
     elif '://' in text: text = text.partition('://')[2].partition('?')[0] # file, s3, http
     plain = unquote(text)
     original = re.sub(r'(^|/)[0-9a-f]{8}-(?=[^/]+$)', r'\1', plain)
-    return [os.path.normpath(t) for t in dict.fromkeys((text, plain, original)) if t]
+    return [_drop_way_up(os.path.normpath(t)) for t in dict.fromkeys((text, plain, original)) if t]
 
-# %% ../../nbs/plumbing/find_images.ipynb #c013
+# %% ../../nbs/plumbing/find_images.ipynb #c017
 def _find_tail(folder,   # where the data set is
                spelling, # a path with / between its parts
               )->tuple:  # the part of the path that is a file in the folder, or ''; the sub-folder reached
@@ -40,14 +45,14 @@ def _find_tail(folder,   # where the data set is
         if inner and os.path.isdir(os.path.join(folder, inner)): return '', inner
     return '', ''
 
-# %% ../../nbs/plumbing/find_images.ipynb #c019
+# %% ../../nbs/plumbing/find_images.ipynb #c023
 def _fold(path # with / between its parts
          )->tuple: # its parts from the last to the first, without ending, case and kind of accents
     stem, ending = os.path.splitext(path)
     path = stem if ending.lower() in IMAGE_ENDINGS else path
     return tuple(normalize('NFC', path).casefold().split('/'))[::-1]
 
-# %% ../../nbs/plumbing/find_images.ipynb #c023
+# %% ../../nbs/plumbing/find_images.ipynb #c027
 def _list_files(folder # to look in, with its sub-folders
                ):      # yields the path of each image in it, relative to it
     seen = set()
@@ -58,7 +63,7 @@ def _list_files(folder # to look in, with its sub-folders
             names = (name for name in files if is_image(name) or not os.path.splitext(name)[1])
             yield from (os.path.relpath(os.path.join(place, name), folder) for name in names)
 
-# %% ../../nbs/plumbing/find_images.ipynb #c027
+# %% ../../nbs/plumbing/find_images.ipynb #c031
 def _choose_files(files, # relative paths of files with the same last part
                   name,  # the path to compare them with
                  )->list: # those that agree with it best; more than one: it cannot be told which is meant
@@ -70,21 +75,21 @@ def _choose_files(files, # relative paths of files with the same last part
     best = max(map(agree, files), default=None)
     return [path for path in files if agree(path) == best]
 
-# %% ../../nbs/plumbing/find_images.ipynb #c031
+# %% ../../nbs/plumbing/find_images.ipynb #c035
 def _index_files(folder # to look in, with its sub-folders
                 )->dict: # last part of a path, as `_fold` gives it -> list of paths relative to the folder
     index = {}
     for path in sorted(_list_files(folder)): index.setdefault(_fold(path)[0], []).append(path)
     return index
 
-# %% ../../nbs/plumbing/find_images.ipynb #c034
+# %% ../../nbs/plumbing/find_images.ipynb #c038
 def _check_characters(name # of an image, as an annotation writes it
                      )->None: # raises ValueError for what no file can be called
     try: possible = b'\0' not in os.fsencode(name)
     except UnicodeEncodeError: possible = False # half of a character that has two halves in UTF-16
     if not possible: raise ValueError(f'the name {name!r} has a character that no file name can have')
 
-# %% ../../nbs/plumbing/find_images.ipynb #c036
+# %% ../../nbs/plumbing/find_images.ipynb #c040
 class ImageFinder:
     "Finds the images of one folder by the names that annotations give them"
     def __init__(self, folder # where the data set is
@@ -94,7 +99,8 @@ class ImageFinder:
             )->Path:        # the file; where there is none, the one that would be it
         "The image that a name stands for; raises `ValueError` for one that leaves the folder, or for two"
         _check_characters(name)
-        far = re.match(r'[/\\]|[A-Za-z]:[/\\]|\w+://', name)
+        up = os.path.normpath(name.replace('\\', '/')) # leads upwards and into another folder, or not
+        far = re.match(r'[/\\]|[A-Za-z]:[/\\]|\w+://', name) or _drop_way_up(up) != up
         path = None if far else join_inside(self.folder, name)
         if path and os.path.isfile(path): return path
         if found := _search_image(self, name):
@@ -107,10 +113,10 @@ class ImageFinder:
                   )->list:    # one sentence, without its full stop, or none
         "What a user should know about the names"
         if not self.renamed: return []
-        (name, found), n = self.renamed[0], len(self.renamed)
-        return [f'{path}: {n} images have another path than it gives, such as {found} for {name}']
+        (name, found), some = self.renamed[0], count_things(len(self.renamed), 'image', 'has/have')
+        return [f'{path}: {some} another path than it gives, such as {found} for {name}']
 
-# %% ../../nbs/plumbing/find_images.ipynb #c038
+# %% ../../nbs/plumbing/find_images.ipynb #c042
 def _search_image(finder, # `ImageFinder`
                   name,   # that is not the path of a file
                  )->str:  # the path relative to its folder, or ''; raises ValueError
@@ -127,7 +133,7 @@ def _search_image(finder, # `ImageFinder`
         if files: raise ValueError(f'its name {name} can mean {both}, so write the folder, too')
     return ''
 
-# %% ../../nbs/plumbing/find_images.ipynb #c046
+# %% ../../nbs/plumbing/find_images.ipynb #c050
 def find_image(folder,    # where the data set is
                name:str,  # of an image, as an annotation file writes it
               )->Path:    # the file; where there is none, the one that would be it

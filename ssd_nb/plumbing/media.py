@@ -14,6 +14,7 @@ from typing import Iterator, NamedTuple
 import cv2
 import numpy as np
 
+from .annotations import count_things
 from .images import IMAGE_ENDINGS, decode_image, find_damage, find_darkness, is_image
 from .options import UserError
 
@@ -48,8 +49,11 @@ def _match_pattern(path): # -> the folder that the pattern begins in; paths of t
 
 # %% ../../nbs/plumbing/media.ipynb #c017
 def _read_list(path): # of a text file -> the folder that all its files are in; their paths
-    lines = path.read_text('utf-8-sig', 'surrogateescape').splitlines()
-    names = [line.strip().strip('"') for line in lines if line.strip()]
+    data = path.read_bytes()
+    wide = data.startswith((b'\xff\xfe', b'\xfe\xff')) # UTF-16, as PowerShell writes lists
+    text = data.decode('utf-16', 'replace') if wide else data.decode('utf-8-sig', 'surrogateescape')
+    names = [name for line in text.splitlines() if (name := line.strip('\0 \t"'))]
+    names = [name if (path.parent / name).exists() else name.replace('\\', '/') for name in names]
     places = [path.parent / name for name in names]
     files = [place if place.exists() or not Path(name).exists() else Path(name)
              for name, place in zip(names, places)]
@@ -73,7 +77,8 @@ def _find_files(path): # what the user gave -> `_Found`
     path = Path(path).expanduser()
     if path.is_dir():
         every = _walk_folder(path)
-        return _Found(path, list(filter(is_image, every)), [file for file in every if not is_image(file)])
+        others = sorted((file for file in every if not is_image(file)), key=lambda file: file.name[0] == '.')
+        return _Found(path, list(filter(is_image, every)), others) # hidden files last
     if not path.exists(): return _Found(*_match_pattern(path), [])
     return _Found(*(_read_list(path) if path.suffix.lower() == '.txt' else (path.parent, [path])), [])
 
@@ -124,7 +129,8 @@ def decode_files(files,     # paths of images
             yield name, image
     if bad < len(files): return
     videos = ', '.join(_VIDEO_ENDINGS)
-    raise UserError(f'none of the {bad} files is an image that can be read: '
+    which = 'the file is no' if bad == 1 else f'none of the {bad:,} files is an'
+    raise UserError(f'{which} image that can be read: '
                     f'give images, or a video that ends in {videos}.')
 
 # %% ../../nbs/plumbing/media.ipynb #c041
@@ -197,7 +203,9 @@ def _open_images(path, output_dir):
     _require_files(found, path)
     _check_apart([*found.files, found.folder / 'x'] if Path(path).is_dir() else found.files, output_dir)
     if found.others:
-        print(f'{len(found.others)} files in {found.folder} are passed over, since they are no images: '
+        one = len(found.others) == 1
+        why = 'is passed over, since it is no image' if one else 'are passed over, since they are no images'
+        print(f'{count_things(len(found.others), "file")} in {found.folder} {why}: '
               f'{_list_names(list(map(found.name, found.others)))}', file=sys.stderr)
     names = list(map(found.name, found.files))
     return MediaSource(decode_files(found.files, names), len(names), 0)

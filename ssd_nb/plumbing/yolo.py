@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .annotations import Annotations, Problem, Records, Source, make_record_from_rows
+from .annotations import (
+    Annotations, Problem, Records, Source, count_things, make_record_from_rows)
 from .classes import choose_classes, describe_left_out, clean_name, find_label
 from .images import decode_image, read_size
 from .options import UserError
-from .yolo_files import count_things, find_split, load_set, read_lines
+from .yolo_files import find_split, load_set, read_lines
 
 # %% ../../nbs/plumbing/yolo.ipynb #c007
 _DECIMAL_COMMA = re.compile(r'(?:^|[\s;])-?\d*,\d+(?=[\s;]|$)')
@@ -48,12 +49,19 @@ def _find_name(fields, names)->tuple: # as in `_find_class`
     raise ValueError(f'the class "{fields[0]}" is neither a number nor one of the names')
 
 # %% ../../nbs/plumbing/yolo.ipynb #c017
+def _are_points(values # list of numbers after the class
+               )->bool: # whether a box comes first, and key points with their visibility 0, 1 or 2 follow
+    n, seen = len(values), set(values[6::3])
+    return n > 6 and n % 3 == 1 and seen <= {0, 1, 2} and (2 in seen or n % 2 == 1)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c020
 def _take_box(values, # list of numbers after the class
               points, # how many numbers the key points of a pose may be; () where the set has none
              )->tuple: # left, top, right, bottom as fractions of the image, and the kind of row; `ValueError`
     n = len(values)
-    kind = {4: 'box', 5: 'more'}.get(n) or ('pose' if points else 'polygon')
-    if n < 4 or kind == 'polygon' and n % 2 or kind == 'pose' and not {n - 4, n - 5}.intersection(points):
+    kind = {4: 'box', 5: 'more'}.get(n) or ('pose' if points or _are_points(values) else 'polygon')
+    known = {n - 4, n - 5}.intersection(points or [n - 4])
+    if n < 4 or kind == 'polygon' and n % 2 or kind == 'pose' and not known:
         more = f', and {" or ".join(map(str, points))} more,' if points else ', or the corners of a polygon,'
         raise ValueError(f'it has {n + 1} columns where class, x, y, width and height{more} are wanted')
     if kind != 'polygon':
@@ -62,14 +70,14 @@ def _take_box(values, # list of numbers after the class
     else: box = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
     return box, 'pixels' if max(values) > 2 or min(values) > 1 or min(values) < -1 else kind
 
-# %% ../../nbs/plumbing/yolo.ipynb #c021
+# %% ../../nbs/plumbing/yolo.ipynb #c024
 class _Rules(NamedTuple):
     "What is known before the first row is read"
     names: dict   # number of a class -> its name
     labels: dict  # number of a class -> label; 0: not asked for
     points: tuple = () # how many numbers the key points of a pose may be
 
-# %% ../../nbs/plumbing/yolo.ipynb #c023
+# %% ../../nbs/plumbing/yolo.ipynb #c026
 def _parse_row(row,   # of a label file
                rules, # `_Rules`
               )->tuple: # number of the class, its box and kind as in `_take_box`; raises `ValueError`
@@ -80,7 +88,7 @@ def _parse_row(row,   # of a label file
     if not isfinite(sum(values)): raise ValueError(f'"{row}" has a number that is not finite')
     return number, *_take_box(values, rules.points)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c027
+# %% ../../nbs/plumbing/yolo.ipynb #c030
 class _Seen:
     "What was met in the label files of a split, and is told once at the end"
     def __init__(self):
@@ -91,7 +99,7 @@ class _Seen:
         self.kinds[kind] += 1
         self.first.setdefault(kind, (file, line))
 
-# %% ../../nbs/plumbing/yolo.ipynb #c028
+# %% ../../nbs/plumbing/yolo.ipynb #c031
 def _read_label_file(path,  # of the file
                      rules, # `_Rules`
                      seen,  # `_Seen`
@@ -110,7 +118,7 @@ def _read_label_file(path,  # of the file
         else: seen.left_out[number] += 1
     return rows
 
-# %% ../../nbs/plumbing/yolo.ipynb #c032
+# %% ../../nbs/plumbing/yolo.ipynb #c035
 def _sum_problems(seen,  # `_Seen`
                   rules, # `_Rules`
                   path,  # file with the names, for messages
@@ -121,12 +129,12 @@ def _sum_problems(seen,  # `_Seen`
         problems.append(Problem(str(path), 0, what, bad=False, count=n))
     return problems
 
-# %% ../../nbs/plumbing/yolo.ipynb #c034
+# %% ../../nbs/plumbing/yolo.ipynb #c037
 def _name_pixels(file, line, n): # of the first row; how many rows
     return Problem(str(file), line, f'{count_things(n, "row")} from here on with numbers above 1, such as '
                    'pixels, where fractions of the image are wanted', count=n)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c038
+# %% ../../nbs/plumbing/yolo.ipynb #c041
 _KINDS = dict(more='with a 6th column, such as a confidence, which is not used',
               polygon='with the corners of a polygon, of which the extent is taken',
               pose='with key points, of which the box alone is taken')
@@ -143,7 +151,7 @@ def _note_rows(seen,  # `_Seen`
                      f'count from {low + 1}, write the names with these numbers')
     return notes
 
-# %% ../../nbs/plumbing/yolo.ipynb #c042
+# %% ../../nbs/plumbing/yolo.ipynb #c045
 def _find_size(path # of an image file
               )->tuple: # height, width of the upright picture; raises OSError or `UserError`
     try: return read_size(path)
@@ -151,7 +159,7 @@ def _find_size(path # of an image file
     except Exception: pass # Pillow raises many, and OpenCV reads files that it does not
     with open(path, 'rb') as file: return decode_image(file.read(), 'the file').shape[:2]
 
-# %% ../../nbs/plumbing/yolo.ipynb #c046
+# %% ../../nbs/plumbing/yolo.ipynb #c049
 def _make_record(image,  # `YoloImage`
                  number, # of the image
                  rows,   # of its label file, see `_read_label_file`
@@ -163,7 +171,7 @@ def _make_record(image,  # `YoloImage`
     return make_record_from_rows(image.path, number, np.array(table, float).reshape(-1, 7), image.label,
                                  lines, size=size, file_name=image.name)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c050
+# %% ../../nbs/plumbing/yolo.ipynb #c053
 def _read_image(image,  # `YoloImage`
                 number, # of the image
                 rules,  # `_Rules`
@@ -180,11 +188,11 @@ def _read_image(image,  # `YoloImage`
         return seen.problems.append(Problem(image.path, 0, what, images=1, count=len(rows)))
     return _make_record(image, number, rows, size)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c052
+# %% ../../nbs/plumbing/yolo.ipynb #c055
 def _say_why(error): # `OSError` or `UserError` of a file that cannot be read
     return getattr(error, 'strerror', None) or str(error).split(': ')[0].rstrip('.')
 
-# %% ../../nbs/plumbing/yolo.ipynb #c056
+# %% ../../nbs/plumbing/yolo.ipynb #c059
 def _make_rules(data,    # `YoloSet`
                 classes, # names, background first
                )->_Rules:
@@ -194,7 +202,7 @@ def _make_rules(data,    # `YoloSet`
     names = {number: clean_name(name) for number, name in data.names.items()}
     return _Rules(names, {number: find_label(name, classes) for number, name in names.items()}, points)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c058
+# %% ../../nbs/plumbing/yolo.ipynb #c061
 def _note_names(data,  # `YoloSet`
                 names, # number of a class -> its name, cleaned
                )->list: # sentences without their full stop
@@ -206,7 +214,7 @@ def _note_names(data,  # `YoloSet`
         notes.append(f'{data.path}: the numbers {numbers} are all called {name}, so they are one class')
     return notes
 
-# %% ../../nbs/plumbing/yolo.ipynb #c060
+# %% ../../nbs/plumbing/yolo.ipynb #c063
 class YoloSource(Source):
     "A YOLO set; image ids count the images of a split from 1, in the order of their names"
     def list_files(self, split:str # 'train' or 'eval'
@@ -233,7 +241,7 @@ class YoloSource(Source):
         "The reason why a split has no object to learn from"
         return _explain_empty(found, self.config.yolo_root)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c066
+# %% ../../nbs/plumbing/yolo.ipynb #c069
 def _point_at_labels(labels, # paths of the label files that are not there
                      root,   # folder of the data set
                     )->str:  # where they seem to be, in brackets; '' if nowhere
@@ -243,11 +251,14 @@ def _point_at_labels(labels, # paths of the label files that are not there
             ending = ending.lower()
             if stem in stems and ending in ('.txt', '.xml', '.json'): found[place, ending] += 1
     if not found: return ''
-    (place, ending), n = max(found.items(), key=lambda item: (item[0][1] == '.txt', item[1]))
-    if ending == '.txt': return f' ({_explain_move(Path(place), Path(labels[0]).parent)})'
-    return f' ({place} has {count_things(n, "file")} {ending}: read them with --dataset=voc or coco)'
+    wanted = Path(labels[0]).parent
+    (place, ending), n = max(found.items(), key=lambda item: (
+        item[0][1] == '.txt', item[1], os.path.basename(item[0][0]) == wanted.name))
+    if ending == '.txt': return f' ({_explain_move(Path(place), wanted)})'
+    other = 'voc' if ending == '.xml' else 'coco'
+    return f' ({place} has {count_things(n, f"{ending} file")}: read a set of them with --dataset={other})'
 
-# %% ../../nbs/plumbing/yolo.ipynb #c068
+# %% ../../nbs/plumbing/yolo.ipynb #c071
 def _explain_move(place,  # folder that has the label files
                   wanted, # folder where they are looked for
                  )->str:
@@ -256,7 +267,7 @@ def _explain_move(place,  # folder that has the label files
         if one.name != other.name: break
     return f'they are in {place}: move them to {wanted}'
 
-# %% ../../nbs/plumbing/yolo.ipynb #c072
+# %% ../../nbs/plumbing/yolo.ipynb #c075
 def _explain_empty(found, # `Annotations`
                    root,  # folder of the data set
                   )->str: # see `YoloSource.explain_empty`
@@ -264,7 +275,7 @@ def _explain_empty(found, # `Annotations`
     there, lost = sum(map(os.path.isfile, labels)), [problem for problem in found.problems if problem.count]
     n = sum(problem.count for problem in lost)
     if n: return f'{count_things(n, "object")} left out, the first reason: {lost[0]}'
-    if not labels: return 'no image can be read'
+    if not labels: return f'no image can be used, the first reason: {found.problems[0]}'
     images = count_things(len(labels), 'image')
     if there: return f'{count_things(there, "label file")} of {images} without a row'
     which = 'the only image has no' if len(labels) == 1 else f'none of {len(labels):,} images has a'
