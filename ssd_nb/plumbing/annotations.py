@@ -121,7 +121,7 @@ class Problem(NamedTuple):
         return f'{place}: {self.what}'
 
 # %% ../../nbs/plumbing/annotations.ipynb #c031
-_VERBS = dict(has='have', names='name') | {'is': 'are'} # for one, for many
+_VERBS = {'has': 'have', 'is': 'are', 'names': 'name', 'leaves': 'leave', 'lies': 'lie', 'belongs': 'belong'}
 
 def say_count(n:int,    # how many
               what:str, # of what, as for one: 'image', or with a verb 'image has'
@@ -182,7 +182,7 @@ def _count_reasons(problems, # list of `Problem`
         kind = re.sub(r'"[^"]*"|\S*\d\S*', '', problem.what)
         counts[kind] += max(1, problem.count)
         examples.setdefault(kind, problem)
-    told = [f'{n} × {examples[kind]}' for kind, n in counts.most_common(most)]
+    told = [f'{n:,} × ' * (n > 1) + str(examples[kind]) for kind, n in counts.most_common(most)]
     return '; '.join(told) + (' ...' if len(counts) > most else '')
 
 # %% ../../nbs/plumbing/annotations.ipynb #c050

@@ -17,7 +17,7 @@ import numpy as np
 
 # %% ../../nbs/plumbing/coco.ipynb #c003
 from .annotations import (
-    Annotations, Problem, Records, Source, count_things, make_record_from_rows)
+    Annotations, Problem, Records, Source, say_count, make_record_from_rows)
 from .classes import choose_classes, describe_left_out, clean_name
 from .coco_entries import (
     ENTRY_ERRORS, ODD_OBJECTS, parse_category, parse_image, parse_object, read_id)
@@ -270,7 +270,7 @@ def _list_left_out(content, # `_CocoContent`
     for number, kind in content.ids.items():
         if labels[kind]: continue
         n, name = content.counts[kind], names.get(number)
-        are = count_things(n, 'annotation', 'is/are')
+        are = say_count(n, 'annotation is')
         unknown = f'{are} of the category {number}, which the file does not list'
         what = unknown if name is None else describe_left_out(name, n)
         problems.append(Problem(str(content.path), 0, what, name is None, n))
@@ -317,14 +317,14 @@ def _check_boxes(content, # `_CocoContent`
         if key in content.slots: sizes[content.slots[key]] = size
     n, crowds = len(rows), int(rows[:, 5].sum())
     corners = _count_corners(rows, np.repeat(sizes, np.diff(starts), axis=0)) if n else 0
-    leave, are = count_things(n, 'box', 'leaves/leave'), count_things(n, 'object', 'is/are')
+    leave, are = say_count(n, 'box leaves'), say_count(n, 'object is')
     if corners: notes.append(f'{content.path}: {corners} of {leave} the image, and would not as x1 y1 x2 y2: '
                              'convert them to x y width height')
     if crowds > n / 2: notes.append(f'{content.path}: {crowds} of {are} marked iscrowd and not learned: '
                                     'give --crowds=objects if each is one object')
     if not _are_parts(rows): return []
     starts[:] = 0
-    what = f'{count_things(n, "box", "lies/lie")} within one pixel, as parts of the image (0 to 1) would'
+    what = f'{say_count(n, "box lies")} within one pixel, as parts of the image (0 to 1) would'
     return [Problem(str(content.path), 0, f'{what}: multiply by its width and height', count=n)]
 
 # %% ../../nbs/plumbing/coco.ipynb #c100
@@ -374,9 +374,9 @@ def _describe_images(matcher, # `_ImageMatcher`, when all images were looked for
                      path,    # of the annotation file
                     )->list:  # sentences
     notes = matcher.finder.list_notes(path)
-    if matcher.again: notes.append(f'{path}: {count_things(matcher.again, "image", "is/are")} listed again')
+    if matcher.again: notes.append(f'{path}: {say_count(matcher.again, "image is")} listed again')
     if not matcher.shared: return notes
-    (one, other), some = matcher.shared[0], count_things(len(matcher.shared), 'image', 'has/have')
+    (one, other), some = matcher.shared[0], say_count(len(matcher.shared), 'image has')
     return [*notes, f'{path}: {some} the same file as another, such as {one} and {other}']
 
 # %% ../../nbs/plumbing/coco.ipynb #c111
@@ -387,7 +387,7 @@ def _note_unlisted(matcher, # `_ImageMatcher`, when all images were looked for
     if not {folder.name.lower(), folder.name.rstrip('0123456789').lower()} & names: return []
     with os.scandir(folder) as entries:
         more = sorted(e.name for e in entries if is_image(e.name) and e.path not in matcher.files)
-    some, few = count_things(len(more), 'image', 'is/are'), ', '.join(more[:3]) + ' ...' * (len(more) > 3)
+    some, few = say_count(len(more), 'image is'), ', '.join(more[:3]) + ' ...' * (len(more) > 3)
     return [f'{path}: {some} in {folder}, but not in this file, and not used: {few}'] if more else []
 
 # %% ../../nbs/plumbing/coco.ipynb #c113
@@ -421,7 +421,7 @@ def _list_lost_objects(content, # `_CocoContent`
     problems = [Problem(path, 0, f'image {key} cannot be used: {why}', count=counts.get(key, 0), images=1)
                 for key, why in content.unusable.items() if key not in listed]
     lost = {key: n for key, n in counts.items() if n and key not in listed and key not in content.unusable}
-    return problems + [Problem(path, 0, count_things(n, 'annotation', 'belongs/belong') +
+    return problems + [Problem(path, 0, say_count(n, 'annotation belongs') +
                                f' to image {key}, which is not listed', count=n) for key, n in lost.items()]
 
 # %% ../../nbs/plumbing/coco.ipynb #c123
@@ -432,7 +432,7 @@ def _list_notes(content, # `_CocoContent`
                )->list:  # sentences about objects and classes
     counts, found = Counter(), {label for label, n in zip(labels, content.counts.values()) if n}
     for (key, kind), n in content.odd.items(): counts[key] += n if labels[kind] else 0
-    notes = [f'{content.path}: {count_things(n, "object")} {ODD_OBJECTS[key]}'
+    notes = [f'{content.path}: {say_count(n, "object")} {ODD_OBJECTS[key]}'
              for key, n in counts.items() if n]
     empty = [name for label, name in enumerate(classes) if label and label not in found]
     if not empty or split != 'train' or not found - {0}: return notes
@@ -479,7 +479,7 @@ class CocoSource(Source):
         "Why a split has no object to learn from: all of them are crowds, or what the problems say"
         crowds = sum(int(record.crowd.sum()) for record in found.records)
         if not crowds: return super().explain_empty(found)
-        ignored = f': {count_things(crowds, "object")} {ODD_OBJECTS["ignore"]}'
+        ignored = f': {say_count(crowds, "object")} {ODD_OBJECTS["ignore"]}'
         if said := next((note for note in found.notes if note.endswith(ignored)), ''): return said
         all_of = 'its only object is' if crowds == 1 else f'all {crowds:,} objects are'
         return (f'{all_of} marked iscrowd, so nothing can be learned: give --crowds=objects '

@@ -415,16 +415,16 @@ def _find_objects(given, source):
 # %% ../../nbs/plumbing/commands.ipynb #c105
 def _write_found(given, source, found, classes):
     "Writes the copies, detections.json and, for images, overview.png; returns a sentence that says so"
-    from ssd_nb.plumbing.annotations import count_things
+    from ssd_nb.plumbing.annotations import say_count
     from ssd_nb.plumbing.detect_files import copy_annotated, draw_overview, open_copies, write_detections
     folder, video = make_folder(given.output_dir), source.fps > 0
     copies = open_copies(given.image_path, folder, source.fps)
     every, shown = copy_annotated(found, copies, classes, source.count, 'frame' if video else 'image')
     write_detections(every, classes, folder / 'detections.json')
     if not video: _save_figure(draw_overview(shown, classes), folder / 'overview.png', dpi=70)
-    frames, images = count_things(len(every), 'frame'), count_things(len(every), 'annotated image')
+    frames, images = say_count(len(every), 'frame'), say_count(len(every), 'annotated image')
     what = f'a video of {frames}' if video else f'{images}, overview.png'
-    total = count_things(sum(len(d) for _, d in every), 'detection')
+    total = say_count(sum(len(d) for _, d in every), 'detection')
     return f'{what} and detections.json, with {total}, are in {folder}'
 
 # %% ../../nbs/plumbing/commands.ipynb #c107

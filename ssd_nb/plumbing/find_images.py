@@ -10,7 +10,7 @@ from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from .annotations import count_things, join_inside
+from .annotations import say_count, join_inside
 from .images import IMAGE_ENDINGS, is_image
 
 # %% ../../nbs/plumbing/find_images.ipynb #c005
@@ -113,7 +113,7 @@ class ImageFinder:
                   )->list:    # one sentence, without its full stop, or none
         "What a user should know about the names"
         if not self.renamed: return []
-        (name, found), some = self.renamed[0], count_things(len(self.renamed), 'image', 'has/have')
+        (name, found), some = self.renamed[0], say_count(len(self.renamed), 'image has')
         return [f'{path}: {some} another path than it gives, such as {found} for {name}']
 
 # %% ../../nbs/plumbing/find_images.ipynb #c042

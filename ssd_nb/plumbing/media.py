@@ -14,7 +14,7 @@ from typing import Iterator, NamedTuple
 import cv2
 import numpy as np
 
-from .annotations import count_things
+from .annotations import say_count
 from .images import IMAGE_ENDINGS, decode_image, find_damage, find_darkness, is_image
 from .options import UserError
 
@@ -205,7 +205,7 @@ def _open_images(path, output_dir):
     if found.others:
         one = len(found.others) == 1
         why = 'is passed over, since it is no image' if one else 'are passed over, since they are no images'
-        print(f'{count_things(len(found.others), "file")} in {found.folder} {why}: '
+        print(f'{say_count(len(found.others), "file")} in {found.folder} {why}: '
               f'{_list_names(list(map(found.name, found.others)))}', file=sys.stderr)
     names = list(map(found.name, found.files))
     return MediaSource(decode_files(found.files, names), len(names), 0)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .annotations import (
-    Annotations, Problem, Records, Source, count_things, make_record_from_rows)
+    Annotations, Problem, Records, Source, say_count, make_record_from_rows)
 from .classes import choose_classes, describe_left_out, clean_name, find_label
 from .images import decode_image, read_size
 from .options import UserError
@@ -131,7 +131,7 @@ def _sum_problems(seen,  # `_Seen`
 
 # %% ../../nbs/plumbing/yolo.ipynb #c037
 def _name_pixels(file, line, n): # of the first row; how many rows
-    return Problem(str(file), line, f'{count_things(n, "row")} from here on with numbers above 1, such as '
+    return Problem(str(file), line, f'{say_count(n, "row")} from here on with numbers above 1, such as '
                    'pixels, where fractions of the image are wanted', count=n)
 
 # %% ../../nbs/plumbing/yolo.ipynb #c041
@@ -143,7 +143,7 @@ def _note_rows(seen,  # `_Seen`
                rules, # `_Rules`
               )->list: # sentences without their full stop
     low, high = min(rules.names), max(rules.names)
-    notes = [f'{count_things(seen.kinds[kind], "row")} {what}, the first in '
+    notes = [f'{say_count(seen.kinds[kind], "row")} {what}, the first in '
              + ':'.join(map(str, seen.first[kind])) for kind, what in _KINDS.items() if seen.kinds[kind]]
     beyond = sum(p.what.startswith(f'the class {high + 1} is not known') for p in seen.problems)
     if beyond and low not in seen.numbers:
@@ -256,7 +256,7 @@ def _point_at_labels(labels, # paths of the label files that are not there
         item[0][1] == '.txt', item[1], os.path.basename(item[0][0]) == wanted.name))
     if ending == '.txt': return f' ({_explain_move(Path(place), wanted)})'
     other = 'voc' if ending == '.xml' else 'coco'
-    return f' ({place} has {count_things(n, f"{ending} file")}: read a set of them with --dataset={other})'
+    return f' ({place} has {say_count(n, f"{ending} file")}: read a set of them with --dataset={other})'
 
 # %% ../../nbs/plumbing/yolo.ipynb #c071
 def _explain_move(place,  # folder that has the label files
@@ -274,9 +274,9 @@ def _explain_empty(found, # `Annotations`
     labels = [record.source for record in found.records]
     there, lost = sum(map(os.path.isfile, labels)), [problem for problem in found.problems if problem.count]
     n = sum(problem.count for problem in lost)
-    if n: return f'{count_things(n, "object")} left out, the first reason: {lost[0]}'
+    if n: return f'{say_count(n, "object")} left out, the first reason: {lost[0]}'
     if not labels: return f'no image can be used, the first reason: {found.problems[0]}'
-    images = count_things(len(labels), 'image')
-    if there: return f'{count_things(there, "label file")} of {images} without a row'
+    images = say_count(len(labels), 'image')
+    if there: return f'{say_count(there, "label file")} of {images} without a row'
     which = 'the only image has no' if len(labels) == 1 else f'none of {len(labels):,} images has a'
     return f'{which} label file in {os.path.dirname(labels[0])}{_point_at_labels(labels, root)}'

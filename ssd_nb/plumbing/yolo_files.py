@@ -14,7 +14,7 @@ from unicodedata import normalize
 
 import yaml
 
-from .annotations import Problem, count_things
+from .annotations import Problem, say_count
 from .find_images import SPLIT_NAMES, ImageFinder
 from .images import is_image
 from .options import UserError
@@ -470,7 +470,7 @@ def _note_files(images,  # list of `YoloImage`
            ('file', len(other), 'beside the images, not used', other),
            ('image', sum(os.path.isabs(image.name) for image in images), f'outside of {root}', []),
            ('image', twice, 'listed more than once, used once', [])]
-    return [f'{count_things(n, what)} {how}' + (f': {_name_few(names, root)}' if names else '')
+    return [f'{say_count(n, what)} {how}' + (f': {_name_few(names, root)}' if names else '')
             for what, n, how, names in few if n]
 
 # %% ../../nbs/plumbing/yolo_files.ipynb #c124
