@@ -384,7 +384,9 @@ def _find_objects(given, source):
     predict, config = _load_detector(given, batch_size)
     classes = config.data.classes or tuple(f'class {i}' for i in range(config.model.num_classes))
     labels, entries = find_labels(given.keep, classes), stop_on_signal(source.entries)
-    return detect_entries(entries, predict, config.boxes.image_shape, thresholds, labels, batch_size), classes
+    found = detect_entries(entries, predict, config.boxes.image_shape, thresholds, labels, batch_size,
+                           config.data.normalisation)
+    return found, classes
 
 # %% ../../nbs/plumbing/commands.ipynb #c101
 def _write_found(given, source, found, classes):
