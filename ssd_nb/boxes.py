@@ -98,6 +98,8 @@ class BoxConfig:
     prior_scaling: tuple[float, float] = (0.1, 0.2) # what centre offsets and log sizes are divided by
     match_threshold: float = 0.5 # a default box takes an object when their IoU is above this
     matching: Literal['modelzoo', 'last', 'bipartite'] = 'modelzoo' # which of two objects gets a shared box
+    first_scale: float = 0   # small square of the first map; 0: 0.1 (paper: half of min_scale; not fpn)
+    clip_sizes: bool = False # no default box is higher or wider than the image, as in torchvision (paper)
 
     def __post_init__(self):
         for name in 'image_shape steps aspect_ratios prior_scaling'.split():
@@ -145,6 +147,7 @@ def _check_sizes(config):
     check_value(config, 'min_scale', 0 < low <= high,
                 f'a number above 0 and at most max_scale={high}, because boxes grow from map to map')
     check_value(config, 'max_scale', high <= 1, 'a number of at most 1, because 1 is the whole image')
+    check_value(config, 'first_scale', 0 <= config.first_scale <= 1, 'a number from 0 to 1, the whole image')
     check_value(config, 'aspect_ratios', len(groups) == maps and all(v > 0 for v in sum(groups, ())),
                 f'one group of numbers above 0 for each of the {maps} steps, because each map has its shapes')
     check_value(config, 'steps', config.box_kind == 'ssd' or maps > 1,
@@ -161,7 +164,7 @@ def _ssd_sizes(config):
     n = len(config.steps)
     rate = (config.max_scale - config.min_scale) / max(n - 1, 1)
     scales = [config.min_scale + rate * i for i in range(n)] + [1.0]
-    result = [[(0.1, 0.1), *_ratio_sizes(scales[0], config.aspect_ratios[0])]]
+    result = [[(config.first_scale or 0.1,) * 2, *_ratio_sizes(scales[0], config.aspect_ratios[0])]]
     for s, following, ratios in zip(scales[1:], scales[2:], config.aspect_ratios[1:]):
         result.append([(s, s), *_ratio_sizes(s, ratios), (sqrt(s * following),) * 2])
     return [np.array(sizes) for sizes in result]
@@ -170,9 +173,10 @@ def _ssd_sizes(config):
 def _paper_sizes(config):
     "(k, 2) float64 height, width in unit coordinates for each map, as in Caffe (SSD sections 2.2, 3.1)"
     n, low, high = len(config.steps), config.min_scale, config.max_scale
-    scales = [low / 2] + [low + (high - low) / max(n - 2, 1) * i for i in range(n)] # one more than maps
-    return [np.array([(s, s), (sqrt(s * following),) * 2, *_ratio_sizes(s, ratios)])
-            for s, following, ratios in zip(scales, scales[1:], config.aspect_ratios)]
+    scales = [config.first_scale or low / 2] + [low + (high - low) / max(n - 2, 1) * i for i in range(n)] # one more than maps
+    sizes = [np.array([(s, s), (sqrt(s * following),) * 2, *_ratio_sizes(s, ratios)])
+             for s, following, ratios in zip(scales, scales[1:], config.aspect_ratios)]
+    return [np.minimum(size, 1) for size in sizes] if config.clip_sizes else sizes
 
 # %% ../nbs/00_boxes.ipynb #c047
 def _fpn_sizes(config):
