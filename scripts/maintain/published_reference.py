@@ -1,0 +1,107 @@
+"""What other engines answer, for `compare_published.py`: run this with the Python of an environment aside.
+
+    python published_reference.py tensorflow   frozen_inference_graph.pb inputs.npz tensorflow.npz
+    python published_reference.py litert       model.tflite             inputs.npz litert.npz
+    python published_reference.py torchvision  random.pth               inputs.npz torchvision.npz   (makes random.pth)
+
+inputs.npz has `images`: (n, 300, 300, 3) uint8. What is written: `loc`, `scores` (n, boxes, ...) as the engine has them before
+its NMS, and for each image i `boxes_i`, `labels_i`, `found_i` after it (boxes y1 x1 y2 x2 in [0, 1]).
+"""
+import sys
+
+import numpy as np
+
+
+def run_tensorflow(file, images):
+    import tensorflow as tf
+    graph = tf.compat.v1.GraphDef()
+    graph.ParseFromString(open(file, 'rb').read())
+    nodes = {node.name: node for node in graph.node}
+    decoded = nodes['Postprocessor/raw_box_encodings'].input[0] if 'Postprocessor/raw_box_encodings' in nodes else 'Squeeze'
+    logits = next(n.input[0] for n in graph.node if n.op == 'Sigmoid' and n.name.startswith('Postprocessor'))
+    names = [decoded, logits, 'detection_boxes', 'detection_classes', 'detection_scores', 'num_detections']
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        tf.import_graph_def(graph, name='')
+        fetch = [session.graph.get_tensor_by_name(f'{name}:0') for name in names]
+        answers = [session.run(fetch, {'image_tensor:0': image[None]}) for image in images]
+    for loc, cls, boxes, labels, scores, count in answers:
+        keep = slice(int(count[0]))
+        yield loc.reshape(-1, 4), cls[0], boxes[0, keep], labels[0, keep].astype(int), scores[0, keep]
+
+
+def run_litert(file, images):
+    from ai_edge_litert.interpreter import Interpreter
+    model = Interpreter(file)
+    model.allocate_tensors()
+    places = {tuple(d['shape'])[-1]: d['index'] for d in model.get_output_details()}
+    nothing = np.zeros((0, 4)), np.zeros(0, int), np.zeros(0) # it has no NMS of its own
+    for image in images:
+        model.set_tensor(model.get_input_details()[0]['index'], (np.float32(image) / 127.5 - 1)[None])
+        model.invoke()
+        loc, cls = (model.get_tensor(places[n])[0] for n in (4, max(places)))
+        yield loc, cls, *nothing
+
+
+def define_operators():
+    "torchvision's own operators, for a wheel of it that is built for CUDA, beside a PyTorch that is not"
+    import torch
+
+    def nms(boxes, scores, threshold):
+        left, keep = scores.argsort(descending=True), []
+        area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        while len(left):
+            i, left = left[0], left[1:]
+            keep.append(int(i))
+            low, high = torch.maximum(boxes[i, :2], boxes[left, :2]), torch.minimum(boxes[i, 2:], boxes[left, 2:])
+            shared = (high - low).clamp(min=0).prod(1)
+            left = left[shared / (area[i] + area[left] - shared) <= threshold]
+        return torch.tensor(keep, dtype=torch.int64)
+    library = torch.library.Library('torchvision', 'DEF')
+    library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    library.impl('nms', nms, 'CPU')
+    register = torch.library.register_fake
+    torch.library.register_fake = lambda name, *rest, **more: \
+        (lambda f: f) if str(name).startswith('torchvision::') else register(name, *rest, **more)
+    return library
+
+
+def run_torchvision(file, images):
+    import torch
+    library = define_operators()
+    import torchvision.extension
+    from torchvision.models.detection import ssd300_vgg16
+    torchvision.extension._has_ops = lambda: True
+    torch.manual_seed(0)
+    model = ssd300_vgg16(weights=None, weights_backbone=None).eval()
+    state = model.state_dict()
+    for name, value in state.items(): # so that no layer dies out or explodes, and scores differ
+        if value.ndim == 4: torch.nn.init.normal_(value, std=(2 / value[0].numel()) ** 0.5)
+        elif name.endswith('bias'): torch.nn.init.normal_(value, std=0.1)
+    model.load_state_dict(state)
+    torch.save(model.state_dict(), file)
+    raw = []
+    model.head.register_forward_hook(lambda module, inputs, answer: raw.append(answer))
+    with torch.no_grad():
+        for image in images:
+            found = model([torch.from_numpy(np.moveaxis(image, -1, 0).copy()).float() / 255])[0]
+            boxes = found['boxes'].numpy()[:, [1, 0, 3, 2]] / 300
+            answer = raw.pop()
+            yield (answer['bbox_regression'][0].numpy(), answer['cls_logits'][0].numpy(), boxes,
+                   found['labels'].numpy(), found['scores'].numpy())
+    del library
+
+
+ENGINES = dict(tensorflow=run_tensorflow, litert=run_litert, torchvision=run_torchvision)
+
+
+def main(engine, file, inputs, out):
+    answers = list(ENGINES[engine](file, np.load(inputs)['images']))
+    arrays = dict(loc=np.stack([a[0] for a in answers]), scores=np.stack([a[1] for a in answers]))
+    for i, (_, _, boxes, labels, scores) in enumerate(answers):
+        arrays |= {f'boxes_{i}': boxes, f'labels_{i}': labels, f'found_{i}': scores}
+    np.savez(out, engine=engine, **arrays)
+    print(f'{out}: {len(answers)} images, {arrays["loc"].shape[1]} boxes, {arrays["scores"].shape[2]} columns')
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
