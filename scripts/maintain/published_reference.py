@@ -1,13 +1,19 @@
-"""What other engines answer, for `compare_published.py`: run this with the Python of an environment aside.
+"""What other engines answer, for compare_published.py: run this with the Python of an environment aside.
 
-    python published_reference.py tensorflow   frozen_inference_graph.pb inputs.npz tensorflow.npz
-    python published_reference.py litert       model.tflite             inputs.npz litert.npz
-    python published_reference.py torchvision  random.pth               inputs.npz torchvision.npz   (makes random.pth)
+    python published_reference.py tensorflow  frozen_inference_graph.pb inputs.npz tensorflow.npz
+    python published_reference.py litert      model.tflite              inputs.npz litert.npz
+    python published_reference.py torchvision random.pth                inputs.npz torchvision.npz
+    python published_reference.py mindcv      ssd_mobilenetv2.ckpt      inputs.npz mindcv.npz
 
-inputs.npz has `images`: (n, 300, 300, 3) uint8. What is written: `loc`, `scores` (n, boxes, ...) as the engine has them before
-its NMS, and for each image i `boxes_i`, `labels_i`, `found_i` after it (boxes y1 x1 y2 x2 in [0, 1]).
+The last two make the file: the public code with random weights. mindcv needs MINDCV, a checkout of its
+repository, on a Python with MindSpore, mindcv, addict and opencv (ssd_resnet50_fpn.ckpt makes the other model).
+inputs.npz has `images`, (n, 300, 300, 3) uint8: compare_published.py writes it. What is written: `loc` and
+`scores` (n, boxes, ...) as they are before NMS, and for each image i `boxes_i`, `labels_i`, `found_i` after it
+(boxes y1 x1 y2 x2 in [0, 1]).
 """
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -17,9 +23,9 @@ def run_tensorflow(file, images):
     graph = tf.compat.v1.GraphDef()
     graph.ParseFromString(open(file, 'rb').read())
     nodes = {node.name: node for node in graph.node}
-    decoded = nodes['Postprocessor/raw_box_encodings'].input[0] if 'Postprocessor/raw_box_encodings' in nodes else 'Squeeze'
+    raw = nodes.get('Postprocessor/raw_box_encodings')
     logits = next(n.input[0] for n in graph.node if n.op == 'Sigmoid' and n.name.startswith('Postprocessor'))
-    names = [decoded, logits, 'detection_boxes', 'detection_classes', 'detection_scores', 'num_detections']
+    names = [raw.input[0] if raw else 'Squeeze', logits, 'detection_boxes', 'detection_classes', 'detection_scores', 'num_detections']
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         tf.import_graph_def(graph, name='')
         fetch = [session.graph.get_tensor_by_name(f'{name}:0') for name in names]
@@ -52,8 +58,8 @@ def define_operators():
         while len(left):
             i, left = left[0], left[1:]
             keep.append(int(i))
-            low, high = torch.maximum(boxes[i, :2], boxes[left, :2]), torch.minimum(boxes[i, 2:], boxes[left, 2:])
-            shared = (high - low).clamp(min=0).prod(1)
+            low = torch.maximum(boxes[i, :2], boxes[left, :2])
+            shared = (torch.minimum(boxes[i, 2:], boxes[left, 2:]) - low).clamp(min=0).prod(1)
             left = left[shared / (area[i] + area[left] - shared) <= threshold]
         return torch.tensor(keep, dtype=torch.int64)
     library = torch.library.Library('torchvision', 'DEF')
@@ -75,7 +81,8 @@ def run_torchvision(file, images):
     model = ssd300_vgg16(weights=None, weights_backbone=None).eval()
     state = model.state_dict()
     for name, value in state.items(): # so that no layer dies out or explodes, and scores differ
-        if value.ndim == 4: torch.nn.init.normal_(value, std=(2 / value[0].numel()) ** 0.5)
+        part = 0.01 if name.startswith('head.') else 1
+        if value.ndim == 4: torch.nn.init.normal_(value, std=part * (2 / value[0].numel()) ** 0.5)
         elif name.endswith('bias'): torch.nn.init.normal_(value, std=0.1)
     model.load_state_dict(state)
     torch.save(model.state_dict(), file)
@@ -91,7 +98,35 @@ def run_torchvision(file, images):
     del library
 
 
-ENGINES = dict(tensorflow=run_tensorflow, litert=run_litert, torchvision=run_torchvision)
+def run_mindcv(file, images):
+    sys.path[:0] = [os.environ['MINDCV'], f'{os.environ["MINDCV"]}/examples/det/ssd']
+    import cv2
+    import mindspore as ms
+    import yaml
+    from addict import Dict
+    from mindspore.ops import auto_generate
+    ms.ops.ResizeBilinearV2 = auto_generate.ResizeBilinearV2 # where MindSpore 2.5 had it
+    from mindcv.models import create_model
+    from model import SSD
+    folder = Path(os.environ['MINDCV']) / 'examples/det/ssd'
+    args = Dict(yaml.safe_load((folder / f'{Path(file).stem}.yaml').read_text()))
+    backbone = create_model(args.backbone, features_only=True, out_indices=args.backbone_out_indices)
+    network, draw = SSD(backbone, args).set_train(False), np.random.default_rng(0)
+    for p in network.get_parameters():
+        if p.name.endswith(('gamma', 'moving_variance')): value = draw.uniform(0.5, 1.5, p.shape)
+        else: value = draw.normal(0, (2 / np.prod(p.shape[1:])) ** 0.5 if p.ndim == 4 else 0.1, p.shape)
+        if 'cls_layers' in p.name and p.name.endswith('bias'): value -= 6 # few detections
+        p.set_data(ms.Tensor(np.float32(value)))
+    ms.save_checkpoint([dict(name=f'network.{p.name}', data=p) for p in network.get_parameters()], file)
+    mean, std = (255 * np.float32(n) for n in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    nothing = np.zeros((0, 4)), np.zeros(0, int), np.zeros(0) # its NMS is ours
+    for image in images:
+        x = (cv2.resize(image, tuple(args.image_size)) - mean) / std
+        answers = network(ms.Tensor(np.float32(x).transpose(2, 0, 1)[None]))
+        yield *(answer.asnumpy()[0] for answer in answers), *nothing
+
+
+ENGINES = dict(mindcv=run_mindcv, tensorflow=run_tensorflow, litert=run_litert, torchvision=run_torchvision)
 
 
 def main(engine, file, inputs, out):
