@@ -1,8 +1,8 @@
 """Compares a detector that was read from a published file with the engine that it comes from.
 
-    python compare_published.py inputs  PHOTO ...                             writes inputs.npz
+    python compare_published.py inputs  PHOTO ...                   writes inputs.npz
     (published_reference.py with the Python of each engine writes ENGINE.npz)
-    python compare_published.py compare FILE ENGINE.npz [CLASSES]             reads FILE, and prints the differences
+    python compare_published.py compare FILE ENGINE.npz [CLASSES]   reads FILE, prints the differences
 
 Wanted: no raw answer differs by more than 1e-4 of the largest, and the same detections after NMS.
 """
@@ -65,7 +65,8 @@ def compare(file, reference, classes=''):
     print(f'{kind} and {engine}, {len(images)} images')
     if engine == 'torchvision': loc = loc[..., [1, 0, 3, 2]]
     used = keep_columns(columns, scores.shape[2])
-    ok = [compare_raw('offsets', loc, their['loc']), compare_raw('scores', scores, their['scores'][..., used])]
+    ok = [compare_raw('offsets', loc, their['loc']),
+          compare_raw('scores', scores, their['scores'][..., used])]
     their = dict(their) # those that have no NMS of their own get ours
     if not any(len(their[f'labels_{i}']) for i in range(len(images))): decode_theirs(their, config)
     predict = make_predict(network, config.boxes, 1, config.softmax)
@@ -73,7 +74,7 @@ def compare(file, reference, classes=''):
     for i, (boxes, each) in enumerate(zip(*predict(inputs))):
         labels = np.array([used.index(n) if n in used else -1 for n in their[f'labels_{i}']])
         found = detect(boxes, each, (PIXELS, PIXELS), limits)
-        if engine == 'torchvision': found = found[np.argsort(-found.scores)[:200]] # of all classes together
+        if engine == 'torchvision': found = found[np.argsort(-found.scores)[:200]] # of all classes
         said, worst = compare_found(found, their[f'boxes_{i}'], labels, their[f'found_{i}'], 0.3)
         print(f'image {i}: detections above 0.3: {said}'
               + (f'; boxes differ by {worst[0]:.1e}, scores by {worst[1]:.1e}' if worst else ''))

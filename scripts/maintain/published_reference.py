@@ -2,10 +2,10 @@
 
     python published_reference.py tensorflow  frozen_inference_graph.pb inputs.npz tensorflow.npz
     python published_reference.py litert      model.tflite              inputs.npz litert.npz
-    python published_reference.py torchvision random.pth                inputs.npz torchvision.npz
+    python published_reference.py torchvision seeded.pth                inputs.npz torchvision.npz
     python published_reference.py mindcv      ssd_mobilenetv2.ckpt      inputs.npz mindcv.npz
 
-The last two make the file: the public code with random weights. mindcv needs MINDCV, a checkout of its
+The last two make the file: the public code with the weights of tests/published_seeds.py. mindcv needs MINDCV, a checkout of its
 repository, on a Python with MindSpore, mindcv, addict and opencv (ssd_resnet50_fpn.ckpt makes the other model).
 inputs.npz has `images`, (n, 300, 300, 3) uint8: compare_published.py writes it. What is written: `loc` and
 `scores` (n, boxes, ...) as they are before NMS, and for each image i `boxes_i`, `labels_i`, `found_i` after it
@@ -16,6 +16,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / 'tests'))
+from published_seeds import draw_array  # noqa: E402
 
 
 def run_tensorflow(file, images):
@@ -77,14 +80,10 @@ def run_torchvision(file, images):
     import torchvision.extension
     from torchvision.models.detection import ssd300_vgg16
     torchvision.extension._has_ops = lambda: True
-    torch.manual_seed(0)
     model = ssd300_vgg16(weights=None, weights_backbone=None).eval()
-    state = model.state_dict()
-    for name, value in state.items(): # so that no layer dies out or explodes, and scores differ
-        part = 0.01 if name.startswith('head.') else 1
-        if value.ndim == 4: torch.nn.init.normal_(value, std=part * (2 / value[0].numel()) ** 0.5)
-        elif name.endswith('bias'): torch.nn.init.normal_(value, std=0.1)
-    model.load_state_dict(state)
+    weights = {name: draw_array(name, value.shape) for name, value in model.state_dict().items()}
+    for name in weights: weights[name] *= 0.01 if name.startswith('head.') else 1 # offsets of a few, not hundreds
+    model.load_state_dict({name: torch.from_numpy(a) for name, a in weights.items()})
     torch.save(model.state_dict(), file)
     raw = []
     model.head.register_forward_hook(lambda module, inputs, answer: raw.append(answer))
@@ -111,12 +110,11 @@ def run_mindcv(file, images):
     folder = Path(os.environ['MINDCV']) / 'examples/det/ssd'
     args = Dict(yaml.safe_load((folder / f'{Path(file).stem}.yaml').read_text()))
     backbone = create_model(args.backbone, features_only=True, out_indices=args.backbone_out_indices)
-    network, draw = SSD(backbone, args).set_train(False), np.random.default_rng(0)
+    network = SSD(backbone, args).set_train(False)
     for p in network.get_parameters():
-        if p.name.endswith(('gamma', 'moving_variance')): value = draw.uniform(0.5, 1.5, p.shape)
-        else: value = draw.normal(0, (2 / np.prod(p.shape[1:])) ** 0.5 if p.ndim == 4 else 0.1, p.shape)
+        value = draw_array(p.name, p.shape)
         if 'cls_layers' in p.name and p.name.endswith('bias'): value -= 6 # few detections
-        p.set_data(ms.Tensor(np.float32(value)))
+        p.set_data(ms.Tensor(value))
     ms.save_checkpoint([dict(name=f'network.{p.name}', data=p) for p in network.get_parameters()], file)
     mean, std = (255 * np.float32(n) for n in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     nothing = np.zeros((0, 4)), np.zeros(0, int), np.zeros(0) # its NMS is ours
