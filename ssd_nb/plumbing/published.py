@@ -104,8 +104,8 @@ def _read_mindspore(path): # a .ckpt
     raise _describe_arrays(saved.weights, path)
 
 # %% ../../nbs/plumbing/published.ipynb #c021
-_READ = ('SSD MobileNetV2 of TensorFlow, ssd300_vgg16 of torchvision, ssd_mobilenetv2 and ssd_resnet50_fpn of '
-         'MindCV, or a model of the ModelZoo')
+_READ = ('SSD MobileNetV2 of TensorFlow, ssd300_vgg16 of torchvision, ssd_mobilenetv2 and '
+         'ssd_resnet50_fpn of MindCV, or a model of the ModelZoo')
 
 def _describe_arrays(arrays, path, misfit=''): # name -> array; -> a `UserError`
     first = ', '.join(f'{name} {tuple(np.shape(a))}' for name, a in list(arrays.items())[:2])
@@ -146,8 +146,8 @@ def read_published(path:Path  # a file of weights, or a package with one in it
     return found._replace(classes=classes or (known[0] if known else ()))
 
 # %% ../../nbs/plumbing/published.ipynb #c029
-VOC_CLASSES = ('background', *'''aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,horse,
-motorbike,person,pottedplant,sheep,sofa,train,tvmonitor'''.replace('\n', '').split(','))
+VOC_CLASSES = ('background', *'''aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,
+horse,motorbike,person,pottedplant,sheep,sofa,train,tvmonitor'''.replace('\n', '').split(','))
 _UNUSED = 12, 26, 29, 30, 45, 66, 68, 69, 71, 83 # ids of COCO without a class
 COCO_IDS = [i for i in range(91) if i not in _UNUSED]
 _KNOWN = {91: COCO_CLASSES, 81: COCO_CLASSES, 21: VOC_CLASSES}

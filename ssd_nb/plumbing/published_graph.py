@@ -20,7 +20,8 @@ _MESSAGES = dict( # message -> number, name and kind of each field; * = any numb
     Node='1 name string, 2 op string, 3 input *string, 5 attr *Entry',
     Entry='1 key string, 2 value Value',
     Value='2 s bytes, 4 f float, 8 tensor Tensor',
-    Tensor='1 dtype int32, 2 tensor_shape Shape, 4 tensor_content bytes, 5 float_val *float, 7 int_val *int32',
+    Tensor='1 dtype int32, 2 tensor_shape Shape, 4 tensor_content bytes, 5 float_val *float, '
+           '7 int_val *int32',
     Shape='2 dim *Side',
     Side='1 size int64')
 
@@ -91,7 +92,7 @@ def read_graph(data:bytes, # content of a .pb file
     return found
 
 # %% ../../nbs/plumbing/published_graph.ipynb #c022
-def _turn_weight(node, depthwise): # (H, W, in, out) -> (out, in, H, W); depthwise (H, W, C, 1) -> (C, 1, H, W)
+def _turn_weight(node, depthwise): # (H, W, in, out) to (out, in, H, W), or (H, W, C, 1) to (C, 1, H, W)
     return node.array.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1)).astype(np.float32)
 
 def _read_vectors(nodes, scope): # of the batch norm of a layer, or its bias
@@ -113,8 +114,8 @@ def list_layers(nodes:dict # from `read_graph`
 
 # %% ../../nbs/plumbing/published_graph.ipynb #c027
 _PARTS = 'FeatureExtractor/', 'BoxPredictor'
-_KNOWN = set('''Const Identity Conv2D DepthwiseConv2dNative FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 Relu6
-    Add AddV2 BiasAdd Reshape Shape StridedSlice Pack Squeeze ExpandDims ConcatV2 Cast'''.split())
+_KNOWN = set('''Const Identity Conv2D DepthwiseConv2dNative FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3
+    Relu6 Add AddV2 BiasAdd Reshape Shape StridedSlice Pack Squeeze ExpandDims ConcatV2 Cast'''.split())
 _WINDOWS = 'Conv2D', 'DepthwiseConv2dNative'
 
 def check_nodes(nodes:dict, # from `read_graph`
@@ -140,9 +141,9 @@ def find_input(nodes:dict, # from `read_graph`
     "How a graph treats image and scores; raises `UserError` where it does what nothing here does"
     factor, offset = (_read_number(nodes, f'Preprocessor/{name}') for name in ('mul/x', 'sub/y'))
     if not np.allclose((factor, offset), (2 / 255, 1), rtol=1e-4):
-        raise UserError(f'{path} does not turn pixels into the range -1 to 1 (it multiplies by {factor:g} and '
-                        f'subtracts {offset:g}), so it is no SSD MobileNetV2: it cannot be read.')
-    sides = [n.array for name, n in nodes.items() if name.endswith('ResizeImage/stack') and n.array is not None]
-    shape = tuple(int(n) for n in sides[0]) if sides else (300, 300)
+        raise UserError(f'{path} does not turn pixels into the range -1 to 1 (it multiplies by {factor:g} '
+                        f'and subtracts {offset:g}), so it is no SSD MobileNetV2: it cannot be read.')
+    sides = [node.array for name, node in nodes.items() if name.endswith('ResizeImage/stack')]
+    shape = (300, 300) if not sides or sides[0] is None else tuple(int(n) for n in sides[0])
     last = {node.op for name, node in nodes.items() if name.startswith('Postprocessor/')}
     return shape, 'Softmax' in last and 'Sigmoid' not in last

@@ -95,4 +95,5 @@ def rename_layers(layers:dict, # name -> `Layer`
         if names is None: raise _describe_layers(layers, path)
         arrays |= _place_layer(layer, *names)
     first, tap = 'backbone.features_2.0.conv.0', 'backbone.expand_layer_conv_13'
-    return arrays | {name.replace(first, tap): a for name, a in arrays.items() if name.startswith(first)}, form
+    copies = {name.replace(first, tap): a for name, a in arrays.items() if name.startswith(first)}
+    return arrays | copies, form

@@ -27,7 +27,8 @@ def _read_array(model, graph, index): # the tensor of this number, float32; None
     data = model.Buffers(tensor.Buffer()).DataAsNumpy()
     if isinstance(data, int): return None
     if tensor.Type() not in _TYPES: raise ValueError('quantised')
-    return np.frombuffer(data.tobytes(), _TYPES[tensor.Type()]).reshape(tensor.ShapeAsNumpy()).astype(np.float32)
+    numbers = np.frombuffer(data.tobytes(), _TYPES[tensor.Type()])
+    return numbers.reshape(tensor.ShapeAsNumpy()).astype(np.float32)
 
 # %% ../../nbs/plumbing/published_lite.ipynb #c010
 def _list_operations(model, graph): # of (kind, operator)
@@ -50,7 +51,7 @@ def _name_layer(name): # of a tensor -> of its layer
 _CONVOLUTIONS = tflite.BuiltinOperator.CONV_2D, tflite.BuiltinOperator.DEPTHWISE_CONV_2D
 
 def list_convolutions(model:tflite.Model # a file
-                     )->list:            # (name of the layer, whether it is depthwise, tensors of weight and bias)
+                     )->list:            # name of the layer, whether it is depthwise, tensors: weight, bias
     "The convolutions of a file, in their order"
     graph = model.Subgraphs(0)
     operations = _list_operations(model, graph)
@@ -73,6 +74,8 @@ def _read_layers(data): # content of a file -> name -> `Layer`
     return layers
 
 # %% ../../nbs/plumbing/published_lite.ipynb #c018
+_DAMAGES = struct.error, IndexError, AttributeError, TypeError, MemoryError, OverflowError
+
 def read_lite(data:bytes, # content of a .tflite file
               path,       # its name, for the message
              )->dict:     # name of each layer -> `Layer`
@@ -83,8 +86,7 @@ def read_lite(data:bytes, # content of a .tflite file
         if 'quantised' not in str(error): raise _explain_damage(path) from None
         raise UserError(f'{path} is quantised, so it has whole numbers in place of weights: '
                         'give the .tflite in float16 or float32.') from None
-    except (struct.error, IndexError, AttributeError, TypeError, UnicodeDecodeError, MemoryError, OverflowError):
-        raise _explain_damage(path) from None
+    except _DAMAGES: raise _explain_damage(path) from None
     if not layers: raise UserError(f'{path} has no convolutions, so it is no detector: give another file.')
     return layers
 

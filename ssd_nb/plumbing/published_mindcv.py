@@ -14,13 +14,15 @@ _INSIDE = r'backbone_wrapper\.backbone\.(?:net\.)?(.*)'
 
 def _split_names(arrays): # name -> array; result: those of the backbone by MindCV's own names, the others
     found = {name: re.fullmatch(_INSIDE, name) for name in arrays}
-    inside = {re.sub(r'^features_(\d+)', r'features.\1', m[1]): arrays[name] for name, m in found.items() if m}
+    plain = lambda name: re.sub(r'^features_(\d+)', r'features.\1', name)
+    inside = {plain(m[1]): arrays[name] for name, m in found.items() if m}
     return inside, {name: a for name, a in arrays.items() if not found[name]}
 
 # %% ../../nbs/plumbing/published_mindcv.ipynb #c008
 _OUTSIDE = ((r'backbone_wrapper\.feature1_expand_layer', 'backbone.expand_layer_conv_13'),
             (r'backbone_wrapper\.multi_residual', 'multi_residual'),
-            (r'backbone_wrapper\.(fpn\.fpn_convs_list|bottom_up\.blocks)\.(\d)\.features', r'feature_extractor.\1.\2'),
+            (r'backbone_wrapper\.(fpn\.fpn_convs_list|bottom_up\.blocks)\.(\d)\.features',
+             r'feature_extractor.\1.\2'),
             (r'backbone_wrapper\.fpn', 'feature_extractor.fpn'))
 
 def _rename_outside(name):

@@ -54,15 +54,15 @@ def check_package(path:Path, # a file, of any kind
     "Raises `UserError` for a file that has the name of a known package, but another content"
     for package in PACKAGES.values():
         if Path(path).name != package.file or compute_checksum(data) == package.sha256: continue
-        raise UserError(f'{path} is not the package that was looked at, its checksum differs: fetch it again with '
-                        f'{" ".join(package.command)}, or rename it if you trust it.')
+        raise UserError(f'{path} is not the package that was looked at, its checksum differs: fetch it again '
+                        f'with {" ".join(package.command)}, or rename it if you trust it.')
 
 # %% ../../nbs/plumbing/published_packages.ipynb #c012
 def _run_fetch(command, folder): # raises `UserError` if the program is missing or fails
     program = [sys.executable, '-m', 'pip'] if command[0] == 'pip' else [shutil.which(command[0])]
     if program[0] is None:
-        raise UserError(f'{command[0]} is not installed, which fetches this package: install it (Node.js brings '
-                        'npm), or choose another detector.')
+        raise UserError(f'{command[0]} is not installed, which fetches this package: install it (Node.js '
+                        'brings npm), or choose another detector.')
     done = subprocess.run([*program, *command[1:]], cwd=folder, capture_output=True, text=True)
     if done.returncode == 0: return
     rows = [row for row in (done.stdout + done.stderr).splitlines() if row.strip()] or ['it says nothing']

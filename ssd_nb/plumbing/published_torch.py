@@ -21,7 +21,8 @@ _TYPES = dict(FloatStorage='<f4', HalfStorage='<f2', DoubleStorage='<f8', LongSt
 def _rebuild_tensor(storage, offset, size, stride, *rest): # -> np.ndarray, a copy
     "A view with these strides, if all of it lies inside the storage"
     last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if all(size) else 0
-    if len(size) != len(stride) or min((offset, *size, *stride), default=0) < 0 or last >= max(len(storage), 1):
+    negative = min((offset, *size, *stride)) < 0
+    if len(size) != len(stride) or negative or last >= max(len(storage), 1):
         raise ValueError('a tensor leaves its storage')
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
@@ -61,6 +62,9 @@ def _find_arrays(found): # what was built -> name -> np.ndarray
     return {str(name): a for name, a in found.items() if isinstance(a, np.ndarray)}
 
 # %% ../../nbs/plumbing/published_torch.ipynb #c018
+_DAMAGES = (zipfile.BadZipFile, StopIteration, KeyError, ValueError, TypeError, EOFError, IndexError,
+            AttributeError)
+
 def read_torch(data:bytes, # content of a .pth or .pt file
                path,       # its name, for the message
               )->dict:     # name -> np.ndarray
@@ -72,15 +76,17 @@ def read_torch(data:bytes, # content of a .pth or .pt file
     except pickle.UnpicklingError as error:
         raise UserError(f'{path} wants to run {error} when it is loaded, which is not done: '
                         'save its state_dict alone, with safetensors.torch.save_file.') from None
-    except (zipfile.BadZipFile, StopIteration, KeyError, ValueError, TypeError, EOFError, IndexError, AttributeError):
-        raise UserError(f'{path} holds no arrays that can be read, or not all of them: get it again.') from None
+    except _DAMAGES:
+        sentence = f'{path} holds no arrays that can be read, or not all of them: get it again.'
+        raise UserError(sentence) from None
     if not found: raise UserError(f'{path} holds no arrays: give the state_dict of a network.')
     return found
 
 # %% ../../nbs/plumbing/published_torch.ipynb #c024
 _GROUPS = 2, 2, 3, 3, 3 # convolutions in the groups of VGG16
 _CONVOLUTIONS = [f'b{group}.{2 * i}' for group, n in enumerate(_GROUPS, 1) for i in range(n)]
-_NUMBERS = [f'features.{n}' for n in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)] + [f'extra.0.{n}' for n in (1, 3, 5)]
+_NUMBERS = [f'features.{n}' for n in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)]
+_NUMBERS += [f'extra.0.{n}' for n in (1, 3, 5)]
 _NAMES = {there: f'backbone.{here}' for there, here in zip(_NUMBERS, _CONVOLUTIONS)}
 _NAMES |= {'extra.0.7.1': 'b6_1', 'extra.0.7.3': 'b7_1'}
 _NAMES |= {f'extra.{n}.{2 * i}': f'b{7 + n}_{i + 1}' for n in range(1, 5) for i in range(2)}

@@ -17,7 +17,7 @@ from .weights import find_misfits, load_backbone
 from mindspore import nn
 
 # %% ../../nbs/plumbing/transfer.ipynb #c008
-_BEFORE = dict(pad='same', heads='light', extras='light', paper_vgg=False) # as it was before there was the option
+_BEFORE = dict(pad='same', heads='light', extras='light', paper_vgg=False) # where a file does not say it
 
 def _check_same(its, model, path): # `ModelConfig` of the file, as a dict or {}; the one wanted
     using_model = its.get('using_model', model.using_model)
@@ -51,17 +51,17 @@ def _load_pre_trained(network:nn.Cell,     # what `build_model` made, to fill
 
 # %% ../../nbs/plumbing/transfer.ipynb #c024
 def adopt_options(config,   # a `Config` of `05_train`
-                  path:Path # a checkpoint of ours, for `pre_trained`; one without a configuration changes nothing
-                 )->tuple:  # the configuration with its network, default boxes, normalisation and scores; names
+                  path:Path # a checkpoint for `pre_trained`; one without a configuration changes nothing
+                 )->tuple:  # the configuration with what belongs to the file; names of its parts that changed
     "The options that belong to a checkpoint, as defaults of a training that starts from it"
     text = read_saved(path).config
     if not text or json.loads(text)['model']['using_model'] != config.model.using_model: return config, []
-    its, before = read_json(text, type(config)), config
+    its = read_json(text, type(config))
     model = replace(config.model, **{name: getattr(its.model, name) for name in _BEFORE})
     data = replace(config.data, normalisation=its.data.normalisation)
     loss = replace(config.loss, cls_loss=its.loss.cls_loss)
-    config = replace(config, boxes=its.boxes, model=model, data=data, loss=loss)
-    return config, [name for name in ('boxes', 'model', 'data', 'loss') if getattr(config, name) != getattr(before, name)]
+    parts = dict(boxes=its.boxes, model=model, data=data, loss=loss)
+    return replace(config, **parts), [name for name, part in parts.items() if part != getattr(config, name)]
 
 # %% ../../nbs/plumbing/transfer.ipynb #c030
 def _freeze_backbone(network:nn.Cell # what `build_model` made
