@@ -4,8 +4,15 @@ import zlib
 import numpy as np
 
 
+PARTS = {'head.classification': 0.3, 'head.regression': 0.1} # of torchvision, whose heads have no norm
+
+
 def draw_array(name, shape):
     "The array of this name, float32: a convolution is (out, in, H, W), a depthwise one (C, 1, H, W)"
+    return _draw(name, shape) * np.float32(PARTS.get(name.partition('_head')[0], 1))
+
+
+def _draw(name, shape):
     draw, kind = np.random.default_rng(zlib.crc32(name.encode())), name.replace('/', '.').rpartition('.')[2]
     if name.endswith('bn3.gamma'): return np.float32(draw.uniform(0.1, 0.3, shape)) # of sums that would grow
     if kind in ('gamma', 'moving_variance', 'running_var'): return np.float32(draw.uniform(0.5, 1.5, shape))

@@ -87,7 +87,8 @@ def decode_theirs(their, config):
     from ssd_nb.eval import EvalConfig, detect
     encoder = BoxEncoder(config.boxes)
     for i, (loc, scores) in enumerate(zip(their['loc'], their['scores'])):
-        found = detect(encoder.decode(loc), 1 / (1 + np.exp(-scores)), (PIXELS, PIXELS), EvalConfig(0.01, 0.6, 200))
+        limits = EvalConfig(0.01, 0.6, 200)
+        found = detect(encoder.decode(loc), 1 / (1 + np.exp(-scores)), (PIXELS, PIXELS), limits)
         their |= {f'boxes_{i}': found.boxes / PIXELS, f'labels_{i}': found.labels, f'found_{i}': found.scores}
 
 

@@ -5,11 +5,12 @@
     python published_reference.py torchvision seeded.pth                inputs.npz torchvision.npz
     python published_reference.py mindcv      ssd_mobilenetv2.ckpt      inputs.npz mindcv.npz
 
-The last two make the file: the public code with the weights of tests/published_seeds.py. mindcv needs MINDCV, a checkout of its
-repository, on a Python with MindSpore, mindcv, addict and opencv (ssd_resnet50_fpn.ckpt makes the other model).
+The last two make the file: the public code with the weights of tests/published_seeds.py. mindcv needs MINDCV,
+a checkout of its repository, on a Python with MindSpore, mindcv, addict and opencv (ssd_resnet50_fpn.ckpt
+makes the other model), and ONEDNN_MAX_CPU_ISA=AVX2 where MindSpore is slow without.
 inputs.npz has `images`, (n, 300, 300, 3) uint8: compare_published.py writes it. What is written: `loc` and
-`scores` (n, boxes, ...) as they are before NMS, and for each image i `boxes_i`, `labels_i`, `found_i` after it
-(boxes y1 x1 y2 x2 in [0, 1]).
+`scores` (n, boxes, ...) as they are before NMS, and for each image i `boxes_i`, `labels_i`, `found_i` after
+it (boxes y1 x1 y2 x2 in [0, 1]).
 """
 import os
 import sys
@@ -28,7 +29,8 @@ def run_tensorflow(file, images):
     nodes = {node.name: node for node in graph.node}
     raw = nodes.get('Postprocessor/raw_box_encodings')
     logits = next(n.input[0] for n in graph.node if n.op == 'Sigmoid' and n.name.startswith('Postprocessor'))
-    names = [raw.input[0] if raw else 'Squeeze', logits, 'detection_boxes', 'detection_classes', 'detection_scores', 'num_detections']
+    names = [raw.input[0] if raw else 'Squeeze', logits]
+    names += ['detection_boxes', 'detection_classes', 'detection_scores', 'num_detections']
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         tf.import_graph_def(graph, name='')
         fetch = [session.graph.get_tensor_by_name(f'{name}:0') for name in names]
@@ -82,7 +84,6 @@ def run_torchvision(file, images):
     torchvision.extension._has_ops = lambda: True
     model = ssd300_vgg16(weights=None, weights_backbone=None).eval()
     weights = {name: draw_array(name, value.shape) for name, value in model.state_dict().items()}
-    for name in weights: weights[name] *= 0.01 if name.startswith('head.') else 1 # offsets of a few, not hundreds
     model.load_state_dict({name: torch.from_numpy(a) for name, a in weights.items()})
     torch.save(model.state_dict(), file)
     raw = []
@@ -133,7 +134,8 @@ def main(engine, file, inputs, out):
     for i, (_, _, boxes, labels, scores) in enumerate(answers):
         arrays |= {f'boxes_{i}': boxes, f'labels_{i}': labels, f'found_{i}': scores}
     np.savez(out, engine=engine, **arrays)
-    print(f'{out}: {len(answers)} images, {arrays["loc"].shape[1]} boxes, {arrays["scores"].shape[2]} columns')
+    count, boxes, columns = arrays['scores'].shape
+    print(f'{out}: {count} images, {boxes} boxes, {columns} columns')
 
 
 if __name__ == '__main__':

@@ -59,7 +59,8 @@ def record(*files):
         answers = np.load(file)
         loc, scores = answers['loc'][0], answers['scores'][0]
         found[Path(file).stem] = dict(shapes=[loc.shape, scores.shape], loc=pick_numbers(loc),
-                                      scores=pick_numbers(scores), largest=[float(np.abs(a).max()) for a in (loc, scores)])
+                                      scores=pick_numbers(scores),
+                                      largest=[float(np.abs(a).max()) for a in (loc, scores)])
     (ROOT / 'tests/recorded/published.json').write_text(json.dumps(found, indent=1) + '\n')
 
 

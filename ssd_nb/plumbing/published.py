@@ -50,7 +50,7 @@ def _centre_boxes(image_shape, boxes): # boxes: the `BoxConfig` of a model with 
     steps = tuple(tuple(n / ceil(n / stride) for n in image_shape) for stride in strides)
     return replace(boxes, image_shape=image_shape, steps=tuple(y if y == x else (y, x) for y, x in steps))
 
-# %% ../../nbs/plumbing/published.ipynb #c012
+# %% ../../nbs/plumbing/published.ipynb #c013
 TORCHVISION_BOXES = BoxConfig(
     steps=(8, 16, 32, 64, 100, 300), box_kind='paper', min_scale=0.15, max_scale=0.87, first_scale=0.07,
     clip_sizes=True, aspect_ratios=((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)))
@@ -62,7 +62,7 @@ def _configure(using_model, normalisation='imagenet', boxes=None, softmax=False,
     return replace(config, boxes=boxes or config.boxes, loss=loss, model=replace(config.model, **model),
                    data=replace(config.data, normalisation=normalisation))
 
-# %% ../../nbs/plumbing/published.ipynb #c015
+# %% ../../nbs/plumbing/published.ipynb #c017
 def _read_tensorflow(data, path): # a frozen graph
     nodes = read_graph(data, path)
     check_nodes(nodes, path)
@@ -73,14 +73,14 @@ def _read_tensorflow(data, path): # a frozen graph
     config = _configure('ssd300', 'tensorflow', boxes, softmax, **form)
     return Published(f'SSD{"Lite" * lite} MobileNetV2 of TensorFlow', config, arrays, [], (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c016
+# %% ../../nbs/plumbing/published.ipynb #c019
 def _read_lite(data, path): # a .tflite
     arrays, form = rename_layers(read_lite(data, path), path)
     boxes = _centre_boxes((300, 300), MODELS['ssd300'].boxes)
     config = _configure('ssd300', 'tensorflow', boxes, **form)
     return Published('SSD MobileNetV2 of TensorFlow Lite', config, arrays, [], (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c017
+# %% ../../nbs/plumbing/published.ipynb #c021
 def _read_torchvision(arrays, path): # name -> np.ndarray
     if not any(name.startswith('head.classification_head') for name in arrays):
         raise _describe_arrays(arrays, path)
@@ -88,7 +88,7 @@ def _read_torchvision(arrays, path): # name -> np.ndarray
     config = _configure('ssd_vgg16', 'caffe', TORCHVISION_BOXES, True, heads='plain', paper_vgg=True)
     return Published('ssd300_vgg16 of torchvision', config, arrays, unknown, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c019
+# %% ../../nbs/plumbing/published.ipynb #c023
 _MODELZOO = {'backbone.features_1.0.features.0.weight': 'ssd300', 'b6_1.weight': 'ssd_vgg16',
              'feature_extractor.mobilenet_v1.network.0.0.weight': 'ssd_mobilenet_v1_fpn',
              'feature_extractor.resnet.conv1.weight': 'ssd_resnet50_fpn'}
@@ -103,7 +103,7 @@ def _read_mindspore(path): # a .ckpt
             return Published(f'{model} of the ModelZoo', _configure(model), saved.weights, [], (), True)
     raise _describe_arrays(saved.weights, path)
 
-# %% ../../nbs/plumbing/published.ipynb #c021
+# %% ../../nbs/plumbing/published.ipynb #c025
 _READ = ('SSD MobileNetV2 of TensorFlow, ssd300_vgg16 of torchvision, ssd_mobilenetv2 and '
          'ssd_resnet50_fpn of MindCV, or a model of the ModelZoo')
 
@@ -113,7 +113,7 @@ def _describe_arrays(arrays, path, misfit=''): # name -> array; -> a `UserError`
     return UserError(f'{path} holds another network ({len(arrays)} arrays, {millions:.1f} million numbers; '
                      f'{misfit or first}): give an {_READ}.')
 
-# %% ../../nbs/plumbing/published.ipynb #c023
+# %% ../../nbs/plumbing/published.ipynb #c029
 def _is_safetensors(data): # the length of a header in JSON, then the header
     return data[8:9] == b'{' and int.from_bytes(data[:8], 'little') < 100_000_000
 
@@ -122,7 +122,7 @@ def _read_safetensors(data, path):
     except SafetensorError:
         raise UserError(f'{path} is a .safetensors, but not a whole one: get it again.') from None
 
-# %% ../../nbs/plumbing/published.ipynb #c024
+# %% ../../nbs/plumbing/published.ipynb #c031
 def _recognise(data, path): # content of a file -> `Published`
     if Path(path).suffix == '.ckpt': return _read_mindspore(path)
     if is_lite(data): return _read_lite(data, path)
@@ -132,7 +132,7 @@ def _recognise(data, path): # content of a file -> `Published`
     if data[:1] == b'\n' or Path(path).suffix == '.pb': return _read_tensorflow(data, path)
     raise UserError(f'{path} is no detector that can be read: give an {_READ}.')
 
-# %% ../../nbs/plumbing/published.ipynb #c026
+# %% ../../nbs/plumbing/published.ipynb #c035
 def read_published(path:Path  # a file of weights, or a package with one in it
                   )->Published:
     "What a file holds; raises `UserError` for one that is missing, damaged, or another network"
@@ -145,14 +145,14 @@ def read_published(path:Path  # a file of weights, or a package with one in it
     known = [p.classes for p in PACKAGES.values() if compute_checksum(inner) == p.detector]
     return found._replace(classes=classes or (known[0] if known else ()))
 
-# %% ../../nbs/plumbing/published.ipynb #c029
+# %% ../../nbs/plumbing/published.ipynb #c039
 VOC_CLASSES = ('background', *'''aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,
 horse,motorbike,person,pottedplant,sheep,sofa,train,tvmonitor'''.replace('\n', '').split(','))
 _UNUSED = 12, 26, 29, 30, 45, 66, 68, 69, 71, 83 # ids of COCO without a class
 COCO_IDS = [i for i in range(91) if i not in _UNUSED]
 _KNOWN = {91: COCO_CLASSES, 81: COCO_CLASSES, 21: VOC_CLASSES}
 
-# %% ../../nbs/plumbing/published.ipynb #c032
+# %% ../../nbs/plumbing/published.ipynb #c043
 def _name_classes(columns, given, inside, path): # columns of scores; names with background, without -> names
     "The names of a detector's classes, background first; raises `UserError` where there are too few or many"
     names = given or ('background', *inside)
@@ -164,7 +164,7 @@ def _name_classes(columns, given, inside, path): # columns of scores; names with
     raise UserError(f'{path} knows {columns - 1} classes, but --classes names {len(names) - 1}: '
                     'name all of them, in their order.')
 
-# %% ../../nbs/plumbing/published.ipynb #c035
+# %% ../../nbs/plumbing/published.ipynb #c047
 def _keep_columns(arrays, columns, kept): # name here -> array; number of columns, those to keep
     "The weights and biases of the class heads with fewer columns"
     def cut(name, a):
@@ -173,7 +173,7 @@ def _keep_columns(arrays, columns, kept): # name here -> array; number of column
         return a.reshape(-1, columns, *a.shape[1:])[:, kept].reshape(-1, *a.shape[1:])
     return {name: cut(name, a) for name, a in arrays.items()}
 
-# %% ../../nbs/plumbing/published.ipynb #c038
+# %% ../../nbs/plumbing/published.ipynb #c051
 def _fill(network, found, arrays, path): # `Published`, its arrays with the classes wanted
     if not found.ours: arrays = rename_mindcv(network, arrays)
     wrong = find_misfits(network, arrays)
@@ -183,7 +183,7 @@ def _fill(network, found, arrays, path): # `Published`, its arrays with the clas
         raise _describe_arrays(arrays, path, wrong[0] if wrong else f'{left[0]} has no place here')
     for p in network.get_parameters(): p.set_data(ms.Tensor(np.asarray(arrays[p.name], np.float32)))
 
-# %% ../../nbs/plumbing/published.ipynb #c039
+# %% ../../nbs/plumbing/published.ipynb #c053
 def load_published(path:Path,       # a file of weights, or a package with one in it
                    classes:tuple=(), # names with background, where the file does not say them
                   )->tuple:         # network in evaluation mode, `Config`, what it is in words
@@ -199,7 +199,7 @@ def load_published(path:Path,       # a file of weights, or a package with one i
     _fill(network, found, arrays, path)
     return network.set_train(False), config, found.kind
 
-# %% ../../nbs/plumbing/published.ipynb #c041
+# %% ../../nbs/plumbing/published.ipynb #c055
 def import_detector(file:Path,        # a file of weights, or a package with one in it
                     file_name:Path,   # where to write; `.ckpt` is added
                     classes:str='',   # names separated by commas, or a file of names

@@ -28,6 +28,7 @@ _MESSAGES = dict( # message -> number, name and kind of each field; * = any numb
 # %% ../../nbs/plumbing/published_graph.ipynb #c007
 _KINDS = dict(string=9, bytes=12, float=2, int32=5, int64=3) # as descriptor.proto numbers them
 
+# %% ../../nbs/plumbing/published_graph.ipynb #c008
 def _add_field(message, text): # '3 input *string' -> a field of the message
     number, name, kind = text.split()
     many, kind = kind.startswith('*'), kind.lstrip('*')
@@ -35,7 +36,7 @@ def _add_field(message, text): # '3 input *string' -> a field of the message
     field.type = _KINDS.get(kind, 11) # 11: another message
     if field.type == 11: field.type_name = f'.ssd_nb.{kind}'
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c008
+# %% ../../nbs/plumbing/published_graph.ipynb #c010
 def make_messages()->dict: # message -> class
     "The messages of a graph, as far as they are needed"
     file = descriptor_pb2.FileDescriptorProto(name='ssd_nb_graph.proto', package='ssd_nb', syntax='proto3')
@@ -47,7 +48,7 @@ def make_messages()->dict: # message -> class
     kinds = [pool.FindMessageTypeByName(f'ssd_nb.{name}') for name in _MESSAGES]
     return {kind.name: message_factory.GetMessageClass(kind) for kind in kinds}
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c012
+# %% ../../nbs/plumbing/published_graph.ipynb #c014
 _TYPES = {1: np.float32, 3: np.int32, 19: np.float16} # TensorFlow's types.proto
 
 def _read_array(tensor): # a message `Tensor` -> np.ndarray, None for another type
@@ -59,24 +60,25 @@ def _read_array(tensor): # a message `Tensor` -> np.ndarray, None for another ty
     missing = int(np.prod(shape)) - len(values)
     return np.pad(values, (0, max(missing, 0)), 'edge')[:int(np.prod(shape))].reshape(shape)
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c016
+# %% ../../nbs/plumbing/published_graph.ipynb #c019
 class Node(NamedTuple):
     "A node of a graph"
     op: str           # its operation, such as Conv2D
     inputs: tuple     # names of the nodes that it takes its inputs from
     array: np.ndarray # what a Const holds; None for other nodes
-    padding: str      # 'SAME' or 'VALID' of a convolution; '' for other nodes
-    epsilon: float    # of a batch norm; 0 for other nodes
+    padding: str = '' # 'SAME' or 'VALID' of a convolution; '' for other nodes
+    epsilon: float = 0 # of a batch norm; 0 for other nodes
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c017
+# %% ../../nbs/plumbing/published_graph.ipynb #c021
 def _read_node(message): # a message `Node`
     values = {entry.key: entry.value for entry in message.attr}
-    array = _read_array(values['value'].tensor) if message.op == 'Const' and 'value' in values else None
+    constant = message.op == 'Const' and 'value' in values
     padding = values['padding'].s.decode() if 'padding' in values else ''
-    epsilon = values['epsilon'].f if 'epsilon' in values else 0.0
+    array = _read_array(values['value'].tensor) if constant else None
+    epsilon = values['epsilon'].f if 'epsilon' in values else 0
     return Node(message.op, tuple(message.input), array, padding, epsilon)
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c019
+# %% ../../nbs/plumbing/published_graph.ipynb #c023
 def read_graph(data:bytes, # content of a .pb file
                path,       # its name, for the message
               )->dict:     # name of each node -> `Node`
@@ -91,7 +93,7 @@ def read_graph(data:bytes, # content of a .pb file
         raise UserError(f'{path} holds no nodes, as a SavedModel does not: give a frozen_inference_graph.pb.')
     return found
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c022
+# %% ../../nbs/plumbing/published_graph.ipynb #c027
 def _turn_weight(node, depthwise): # (H, W, in, out) to (out, in, H, W), or (H, W, C, 1) to (C, 1, H, W)
     return node.array.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1)).astype(np.float32)
 
@@ -100,24 +102,25 @@ def _read_vectors(nodes, scope): # of the batch norm of a layer, or its bias
     names |= dict(bias=f'{scope}/biases')
     return {kind: nodes[name].array.astype(np.float32) for kind, name in names.items() if name in nodes}
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c023
+# %% ../../nbs/plumbing/published_graph.ipynb #c029
 def list_layers(nodes:dict # from `read_graph`
                )->dict:    # name of each layer -> `Layer`
     "The layers of a graph, by the names that they had in training"
-    layers = {}
-    for name, node in nodes.items():
-        found = re.fullmatch(r'(.*)/(depthwise_)?weights', name)
-        if not found or node.array is None or node.array.ndim != 4: continue
-        weight = _turn_weight(node, bool(found[2]))
-        layers[found[1]] = Layer(weight, _read_vectors(nodes, found[1]))
-    return layers
+    windows = [name for name, node in nodes.items() if node.array is not None and node.array.ndim == 4]
+    found = [m for name in windows if (m := re.fullmatch(r'(.*)/(depthwise_)?weights', name))]
+    return {m[1]: Layer(_turn_weight(nodes[m[0]], bool(m[2])), _read_vectors(nodes, m[1])) for m in found}
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c027
+# %% ../../nbs/plumbing/published_graph.ipynb #c034
 _PARTS = 'FeatureExtractor/', 'BoxPredictor'
 _KNOWN = set('''Const Identity Conv2D DepthwiseConv2dNative FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3
     Relu6 Add AddV2 BiasAdd Reshape Shape StridedSlice Pack Squeeze ExpandDims ConcatV2 Cast'''.split())
-_WINDOWS = 'Conv2D', 'DepthwiseConv2dNative'
+_EPSILON = 1e-3 # of batch norm, here and there
 
+def _is_ours(node): # whether it pads as ours, and has our epsilon
+    if 'Conv2' in node.op or 'Conv2d' in node.op: return node.padding == 'SAME'
+    return not node.op.startswith('FusedBatchNorm') or abs(node.epsilon - _EPSILON) < 1e-6
+
+# %% ../../nbs/plumbing/published_graph.ipynb #c035
 def check_nodes(nodes:dict, # from `read_graph`
                 path,       # name of the file, for the message
                )->None:
@@ -127,14 +130,15 @@ def check_nodes(nodes:dict, # from `read_graph`
     if strange:
         raise UserError(f'{path} has nodes that no network here has ({", ".join(strange)}): '
                         'give an SSD MobileNetV2 of the Object Detection API.')
-    valid = [name for name, node in parts.items() if node.op in _WINDOWS and node.padding != 'SAME']
-    if valid: raise UserError(f'{path} pads {valid[0]} otherwise than our network: it cannot be read.')
+    odd = [name for name, node in parts.items() if not _is_ours(node)]
+    if odd: raise UserError(f'{path} computes {odd[0]} otherwise than our network: it cannot be read.')
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c030
+# %% ../../nbs/plumbing/published_graph.ipynb #c039
 def _read_number(nodes, name): # the constant of this name, nan if there is none
     node = nodes.get(name)
     return float('nan') if node is None or node.array is None else float(node.array.ravel()[0])
 
+# %% ../../nbs/plumbing/published_graph.ipynb #c040
 def find_input(nodes:dict, # from `read_graph`
                path,       # name of the file, for the message
               )->tuple:    # height, width of the network's input; whether scores are a softmax

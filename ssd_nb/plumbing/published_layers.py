@@ -31,7 +31,7 @@ def _place_layer(layer, conv, norm): # -> name here -> array; `norm` is '' where
     vectors = _unfold_norm(layer) if norm else layer.vectors
     return {f'{conv}.weight': layer.weight} | {f'{norm or conv}.{kind}': v for kind, v in vectors.items()}
 
-# %% ../../nbs/plumbing/published_layers.ipynb #c014
+# %% ../../nbs/plumbing/published_layers.ipynb #c015
 def _name_block(number, kind): # of an inverted residual -> convolution, norm
     block = f'features_1.{number + 1}' if number < 13 else f'features_2.{number - 13}'
     first = number == 0 # which does not widen
@@ -39,20 +39,20 @@ def _name_block(number, kind): # of an inverted residual -> convolution, norm
     if kind == 'project': return f'backbone.{block}.conv.{place}', f'backbone.{block}.conv.{place + 1}'
     return tuple(f'backbone.{block}.conv.{place}.features.{i}' for i in (0, 1))
 
-# %% ../../nbs/plumbing/published_layers.ipynb #c017
+# %% ../../nbs/plumbing/published_layers.ipynb #c019
 def _name_extra(number, kind, dense): # kind: '1' narrows, '2' is the last, 'depthwise' the window
     block = f'multi_residual.{number}'
     if dense: return tuple(f'{block}.{int(kind) - 1}.features.{i}' for i in (0, 1))
     if kind == '2': return f'{block}.conv.2', f'{block}.conv.3'
     return tuple(f'{block}.conv.{int(kind == "depthwise")}.features.{i}' for i in (0, 1))
 
-# %% ../../nbs/plumbing/published_layers.ipynb #c020
+# %% ../../nbs/plumbing/published_layers.ipynb #c023
 def _name_head(level, kind, window, light): # kind: 'BoxEncoding' or 'Class'; window: its depthwise layer
     head = f'multi_box.multi_{"loc" if kind == "BoxEncoding" else "cls"}_layers.{level}'
     if window: return f'{head}.0', f'{head}.1'
     return (f'{head}.3' if light else f'{head}.0'), ''
 
-# %% ../../nbs/plumbing/published_layers.ipynb #c023
+# %% ../../nbs/plumbing/published_layers.ipynb #c027
 _BLOCK = r'expanded_conv(?:_(\d+))?/(expand|depthwise|project)'
 _EXTRA = r'layer_19_(\d)_Conv2d_(\d)_\dx\d(?:_s2)?_\d+(_depthwise)?'
 _HEAD = r'BoxPredictor_(\d)/(BoxEncoding|Class)Predictor(_depthwise)?'
@@ -66,7 +66,7 @@ def _translate(name, dense, light): # of a layer -> convolution, norm here; None
         return _name_extra(int(found[2]) - 2, 'depthwise' if found[3] else found[1], dense)
     if found := re.fullmatch(_HEAD, name): return _name_head(int(found[1]), found[2], bool(found[3]), light)
 
-# %% ../../nbs/plumbing/published_layers.ipynb #c026
+# %% ../../nbs/plumbing/published_layers.ipynb #c031
 def find_form(layers:dict, # name -> `Layer`
              )->dict:      # `heads` and `extras` of `ModelConfig`
     "How the extra maps and the heads of a detector are made"
@@ -76,7 +76,7 @@ def find_form(layers:dict, # name -> `Layer`
     heads = 'light' if lite else 'plain' if sides == {3} else 'point'
     return dict(heads=heads, extras='dense' if dense else 'light')
 
-# %% ../../nbs/plumbing/published_layers.ipynb #c027
+# %% ../../nbs/plumbing/published_layers.ipynb #c033
 def _describe_layers(layers, path): # the error for other layers than those of the two
     parts = {'/'.join(name.split('/')[:2]) for name in layers if name.startswith('FeatureExtractor/')}
     size = sum(layer.weight.size for layer in layers.values()) / 1e6
@@ -84,7 +84,7 @@ def _describe_layers(layers, path): # the error for other layers than those of t
     return UserError(f'{path} holds another network ({what}; {len(layers)} convolutions, {size:.1f} million '
                      'weights): give an SSDLite MobileNetV2 or SSD MobileNetV2 of TensorFlow.')
 
-# %% ../../nbs/plumbing/published_layers.ipynb #c028
+# %% ../../nbs/plumbing/published_layers.ipynb #c035
 def rename_layers(layers:dict, # name -> `Layer`
                   path,        # name of the file, for the message
                  )->tuple:     # name in our ssd300 -> array; what `find_form` says

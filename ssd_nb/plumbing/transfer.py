@@ -19,6 +19,7 @@ from mindspore import nn
 # %% ../../nbs/plumbing/transfer.ipynb #c008
 _BEFORE = dict(pad='same', heads='light', extras='light', paper_vgg=False) # where a file does not say it
 
+# %% ../../nbs/plumbing/transfer.ipynb #c009
 def _check_same(its, model, path): # `ModelConfig` of the file, as a dict or {}; the one wanted
     using_model = its.get('using_model', model.using_model)
     if using_model != model.using_model:
@@ -28,13 +29,14 @@ def _check_same(its, model, path): # `ModelConfig` of the file, as a dict or {};
         if its and value != getattr(model, name):
             raise UserError(f'{path} was trained with --{name}={value}: give the same.')
 
+# %% ../../nbs/plumbing/transfer.ipynb #c011
 def _list_left_out(network, model, saved): # names, or parts of them, that `filter_weight` leaves as they are
     if not saved.config: return MODELS[model.using_model].class_parts
     wrong = [text.split()[0] for text in find_misfits(network, saved.weights)]
     last = [p.name for layer in network.multi_box.get_class_layers() for p in layer.get_parameters()]
     return *last, *(name for name in wrong if 'loc_layers' in name)
 
-# %% ../../nbs/plumbing/transfer.ipynb #c009
+# %% ../../nbs/plumbing/transfer.ipynb #c013
 def _load_pre_trained(network:nn.Cell,     # what `build_model` made, to fill
                       model:ModelConfig,   # what it was made from
                       path:Path,           # a checkpoint of the same model
@@ -49,7 +51,7 @@ def _load_pre_trained(network:nn.Cell,     # what `build_model` made, to fill
     if not left_out: hint += ', or --filter_weight=True if only the classes differ'
     return load_weights(network, saved.weights, path, hint, left_out)
 
-# %% ../../nbs/plumbing/transfer.ipynb #c024
+# %% ../../nbs/plumbing/transfer.ipynb #c028
 def adopt_options(config,   # a `Config` of `05_train`
                   path:Path # a checkpoint for `pre_trained`; one without a configuration changes nothing
                  )->tuple:  # the configuration with what belongs to the file; names of its parts that changed
@@ -63,7 +65,7 @@ def adopt_options(config,   # a `Config` of `05_train`
     parts = dict(boxes=its.boxes, model=model, data=data, loss=loss)
     return replace(config, **parts), [name for name, part in parts.items() if part != getattr(config, name)]
 
-# %% ../../nbs/plumbing/transfer.ipynb #c030
+# %% ../../nbs/plumbing/transfer.ipynb #c034
 def _freeze_backbone(network:nn.Cell # what `build_model` made
                     )->str:          # a sentence that says how much still trains
     "Keeps the backbone's parameters from the optimizer"
@@ -71,7 +73,7 @@ def _freeze_backbone(network:nn.Cell # what `build_model` made
     for p in get_backbone(network).get_parameters(): p.requires_grad = False
     return f'the backbone is frozen: {count_parameters(network):,} of {whole:,} parameters train'
 
-# %% ../../nbs/plumbing/transfer.ipynb #c033
+# %% ../../nbs/plumbing/transfer.ipynb #c037
 def start_weights(network:nn.Cell, # what `build_model` made
                   config,          # a `Config` of `05_train`: its `model` and `train` are used
                  )->list:          # of sentences that say what was done, for the log
