@@ -490,7 +490,7 @@ def damage(data, count, first, seed=0):
     "So many versions of a file: cut off, or with some bytes changed"
     draw = np.random.default_rng(seed)
     for i in range(count):
-        broken = bytearray(data[:draw.integers(first, len(data))] if i % 3 == 0 else data)
+        broken = bytearray(data[:draw.integers(first + 1, len(data))] if i % 3 == 0 else data)
         for place in draw.integers(first, min(len(broken), 1500), 3): broken[place] = draw.integers(256)
         yield bytes(broken)
 

