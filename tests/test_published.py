@@ -257,6 +257,18 @@ def test_a_pth_computes_what_torchvision_does(tmp_path):
     check_numbers(network, config, 'torchvision', swap=True)
 
 
+def test_safetensors_hold_the_same(tmp_path):
+    from safetensors.numpy import save_file
+    from ssd_nb.plumbing.published import read_published
+    arrays = draw_torchvision(3)
+    save_file(arrays, tmp_path / 'ssd300.safetensors')
+    (tmp_path / 'ssd300.pth').write_bytes(write_torch(arrays))
+    one, other = (read_published(tmp_path / f'ssd300.{ending}') for ending in ('safetensors', 'pth'))
+    assert one.kind == 'ssd300_vgg16 of torchvision' and len(one.arrays) == 71 and one.config == other.config
+    assert all((one.arrays[name] == a).all() for name, a in other.arrays.items())
+    assert 'knows 2 classes, but not their names' in refuse(tmp_path / 'ssd300.safetensors')
+
+
 def to_mindcv(name): # of an array of our ssd300
     import re
     for part, block in (('backbone.features_1', 0), ('backbone.features_2', 14)):
