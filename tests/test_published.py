@@ -416,6 +416,7 @@ class Trap:
 
 PRE = 'FeatureExtractor/MobilenetV2/'
 CLASSIFIER = {'fc.weight': np.ones((10, 512), np.float32), 'fc.bias': np.ones(10, np.float32)}
+HEAD = 'head.classification_head.module_list.0'
 BAD = {
     'photo.png': (b'\x89PNG\r\n', 'is no detector that can be read'),
     'notes.txt': (b'hello', 'is no detector that can be read'),
@@ -435,8 +436,11 @@ BAD = {
     'trap.pth': (lambda: write_zip('a/data.pkl', pickle.dumps(dict(a=Trap()))), 'wants to run builtins.eval'),
     'old.pth': (b'\x80\x02\x8a\nl\xfc\x9cF', 'is no zip as torch.save writes since PyTorch 1.6'),
     'cut.pth': (lambda: write_torch(CLASSIFIER)[:-100], 'or not a whole one'),
+    'ssdlite.pth': (lambda: write_torch({f'{HEAD}.0.0.weight': np.ones((9, 1, 3, 3), 'f')}),
+                    'head.classification_head.module_list.0.0.0.weight has no place here'),
     'classifier.pth': (lambda: write_torch(CLASSIFIER), 'holds another network (2 arrays, 0.0 million '
                                                         'numbers; fc.weight (10, 512), fc.bias (10,))'),
+    'junk.ckpt': (b'\x0a\x03abc' * 9, 'is no checkpoint that can be read, or not a whole one'),
     'cut.safetensors': (b'\x40\0\0\0\0\0\0\0{"a": 1}', 'is a .safetensors, but not a whole one'),
     'nothing.whl': (lambda: write_zip('a.py', b''), 'is a package without a .pb or .tflite in it'),
     'nothing.tgz': (lambda: write_tar('a.js', b'x'), 'is a package without a .pb or .tflite in it'),
@@ -452,6 +456,11 @@ def test_a_bad_file_is_one_sentence(tmp_path, monkeypatch, name):
     (tmp_path / name).write_bytes(content() if callable(content) else content)
     assert said in refuse(tmp_path / name)
     assert not (tmp_path / 'sprung').exists()
+
+
+def test_a_classifier_of_mindspore_is_named(tmp_path):
+    said = refuse(write_mindspore(tmp_path / 'classifier.ckpt', CLASSIFIER))
+    assert 'holds another network (2 arrays, 0.0 million numbers; fc.weight (10, 512), fc.bias (10,))' in said
 
 
 def test_another_architecture_is_named(tmp_path):

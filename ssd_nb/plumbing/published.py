@@ -39,7 +39,6 @@ class Published(NamedTuple):
     kind: str      # what it is, in words
     config: Config # its model, default boxes and normalisation; without classes
     arrays: dict   # name in our network -> np.ndarray
-    unknown: list  # names in the file that no layer of ours has
     classes: tuple # names of its classes without background, where the file says them
     ours: bool     # whether the arrays have our names already; False: `fill` renames them
 
@@ -71,22 +70,23 @@ def _read_tensorflow(data, path): # a frozen graph
     shape, softmax = find_input(nodes, path)
     boxes, lite = _centre_boxes(shape, MODELS['ssd300'].boxes), form['extras'] == 'light'
     config = _configure('ssd300', 'tensorflow', boxes, softmax, **form)
-    return Published(f'SSD{"Lite" * lite} MobileNetV2 of TensorFlow', config, arrays, [], (), True)
+    return Published(f'SSD{"Lite" * lite} MobileNetV2 of TensorFlow', config, arrays, (), True)
 
 # %% ../../nbs/plumbing/published.ipynb #c019
 def _read_lite(data, path): # a .tflite
     arrays, form = rename_layers(read_lite(data, path), path)
     boxes = _centre_boxes((300, 300), MODELS['ssd300'].boxes)
     config = _configure('ssd300', 'tensorflow', boxes, **form)
-    return Published('SSD MobileNetV2 of TensorFlow Lite', config, arrays, [], (), True)
+    return Published('SSD MobileNetV2 of TensorFlow Lite', config, arrays, (), True)
 
 # %% ../../nbs/plumbing/published.ipynb #c021
 def _read_torchvision(arrays, path): # name -> np.ndarray
     if not any(name.startswith('head.classification_head') for name in arrays):
         raise _describe_arrays(arrays, path)
     arrays, unknown = rename_torchvision(arrays)
+    if unknown: raise _describe_arrays(arrays, path, f'{unknown[0]} has no place here')
     config = _configure('ssd_vgg16', 'caffe', TORCHVISION_BOXES, True, heads='plain', paper_vgg=True)
-    return Published('ssd300_vgg16 of torchvision', config, arrays, unknown, (), True)
+    return Published('ssd300_vgg16 of torchvision', config, arrays, (), True)
 
 # %% ../../nbs/plumbing/published.ipynb #c023
 _MODELZOO = {'backbone.features_1.0.features.0.weight': 'ssd300', 'b6_1.weight': 'ssd_vgg16',
@@ -97,10 +97,10 @@ def _read_mindspore(path): # a .ckpt
     saved = read_saved(path)
     if saved.config: raise UserError(f'{path} is a checkpoint of ours already: use it as it is.')
     if model := find_mindcv_model(saved.weights):
-        return Published(f'{model} of MindCV', _configure(model, pad='mindcv'), saved.weights, [], (), False)
+        return Published(f'{model} of MindCV', _configure(model, pad='mindcv'), saved.weights, (), False)
     for name, model in _MODELZOO.items():
         if name in saved.weights:
-            return Published(f'{model} of the ModelZoo', _configure(model), saved.weights, [], (), True)
+            return Published(f'{model} of the ModelZoo', _configure(model), saved.weights, (), True)
     raise _describe_arrays(saved.weights, path)
 
 # %% ../../nbs/plumbing/published.ipynb #c025
@@ -117,12 +117,13 @@ def _describe_arrays(arrays, path, misfit=''): # name -> array; -> a `UserError`
 def _is_safetensors(data): # the length of a header in JSON, then the header
     return data[8:9] == b'{' and int.from_bytes(data[:8], 'little') < 100_000_000
 
+# %% ../../nbs/plumbing/published.ipynb #c030
 def _read_safetensors(data, path):
     try: return load(data)
     except SafetensorError:
         raise UserError(f'{path} is a .safetensors, but not a whole one: get it again.') from None
 
-# %% ../../nbs/plumbing/published.ipynb #c031
+# %% ../../nbs/plumbing/published.ipynb #c032
 def _recognise(data, path): # content of a file -> `Published`
     if Path(path).suffix == '.ckpt': return _read_mindspore(path)
     if is_lite(data): return _read_lite(data, path)
@@ -132,7 +133,7 @@ def _recognise(data, path): # content of a file -> `Published`
     if data[:1] == b'\n' or Path(path).suffix == '.pb': return _read_tensorflow(data, path)
     raise UserError(f'{path} is no detector that can be read: give an {_READ}.')
 
-# %% ../../nbs/plumbing/published.ipynb #c035
+# %% ../../nbs/plumbing/published.ipynb #c036
 def read_published(path:Path  # a file of weights, or a package with one in it
                   )->Published:
     "What a file holds; raises `UserError` for one that is missing, damaged, or another network"
@@ -145,14 +146,14 @@ def read_published(path:Path  # a file of weights, or a package with one in it
     known = [p.classes for p in PACKAGES.values() if compute_checksum(inner) == p.detector]
     return found._replace(classes=classes or (known[0] if known else ()))
 
-# %% ../../nbs/plumbing/published.ipynb #c039
+# %% ../../nbs/plumbing/published.ipynb #c040
 _VOC_CLASSES = ('background', *'''aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,
 horse,motorbike,person,pottedplant,sheep,sofa,train,tvmonitor'''.replace('\n', '').split(','))
 _UNUSED = 12, 26, 29, 30, 45, 66, 68, 69, 71, 83 # ids of COCO without a class
 COCO_IDS = [i for i in range(91) if i not in _UNUSED]
 _KNOWN = {91: COCO_CLASSES, 81: COCO_CLASSES, 21: _VOC_CLASSES}
 
-# %% ../../nbs/plumbing/published.ipynb #c043
+# %% ../../nbs/plumbing/published.ipynb #c044
 def _name_classes(columns, given, inside, path): # columns of scores; names with background, without -> names
     "The names of a detector's classes, background first; raises `UserError` where there are too few or many"
     names = given or ('background', *inside)
@@ -164,7 +165,7 @@ def _name_classes(columns, given, inside, path): # columns of scores; names with
     raise UserError(f'{path} knows {columns - 1} classes, but --classes names {len(names) - 1}: '
                     'name all of them, in their order.')
 
-# %% ../../nbs/plumbing/published.ipynb #c047
+# %% ../../nbs/plumbing/published.ipynb #c048
 def _keep_columns(arrays, columns, kept): # name here -> array; number of columns, those to keep
     "The weights and biases of the class heads with fewer columns"
     def cut(name, a):
@@ -173,17 +174,17 @@ def _keep_columns(arrays, columns, kept): # name here -> array; number of column
         return a.reshape(-1, columns, *a.shape[1:])[:, kept].reshape(-1, *a.shape[1:])
     return {name: cut(name, a) for name, a in arrays.items()}
 
-# %% ../../nbs/plumbing/published.ipynb #c051
+# %% ../../nbs/plumbing/published.ipynb #c052
 def _fill(network, found, arrays, path): # `Published`, its arrays with the classes wanted
     if not found.ours: arrays = rename_mindcv(network, arrays)
     wrong = find_misfits(network, arrays)
     names = {p.name for p in network.get_parameters()}
-    left = found.unknown + [name for name in arrays if name not in names and not name.endswith('global_step')]
+    left = [name for name in arrays if name not in names and not name.endswith('global_step')]
     if wrong or left:
         raise _describe_arrays(arrays, path, wrong[0] if wrong else f'{left[0]} has no place here')
     for p in network.get_parameters(): p.set_data(ms.Tensor(np.asarray(arrays[p.name], np.float32)))
 
-# %% ../../nbs/plumbing/published.ipynb #c053
+# %% ../../nbs/plumbing/published.ipynb #c054
 def load_published(path:Path,       # a file of weights, or a package with one in it
                    classes:tuple=(), # names with background, where the file does not say them
                   )->tuple:         # network in evaluation mode, `Config`, what it is in words
@@ -199,7 +200,7 @@ def load_published(path:Path,       # a file of weights, or a package with one i
     _fill(network, found, arrays, path)
     return network.set_train(False), config, found.kind
 
-# %% ../../nbs/plumbing/published.ipynb #c055
+# %% ../../nbs/plumbing/published.ipynb #c056
 def import_detector(file:Path,        # a file of weights, or a package with one in it
                     file_name:Path,   # where to write; `.ckpt` is added
                     classes:str='',   # names separated by commas, or a file of names
