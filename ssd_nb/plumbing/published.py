@@ -54,6 +54,7 @@ TORCHVISION_BOXES = BoxConfig(
     steps=(8, 16, 32, 64, 100, 300), box_kind='paper', min_scale=0.15, max_scale=0.87, first_scale=0.07,
     clip_sizes=True, aspect_ratios=((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)))
 
+# %% ../../nbs/plumbing/published.ipynb #c015
 def _configure(using_model, normalisation='imagenet', boxes=None, softmax=False, **model):
     "The preset of a model with what differs"
     config = preset(using_model, 'CPU')
@@ -61,7 +62,7 @@ def _configure(using_model, normalisation='imagenet', boxes=None, softmax=False,
     return replace(config, boxes=boxes or config.boxes, loss=loss, model=replace(config.model, **model),
                    data=replace(config.data, normalisation=normalisation))
 
-# %% ../../nbs/plumbing/published.ipynb #c017
+# %% ../../nbs/plumbing/published.ipynb #c019
 def _read_tensorflow(data, path): # a frozen graph
     nodes = read_graph(data, path)
     check_nodes(nodes, path)
@@ -72,14 +73,14 @@ def _read_tensorflow(data, path): # a frozen graph
     config = _configure('ssd300', 'tensorflow', boxes, softmax, **form)
     return Published(f'SSD{"Lite" * lite} MobileNetV2 of TensorFlow', config, arrays, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c019
+# %% ../../nbs/plumbing/published.ipynb #c021
 def _read_lite(data, path): # a .tflite
     arrays, form = rename_layers(read_lite(data, path), path)
     boxes = _centre_boxes((300, 300), MODELS['ssd300'].boxes)
     config = _configure('ssd300', 'tensorflow', boxes, **form)
     return Published('SSD MobileNetV2 of TensorFlow Lite', config, arrays, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c021
+# %% ../../nbs/plumbing/published.ipynb #c023
 def _read_torchvision(arrays, path): # name -> np.ndarray
     if not any(name.startswith('head.classification_head') for name in arrays):
         raise _describe_arrays(arrays, path)
@@ -88,7 +89,7 @@ def _read_torchvision(arrays, path): # name -> np.ndarray
     config = _configure('ssd_vgg16', 'caffe', TORCHVISION_BOXES, True, heads='plain', paper_vgg=True)
     return Published('ssd300_vgg16 of torchvision', config, arrays, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c023
+# %% ../../nbs/plumbing/published.ipynb #c025
 _MODELZOO = {'backbone.features_1.0.features.0.weight': 'ssd300', 'b6_1.weight': 'ssd_vgg16',
              'feature_extractor.mobilenet_v1.network.0.0.weight': 'ssd_mobilenet_v1_fpn',
              'feature_extractor.resnet.conv1.weight': 'ssd_resnet50_fpn'}
@@ -103,7 +104,7 @@ def _read_mindspore(path): # a .ckpt
             return Published(f'{model} of the ModelZoo', _configure(model), saved.weights, (), True)
     raise _describe_arrays(saved.weights, path)
 
-# %% ../../nbs/plumbing/published.ipynb #c025
+# %% ../../nbs/plumbing/published.ipynb #c027
 _READ = ('SSD MobileNetV2 of TensorFlow, ssd300_vgg16 of torchvision, ssd_mobilenetv2 and '
          'ssd_resnet50_fpn of MindCV, or a model of the ModelZoo')
 
@@ -113,17 +114,17 @@ def _describe_arrays(arrays, path, misfit=''): # name -> array; -> a `UserError`
     return UserError(f'{path} holds another network ({len(arrays)} arrays, {millions:.1f} million numbers; '
                      f'{misfit or first}): give an {_READ}.')
 
-# %% ../../nbs/plumbing/published.ipynb #c029
+# %% ../../nbs/plumbing/published.ipynb #c031
 def _is_safetensors(data): # the length of a header in JSON, then the header
     return data[8:9] == b'{' and int.from_bytes(data[:8], 'little') < 100_000_000
 
-# %% ../../nbs/plumbing/published.ipynb #c030
+# %% ../../nbs/plumbing/published.ipynb #c032
 def _read_safetensors(data, path):
     try: return load(data)
     except SafetensorError:
         raise UserError(f'{path} is a .safetensors, but not a whole one: get it again.') from None
 
-# %% ../../nbs/plumbing/published.ipynb #c032
+# %% ../../nbs/plumbing/published.ipynb #c034
 def _recognise(data, path): # content of a file -> `Published`
     if Path(path).suffix == '.ckpt': return _read_mindspore(path)
     if is_lite(data): return _read_lite(data, path)
@@ -133,7 +134,7 @@ def _recognise(data, path): # content of a file -> `Published`
     if data[:1] == b'\n' or Path(path).suffix == '.pb': return _read_tensorflow(data, path)
     raise UserError(f'{path} is no detector that can be read: give an {_READ}.')
 
-# %% ../../nbs/plumbing/published.ipynb #c036
+# %% ../../nbs/plumbing/published.ipynb #c038
 def read_published(path:Path  # a file of weights, or a package with one in it
                   )->Published:
     "What a file holds; raises `UserError` for one that is missing, damaged, or another network"
@@ -146,14 +147,14 @@ def read_published(path:Path  # a file of weights, or a package with one in it
     known = [p.classes for p in PACKAGES.values() if compute_checksum(inner) == p.detector]
     return found._replace(classes=classes or (known[0] if known else ()))
 
-# %% ../../nbs/plumbing/published.ipynb #c040
+# %% ../../nbs/plumbing/published.ipynb #c042
 _VOC_CLASSES = ('background', *'''aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,
 horse,motorbike,person,pottedplant,sheep,sofa,train,tvmonitor'''.replace('\n', '').split(','))
 _UNUSED = 12, 26, 29, 30, 45, 66, 68, 69, 71, 83 # ids of COCO without a class
 COCO_IDS = [i for i in range(91) if i not in _UNUSED]
 _KNOWN = {91: COCO_CLASSES, 81: COCO_CLASSES, 21: _VOC_CLASSES}
 
-# %% ../../nbs/plumbing/published.ipynb #c044
+# %% ../../nbs/plumbing/published.ipynb #c046
 def _name_classes(columns, given, inside, path): # columns of scores; names with background, without -> names
     "The names of a detector's classes, background first; raises `UserError` where there are too few or many"
     names = given or ('background', *inside)
@@ -165,7 +166,7 @@ def _name_classes(columns, given, inside, path): # columns of scores; names with
     raise UserError(f'{path} knows {columns - 1} classes, but --classes names {len(names) - 1}: '
                     'name all of them, in their order.')
 
-# %% ../../nbs/plumbing/published.ipynb #c048
+# %% ../../nbs/plumbing/published.ipynb #c050
 def _keep_columns(arrays, columns, kept): # name here -> array; number of columns, those to keep
     "The weights and biases of the class heads with fewer columns"
     def cut(name, a):
@@ -174,7 +175,7 @@ def _keep_columns(arrays, columns, kept): # name here -> array; number of column
         return a.reshape(-1, columns, *a.shape[1:])[:, kept].reshape(-1, *a.shape[1:])
     return {name: cut(name, a) for name, a in arrays.items()}
 
-# %% ../../nbs/plumbing/published.ipynb #c052
+# %% ../../nbs/plumbing/published.ipynb #c054
 def _fill(network, found, arrays, path): # `Published`, its arrays with the classes wanted
     if not found.ours: arrays = rename_mindcv(network, arrays)
     wrong = find_misfits(network, arrays)
@@ -184,7 +185,7 @@ def _fill(network, found, arrays, path): # `Published`, its arrays with the clas
         raise _describe_arrays(arrays, path, wrong[0] if wrong else f'{left[0]} has no place here')
     for p in network.get_parameters(): p.set_data(ms.Tensor(np.asarray(arrays[p.name], np.float32)))
 
-# %% ../../nbs/plumbing/published.ipynb #c054
+# %% ../../nbs/plumbing/published.ipynb #c056
 def load_published(path:Path,       # a file of weights, or a package with one in it
                    classes:tuple=(), # names with background, where the file does not say them
                   )->tuple:         # network in evaluation mode, `Config`, what it is in words
@@ -200,7 +201,7 @@ def load_published(path:Path,       # a file of weights, or a package with one i
     _fill(network, found, arrays, path)
     return network.set_train(False), config, found.kind
 
-# %% ../../nbs/plumbing/published.ipynb #c056
+# %% ../../nbs/plumbing/published.ipynb #c058
 def import_detector(file:Path,        # a file of weights, or a package with one in it
                     file_name:Path,   # where to write; `.ckpt` is added
                     classes:str='',   # names separated by commas, or a file of names
