@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 from ssd_nb.plumbing.options import Option, OptionParser, UserError, run_command
 
 ENDINGS = dict(lite='.mindir', mindspore='.mindir', onnx='.onnx')
+FORMS = 'coco', 'voc', 'yolo' # of data sets, in the order in which they are tried
 
 
 def read_options(words):
@@ -29,24 +31,33 @@ def read_options(words):
     return parser.parse(words)
 
 
+def list_roots(path):
+    "Folders that may be that of the data set, if a path is this one or that of its evaluation images"
+    from ssd_nb.plumbing.find_images import SPLIT_NAMES
+    yield path
+    inner = path.name in SPLIT_NAMES['eval'] or path.name == 'images'
+    if inner: yield path.parent
+    if inner and 'images' in (path.parent.name, *(p.name for p in path.iterdir())): yield path.parent.parent
+
+
 def find_data(path, data):
     "The configuration `data`, of the data set whose folder, or folder of evaluation images, this is"
-    from ssd_nb.plumbing.coco import COCO_SPLITS
-    from ssd_nb.plumbing.images import IMAGE_ENDINGS
+    from ssd_nb.plumbing.formats import list_source_files
+    from ssd_nb.plumbing.media import find_images
     path = Path(path).absolute()
     if not path.is_dir():
         raise UserError(f'there is no folder DATA_PATH={path}: give that of a data set, or of its '
                         f'evaluation images.')
-    root = path.parent if path.name in COCO_SPLITS['eval'] else path
-    if (root / 'annotations').is_dir(): return replace(data, dataset='coco', coco_root=str(root))
-    patterns = 'eval/*.xml', 'eval/Annotations', 'ImageSets/Main', 'VOC*/ImageSets/Main'
-    if any(True for pattern in patterns for _ in root.glob(pattern)):
-        return replace(data, dataset='voc', voc_root=str(root), voc_json='')
-    if (root / 'labels').is_dir() and [*root.glob('*.y*ml')]:
-        return replace(data, dataset='yolo', yolo_root=str(root))
-    if not any(p.suffix in IMAGE_ENDINGS for p in path.iterdir()):
+    for root in list_roots(path):
+        for form in FORMS:
+            found = replace(data, dataset=form, voc_json='', **{f'{form}_root': str(root)})
+            try: list_source_files(found, 'eval')
+            except UserError: continue
+            return found
+    try: find_images(path)
+    except UserError:
         raise UserError(f'DATA_PATH={path} holds no image and no data set: '
-                        'give the folder of a data set, or of its evaluation images.')
+                        'give the folder of a data set, or of its evaluation images.') from None
     raise UserError(f'DATA_PATH={path} has images, but no annotations in COCO, VOC or YOLO form to measure '
                     f'against: '
                     'scripts/predict.py detects without.')
@@ -92,30 +103,61 @@ def measure_time(predict, milliseconds):
     return run
 
 
+def load_truth(data, known):
+    "Ground truth and names of the classes, those that the network knows; says what is left out"
+    from ssd_nb.plumbing.cocoeval import fit_ground_truth
+    from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
+    folder = make_mindrecord(data, 'eval', progress=True)
+    print((folder / 'problems.txt').read_text(encoding='utf-8'), end='')
+    truth, classes = load_ground_truth(data, 'eval'), tuple(load_manifest(data, 'eval')['classes'])
+    if not known: return truth, classes
+    truth, notes = fit_ground_truth(truth, known)
+    for note in notes: print(f'{note}.')
+    return truth, known
+
+
 def evaluate_data(given, data, facts, milliseconds):
     "What is measured, and the ground truth; the records are made in a folder that goes afterwards"
     from ssd_nb.data import create_dataset
     from ssd_nb.eval import EvalConfig, evaluate
-    from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
     predict, config = load(given)
     with tempfile.TemporaryDirectory(prefix='ssd_nb_infer_') as scratch:
         data = replace(data, mindrecord_dir=scratch)
-        make_mindrecord(data, 'eval', progress=True)
-        truth, classes = load_ground_truth(data, 'eval'), tuple(load_manifest(data, 'eval')['classes'])
+        truth, classes = load_truth(data, config.data.classes)
         dataset = create_dataset(data, config.boxes, 'eval', facts['input']['shape'][0], train=False)
         predict = measure_time(predict, milliseconds)
         return evaluate(predict, dataset, truth, classes, EvalConfig(**facts['thresholds'])), truth
 
 
+def split_path(name):
+    "The parts of a file name that may stand in the name of another file"
+    parts = name.replace('\\', '/').replace(':', '').split('/')
+    return [part for part in parts if part not in ('', '.', '..')]
+
+
+def name_results(images):
+    "A name for the result of each image: its own without the ending, with its folders where others have it"
+    forms = (lambda parts, i: Path(parts[-1]).stem, lambda parts, i: Path('_'.join(parts)).stem,
+             lambda parts, i: '_'.join(parts), lambda parts, i: f'{Path("_".join(parts)).stem}_{i}')
+    names, left = {}, {image['id']: split_path(image['file_name']) or ['image'] for image in images}
+    for form in forms:
+        found = {i: form(parts, i) for i, parts in left.items()}
+        count = Counter(name.casefold() for name in [*found.values(), *names.values()])
+        names |= {i: name for i, name in found.items() if count[name.casefold()] == 1}
+        left = {i: parts for i, parts in left.items() if i not in names}
+    return names
+
+
 def write_each(result, truth, output):
-    "A json for each image: what was found in it, in COCO's form"
+    "A json for each image: what was found in it, in COCO's form, with ids and names as in the annotations"
     from ssd_nb.plumbing.cocoeval import to_coco, to_result_dicts, write_results
     folder = output / 'result_Files'
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    names = {image['id']: Path(image['file_name']).stem for image in truth['images']}
+    images, names = {image['id']: image for image in truth['images']}, name_results(truth['images'])
     for image_id, found in result.detections.items():
-        rows = to_result_dicts(to_coco(found, image_id, result.category_ids))
+        own = dict(images=[images[image_id]], categories=truth['categories'])
+        rows = to_result_dicts(to_coco(found, image_id, result.category_ids), own)
         write_results(rows, folder / f'{names[image_id]}.json')
 
 

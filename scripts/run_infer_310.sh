@@ -5,7 +5,7 @@
 #   DATA_PATH    the folder of a COCO, VOC or YOLO data set, or its folder of evaluation images
 #   DVPP         DVPP: the device normalises (width a multiple of 16, even height); CPU: this host does; in any case of letters
 #   DEVICE_ID    which Ascend; 0 if left out
-# Writes into the current folder: result_Files/ (what is found in each image), time_Result/, infer.log, acc.log (COCO's table).
+# Writes into the current folder: result_Files/ (what is found in each image; FOLDER_NAME.json where several have a name), time_Result/, infer.log, acc.log (COCO's table).
 # On a host without Ascend, BACKEND=mindspore (or BACKEND=onnx with a .onnx file) before the command does the same.
 # PYTHON says which Python to use, if not that of .venv or python3.
 set -uo pipefail

@@ -123,14 +123,15 @@ def grids(config:BoxConfig # its image_shape and steps are used
 # %% ../nbs/00_boxes.ipynb #c038
 _MATCHING = ('modelzoo', 'last', 'bipartite')
 
-def _all_positive(values): return len(values) > 0 and all(v > 0 for v in values)
+def _all_positive(values): return len(values) > 0 and all(np.isscalar(v) and 0 < v < np.inf for v in values)
 
 def _check_config(config):
     "Raises `UserError` for the first value of a `BoxConfig` that no network can be built with"
     check_choice(config, 'box_kind', ('ssd', 'fpn', 'paper'))
     check_choice(config, 'matching', _MATCHING)
-    check_value(config, 'image_shape', len(config.image_shape) == 2 and _all_positive(config.image_shape),
-                'a height and a width above 0, the pixels of the input')
+    shape = _all_positive(config.image_shape) and all(1 <= v <= 10_000 for v in config.image_shape)
+    check_value(config, 'image_shape', shape and len(config.image_shape) == 2,
+                'a height and a width from 1 to 10000, the pixels of the input')
     check_value(config, 'steps', _all_positive(np.ravel(pair_steps(config))),
                 'a number above 0 for each feature map, the pixels from one of its cells to the next')
     check_value(config, 'steps', config.box_kind != 'fpn' or all(y == x for y, x in pair_steps(config)),

@@ -9,7 +9,6 @@ __all__ = ['NORMALISATIONS', 'DataConfig', 'draw_sizes', 'describe_set', 'format
 # %% ../nbs/01_data.ipynb #c002
 import json
 import os
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,14 +17,17 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from .boxes import BoxConfig, BoxEncoder, box_area, find_best_iou, iou, tlbr2yxhw, xywh2tlbr
+from .boxes import BoxConfig, BoxEncoder, box_area, default_boxes, find_box_levels, iou, tlbr2yxhw
 from .plumbing.classes import clean_name, is_background
+from .plumbing.content import drop_crowds, gather_content, scale_boxes
 from .plumbing.drawing import COLORS, draw_boxes, draw_images
 from .plumbing.files import read_text
+from .plumbing.fonts import spell_names
 from .plumbing.formats import SOURCES
 from .plumbing.images import decode_image
 from .plumbing.loader import BatchLoader
 from .plumbing.options import UserError, check_choice, check_value
+from .plumbing.overlap import find_reach
 from .plumbing.records import make_mindrecord, read_rows
 
 # %% ../nbs/01_data.ipynb #c013
@@ -35,7 +37,8 @@ def _read_classes(classes # names, or a text with commas, or a file with one nam
     if isinstance(classes, str):
         is_file = os.path.isfile(classes) # also answers for a text that is too long to be a path
         classes = read_text(classes).splitlines() if is_file else classes.split(',')
-    names = tuple(clean_name(n) for n in classes if n.strip())
+    try: names = tuple(clean_name(n) for n in classes if str(n).strip())
+    except ValueError as error: raise UserError(f'--classes: {error}, so give another.') from None
     return ('background', *(n for n in names if not is_background(n))) if names else ()
 
 # %% ../nbs/01_data.ipynb #c014
@@ -47,7 +50,7 @@ class DataConfig:
     coco_root: str = ''   # folder with annotations/ and one folder of images for each of its files (coco)
     voc_root: str = ''    # folder with train/ and eval/ of images and XML files, or a VOCdevkit (voc)
     voc_json: str = ''    # COCO json to evaluate against; empty: it is built from the XML files (voc)
-    yolo_root: str = ''   # folder with images/, labels/ and a yaml file that has the names (yolo)
+    yolo_root: str = ''   # folder with images/, labels/ and a yaml file of names, or that file (yolo)
     image_dir: str = ''   # folder that paths in anno_path are relative to; empty: that of anno_path (other)
     anno_path: str = ''   # TXT file with a row for each image: path xmin,ymin,xmax,ymax,class ... (other)
     eval_anno_path: str = '' # the same for evaluation; empty: anno_path (other)
@@ -80,8 +83,8 @@ def _check_data_config(config # DataConfig
     unique = len(set(config.classes)) == len(config.classes)
     for name, ok, want in (
             ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1: colours times 1 ± jitter'),
-            ('num_parallel_workers', config.num_parallel_workers >= 0, 'a number of processes, at least 0'),
-            ('expansion', config.expansion >= 1, 'at least 1, since a canvas is no smaller than its image'),
+            ('num_parallel_workers', 0 <= config.num_parallel_workers <= 256, 'from 0 to 256 processes'),
+            ('expansion', 1 <= config.expansion <= 100, 'from 1 to 100, as no canvas is below its image'),
             ('first_class', config.first_class in (0, 1), '0 or 1, the two numbers that tools begin with'),
             ('voc_origin', config.voc_origin in (0, 1), '0 or 1, the two numbers that tools begin with'),
             ('shards', 0 <= config.shards <= 1000, 'from 0 to 1000, as many files as a MindRecord can have'),
@@ -114,20 +117,17 @@ class _SetReport(NamedTuple):
     per_image: np.ndarray # (images,) objects of each image
     reach: np.ndarray     # (n,) each object's IoU with its best default box
 
-def describe_set(truth:dict,           # in COCO's form, from `load_ground_truth`
+def describe_set(truth,                # file in COCO's form, its content as a dict, or a `Content`
                  box_config:BoxConfig, # whose default boxes are to reach the objects
                 )->_SetReport:
     "Counts and measures the objects of a split; crowds are left out"
-    names = {c['id']: c['name'] for c in truth['categories']}
-    sizes = {i['id']: (i['height'], i['width']) for i in truth['images']}
-    objects = [a for a in truth['annotations'] if not a['iscrowd']]
-    labels, per_image = (Counter(a[key] for a in objects) for key in ('category_id', 'image_id'))
-    boxes = xywh2tlbr(np.array([a['bbox'] for a in objects], float).reshape(-1, 4))
-    unit = boxes / np.array([sizes[a['image_id']] * 2 for a in objects], float).reshape(-1, 4)
-    aspects = (boxes[:, 3] - boxes[:, 1]) / np.maximum(boxes[:, 2] - boxes[:, 0], 1e-9)
-    reach = find_best_iou(unit, box_config) if len(unit) else np.zeros(0)
-    return _SetReport({name: labels[i] for i, name in names.items()}, unit, aspects,
-                      np.array([per_image[i] for i in sizes]), reach)
+    content = drop_crowds(gather_content(truth))
+    unit, (height, width) = scale_boxes(content), (content.boxes[:, 2:] - content.boxes[:, :2]).T
+    counts = np.bincount(content.labels, minlength=len(content.classes)).tolist()
+    per_image = np.bincount(content.owners, minlength=len(content.ids))
+    reach = find_reach(unit, default_boxes(box_config), find_box_levels(box_config))
+    aspects = width / np.maximum(height, 1e-9)
+    return _SetReport(dict(zip(content.classes, counts)), unit, aspects, per_image, reach)
 
 # %% ../nbs/01_data.ipynb #c028
 def _describe_spread(values # numbers; may be empty
@@ -156,9 +156,11 @@ def draw_report(report:_SetReport,    # of a split
                )->np.ndarray:         # 2 × 2 Axes
     "Draws a report: classes, sizes, objects of an image, and how well the default boxes fit"
     import matplotlib.pyplot as plt
+    names = dict(zip(report.counts, spell_names(('', *report.counts))[1:])) # before there are Axes
     axes = plt.subplots(2, 2, figsize=(8, 6), layout='tight')[1]
     most = dict(sorted(report.counts.items(), key=lambda c: -c[1])[:20])
-    axes[0, 0].barh(list(most)[::-1], list(most.values())[::-1], color=COLORS['truth'])
+    axes[0, 0].barh(range(len(most)), list(most.values())[::-1], color=COLORS['truth'])
+    axes[0, 0].set_yticks(range(len(most)), [names[name] for name in most][::-1])
     draw_sizes(report.boxes, box_config, axes[0, 1])
     edges = np.arange(report.per_image.max(initial=0) + 2) - 0.5
     axes[1, 0].hist(report.per_image, edges, color=COLORS['truth'])
@@ -430,7 +432,7 @@ def encode_example(row:tuple,            # bytes of an image file, image id, obj
     image, (boxes, labels), shape = decode_image(row[0]), _unpack_objects(row[2]), box_config.image_shape
     if augmentation is None: image = resize(image, shape)
     else:
-        rng = np.random.default_rng([seed, epoch, int(row[1])])
+        rng = np.random.default_rng([seed, epoch, int(row[1]) % 2**64]) # an id may be negative
         image, boxes, labels = augment_image(image, boxes, labels, shape, rng, **augmentation)
     normalise(image, out[0], normalisation)
     out[1][:], out[2][:], out[3][...] = _get_encoder(box_config).encode(boxes, labels)
@@ -464,7 +466,7 @@ def _select_rows(folder,     # of a MindRecord
                  *options,   # train to limit of `order_images`
                 )->np.ndarray: # (n,) int: rows of the MindRecord
     "What this process reads in an epoch, in order; raises `UserError` if a training has no whole batch"
-    images = json.loads((folder / 'manifest.json').read_text())['images']
+    images = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))['images']
     rows = np.load(folder / 'rows.npy')[order_images(images, *options)]
     if options[0] and len(rows) < batch_size:
         raise UserError(f'batch_size={batch_size} is more than the {len(rows)} images that each process has: '

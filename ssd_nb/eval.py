@@ -14,13 +14,16 @@ from tqdm import tqdm
 from .boxes import BoxConfig, iou
 from .data import DataConfig, create_dataset
 from .ssd_heads import make_predict
-from .plumbing.cocoeval import (
+from ssd_nb.plumbing.cocoeval import (
     EVALUATORS, PROTOCOLS, check_results, choose_images, complete_ground_truth, count_objects,
-    find_category_ids, format_summary, import_hotcoco, read_precisions, run_cocoeval, to_coco_rows)
+    find_category_ids, fit_ground_truth, format_summary, import_hotcoco, read_precisions, run_cocoeval,
+    to_coco_rows)
 from .plumbing.drawing import COLORS, draw_boxes, show_image
+from .plumbing.fonts import spell_names
 from .plumbing.nms import nms
 from .plumbing.options import UserError, check_choice, check_value
-from .plumbing.records import load_ground_truth, load_manifest, make_mindrecord
+from .plumbing.preparation import choose_records
+from .plumbing.records import load_ground_truth, load_manifest
 
 # %% ../nbs/06_eval.ipynb #c010
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def draw_detections(image:np.ndarray,      # (h, w, 3) RGB uint8
                     most_texts:int=15,     # write class and score only if there are at most so many
                    ):                      # the Axes
     "Draws an image with its detections, each with class and score, over its ground truth"
-    unit = np.array(image.shape[:2] * 2)
+    unit, classes = np.array(image.shape[:2] * 2), spell_names(classes)
     ax = show_image(image, ax)
     if truth is not None: draw_boxes(np.asarray(truth) / unit, ax=ax, linewidth=3)
     few = len(detections) <= most_texts
@@ -319,10 +322,11 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
 
 # %% ../nbs/06_eval.ipynb #c140
 def _prepare_evaluation(data, network, box_config, batch_size, softmax): # as in `make_evaluate`
-    "Data with its classes, ground truth, and the network's graph"
-    own = replace(data, classes=data.classes or tuple(load_manifest(data, 'train')['classes']))
-    make_mindrecord(own, 'eval', progress=True)
-    return own, load_ground_truth(own, 'eval'), make_predict(network, box_config, batch_size, softmax)
+    classes = data.classes or tuple(load_manifest(data, 'train')['classes'])
+    own = choose_records(replace(data, classes=classes))
+    truth, notes = fit_ground_truth(load_ground_truth(own, 'eval'), classes)
+    for note in notes: tqdm.write(f'evaluation: {note}')
+    return own, classes, truth, make_predict(network, box_config, batch_size, softmax)
 
 # %% ../nbs/06_eval.ipynb #c141
 def make_evaluate(data:DataConfig,      # of the training; without `classes`, those of its training images
@@ -335,7 +339,7 @@ def make_evaluate(data:DataConfig,      # of the training; without `classes`, th
     def mean_average_precision(network):
         network.set_train(False)
         if not made: made.extend(_prepare_evaluation(data, network, box_config, batch_size, softmax))
-        own, truth, predict = made
+        own, classes, truth, predict = made
         dataset = create_dataset(own, box_config, 'eval', batch_size, train=False)
-        return evaluate(predict, dataset, truth, own.classes, verbose=False).stats[0]
+        return evaluate(predict, dataset, truth, classes, verbose=False).stats[0]
     return mean_average_precision

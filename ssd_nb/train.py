@@ -175,6 +175,8 @@ def _require_evaluate(options, evaluate): # a `TrainConfig`
 # %% ../nbs/05_train.ipynb #c081
 def _make_rates(options, steps): # a `TrainConfig`, steps in an epoch
     o = options
+    few = f'fewer epochs: of {steps:,} steps each, at most 100 million steps in all have room in memory'
+    check_value(o, 'epoch_size', o.epoch_size * steps <= 1e8, few)
     return _schedule_rates(o.epoch_size, steps, o.lr, o.lr_init, o.lr_end_rate, o.warmup_epochs,
                            o.pre_trained_epoch_size)
 
@@ -206,10 +208,11 @@ def draw_history(reports:list, # of `EpochReport`
     return axes
 
 # %% ../nbs/05_train.ipynb #c086
-_COUNT = 1, math.inf, 'a whole number of at least 1' # from, below, in words
-_SIZE = 0, math.inf, 'a number of at least 0'
+_COUNT = 1, 1e6, 'a whole number of at least 1, below a million' # from, below, in words
+_SIZE = 0, 1e30, 'a number of at least 0, below 1e30' # beyond 3e38 there is no float32
+_EPOCHS = 0, 1e6, 'a whole number of at least 0, below a million'
 _PART = 0, 1, 'a number from 0 to below 1'
-_FACTOR = 5e-324, math.inf, 'a number above 0' # the smallest there is
+_FACTOR = 1e-30, 1e30, 'a number above 1e-30, below 1e30'
 
 # %% ../nbs/05_train.ipynb #c087
 _LIMITS = dict( # option -> limits, and why
@@ -219,7 +222,7 @@ _LIMITS = dict( # option -> limits, and why
     lr=(_FACTOR, 'because weights that are not moved learn nothing'),
     lr_init=(_SIZE, 'because a step with a negative rate makes the loss grow'),
     lr_end_rate=(_SIZE, 'because it is the last learning rate as a fraction of lr'),
-    warmup_epochs=(_SIZE, 'where 0 begins with the full rate'),
+    warmup_epochs=(_EPOCHS, 'where 0 begins with the full rate'),
     momentum=(_PART, 'because with 1 no step would ever fade'),
     weight_decay=(_SIZE, 'because a negative one makes weights grow without end'),
     loss_scale=(_FACTOR, 'because the loss is multiplied by it'),
@@ -227,10 +230,12 @@ _LIMITS = dict( # option -> limits, and why
     accumulate=(_COUNT, 'because it counts the steps that move the weights together'),
     ema_decay=(_PART, 'because with 1 the average would never change'),
     save_checkpoint_epochs=(_COUNT, 'because it counts the epochs from one checkpoint to the next'),
-    pre_trained_epoch_size=(_SIZE, 'because it counts the epochs that are done'),
+    pre_trained_epoch_size=(_EPOCHS, 'because it counts the epochs that are done'),
     eval_start_epoch=(_COUNT, 'because epochs are counted from 1'),
     eval_interval=(_COUNT, 'because it counts the epochs from one evaluation to the next'),
-    early_stop=(_SIZE, 'where 0 means that all epochs are trained'))
+    early_stop=(_EPOCHS, 'where 0 means that all epochs are trained'),
+    device_id=((0, 1000, 'a whole number of at least 0, below 1000'), 'because devices are counted from 0'),
+    seed=((0, 2**32, 'a whole number of at least 0, below 2**32'), 'because it is a number of 32 bits'))
 
 # %% ../nbs/05_train.ipynb #c088
 _CHOICES = dict(run_platform=('Ascend', 'GPU', 'CPU'), mixed_precision=('none', 'float16'),

@@ -1,4 +1,4 @@
-"""Small data sets of any form, made by code: images with a bright patch for each object, and their annotations."""
+"""Small data sets of any form, made by code: a bright patch for each object, and its annotation."""
 import json
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def draw_patch(size=SIZE, boxes=(BOX,)):
 
 
 def write_image(path, image=None, exif=0):
-    "Writes an image in the form that its ending says, with an EXIF orientation if one is given; answers the path"
+    "Writes an image in the form that its ending says, with an EXIF orientation if given; answers the path"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(draw_patch() if image is None else image)
@@ -103,7 +103,7 @@ def write_txt(folder, rows=('1.jpg 20,10,50,40,1',), classes='cat,dog', **option
 
 
 def read(config, split='train'):
-    "What the reader finds: list of (file name, boxes y1 x1 y2 x2, names of the classes, crowd) and Annotations"
+    "What the reader finds: list of (file name, boxes y1 x1 y2 x2, class names, crowd); and Annotations"
     found = read_annotations(config, split)
     rows = [(r.image.name, r.boxes.round(2).tolist(), [found.classes[l] for l in r.labels], r.crowd.tolist())
             for r in found.records[:]]

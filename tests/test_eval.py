@@ -198,8 +198,8 @@ def test_pattern_classes_and_thresholds(predict, tmp_path):
         cv2.imwrite(str(tmp_path / folder / 'same.png'), np.zeros((48, 64, 3), np.uint8))
     code, out, err = predict(f'--image_path={tmp_path}/*/same.png', '--keep=cube', '--score=0.45')
     assert code == 0 and [r['category_name'] for r in rows_of(predict.out)] == ['cube'] * 2
-    assert {p.name for p in predict.out.iterdir()} == {'same.png', 'same_2.png', 'overview.png',
-                                                       'detections.json'} # neither is lost
+    found = {str(p.relative_to(predict.out)) for p in predict.out.rglob('*') if p.is_file()}
+    assert found == {'one/same.png', 'two/same.png', 'overview.png', 'detections.json'} # neither is lost
     assert predict(f'--image_path={tmp_path}/one/same.png', '--nms=1')[0] == 0
     assert [r['category_name'] for r in rows_of(predict.out)] == ['ball', 'ball', 'cube']
     assert predict(f'--image_path={tmp_path}/one/same.png', '--score=0.95')[0] == 0

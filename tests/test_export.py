@@ -310,7 +310,8 @@ def check_outputs(folder, done):
     assert re.search(r'^mAP: ', acc_of(folder), flags=re.M)
     assert len(list((folder / 'result_Files').glob('*.json'))) == 80
     row = json.loads((folder / 'result_Files/000001.json').read_text())[0]
-    assert set(row) == {'image_id', 'bbox', 'score', 'category_id'}
+    assert set(row) == {'image_id', 'bbox', 'score', 'category_id', 'file_name'}
+    assert Path(row['file_name']).name == '000001.jpg'
     assert re.fullmatch(r'80 images, .*: p50 .* ms, p90 .* ms, p99 .* ms, .* images/s\n',
                         (folder / 'time_Result/test_perform_static.txt').read_text())
 

@@ -142,7 +142,7 @@ def test_create_data_reports_without_training(script_here, tmp_path):
                   f'--voc_root={tmp_path}/set',
                   f'--mindrecord_dir={tmp_path}/record')
     assert done.code == 0, done.err
-    assert 'eval: 1 images with 5 objects' in done.out and '1 images are left out, 1 problems' in done.out
+    assert 'eval: 1 image with 5 objects is used; 1 image and 0 objects are left out' in done.out
     assert '000002.jpg' in done.out and re.search(r'^ring +2 objects$', done.out,
                                                   flags=re.M) and 'left out: --voc_root' in done.out
     assert (tmp_path / 'record/eval/report.png').is_file()
@@ -162,19 +162,20 @@ def test_transfer_to_other_classes_and_another_image_size(trained, script, tmp_p
                f'--output_dir={tmp_path}/run', '--epoch_size=1', '--batch_size=8', '--warmup_epochs=0',
                '--image_shape=[128,200]',
                f'--pre_trained={trained}/run/ssd-2_6.ckpt')
-    refused = script('train.py', *options)
-    assert refused.code == 2 and 'is (9, 64, 1, 1) here and (18, 64, 1, 1) there' in refused.err
-    assert '--filter_weight=True' in refused.err
+    known = script('train.py', *options) # both classes are known by name
+    assert known.code == 0 and 'classes: ' in known.out, known.err
+    shutil.rmtree(tmp_path / 'run')
     done = script('train.py', *options, '--filter_weight=True', '--freeze_layer=backbone')
     assert done.code == 0, done.err
     assert 'left as they were: multi_box.' in done.out and 'the backbone is frozen: ' in done.out
 
 
-def test_evaluation_of_other_classes_is_refused(trained, script_here, tmp_path):
-    done = script_here('eval.py', '--run_platform=CPU', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt',
-                  '--classes=ball,cube',
-                  f'--mindrecord_dir={tmp_path}')
-    assert done.code == 2 and 'knows 6 classes with background, the data has 3' in done.err
+def test_evaluation_of_other_classes(trained, script_here, tmp_path):
+    options = '--run_platform=CPU', f'--checkpoint_path={trained}/run/ssd-2_6.ckpt', f'--mindrecord_dir={tmp_path}'
+    done = script_here('eval.py', *options, '--classes=ball,cube')
+    assert done.code == 0 and '241 objects of cone, ring, star' in done.out, done.err
+    done = script_here('eval.py', *options, '--classes=ball,moon')
+    assert done.code == 2 and 'moon' in done.err and len(done.err.splitlines()) == 1, done.err
 
 
 CPU = '--run_platform=CPU'
@@ -371,10 +372,10 @@ def test_stopped_vgg_goes_on(tmp_path, paper):
 
 
 def test_loss_that_is_no_number_stops_and_keeps_the_checkpoints(tmp_path):
-    process = begin_training(tmp_path, '--lr=1e30', '--lr_init=1e30', '--warmup_epochs=0')
+    process = begin_training(tmp_path, '--lr=1e20', '--lr_init=1e20', '--warmup_epochs=0')
     err = process.communicate()[1]
-    assert process.returncode == 2 and re.search(r'error: the loss is (nan|inf) at step \d of epoch 1: give '
-                                                 r'a smaller --lr', err), err
+    says = r'error: the loss is (nan|inf|[\d.]+e\+\d+) at step \d of epoch 1: give a smaller --lr'
+    assert process.returncode == 2 and re.search(says, err), err
     assert 'Traceback' not in err
 
 

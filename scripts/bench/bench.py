@@ -1,6 +1,7 @@
 """Measures speed and memory, as ratios within one run.
 
-`bench.py data` measures the input pipeline, `records` a conversion, `train` a training step, and `eval` an
+`bench.py data` measures the input pipeline, `records` a conversion, `before` both beside another
+checkout, `train` a training step, and `eval` an
 evaluation.
 """
 import json
@@ -39,13 +40,27 @@ def measure_data(words):
 
 
 def measure_records(words):
-    "the memory that a conversion takes"
+    "the memory that a conversion and its verdict take"
     from bench_records import bench
     parser = OptionParser('bench.py records',
-                          'Measures the memory of a conversion to MindRecord, for generated sets '
-                          'of different sizes.')
+                          'Measures the memory of a conversion to MindRecord and of its verdict, '
+                          'for generated sets of different sizes.')
     parser.add([Option('images', tuple[int, ...], (1000, 20000), 'how many images the generated sets have')])
     bench(parser.parse(words).images)
+
+
+def measure_against(words):
+    "conversion and input pipeline beside another checkout"
+    from bench_before import compare
+    parser = OptionParser('bench.py before', 'Times conversion and input pipeline of this checkout beside '
+                          'another one, in turn within one run.')
+    parser.add([
+        Option('checkout', str, required=True, help='folder of the other one, such as a git worktree'),
+        Option('images', int, 1000, 'photographs in the generated set'),
+        Option('rounds', int, 5, 'pairs of runs'),
+        Option('workers', int, 0, 'processes that prepare images')])
+    given = parser.parse(words)
+    compare(given.checkout, given.images, given.rounds, given.workers)
 
 
 def measure_training(words):
@@ -80,7 +95,8 @@ def measure_evaluation(words):
     bench_sets(given.images, given.evaluator)
 
 
-COMMANDS = dict(data=measure_data, records=measure_records, train=measure_training, eval=measure_evaluation)
+COMMANDS = dict(data=measure_data, records=measure_records, before=measure_against, train=measure_training,
+                eval=measure_evaluation)
 
 if __name__ == '__main__':
     run_command(lambda words: run_subcommand(COMMANDS, 'bench.py',

@@ -5,6 +5,9 @@ __all__ = ['FORMATS', 'READERS', 'require_format', 'take_first_line', 'write_gra
 
 # %% ../../nbs/plumbing/backends.ipynb #c002
 import importlib
+import re
+import shutil
+import tempfile
 from pathlib import Path
 
 from .options import UserError
@@ -54,30 +57,42 @@ def _name_ends(path): # an ONNX file of one input and two outputs; it is rewritt
     onnx.save(model, path)
 
 # %% ../../nbs/plumbing/backends.ipynb #c017
+_PLAIN = r'[0-9a-zA-Z@_\-.:/\\]+' # what MindSpore takes as a path to write to
+
+def _write_plain(detector, images, path, file_format): # as `write_graph`, to a path that MindSpore takes
+    if file_format == 'ONNX': ms.onnx.export(detector, images, file_name=str(path))
+    else: ms.export(detector, images, file_name=str(path), file_format=file_format)
+    path.chmod(0o644) # MindSpore makes it read-only; then it could not be replaced
+    if file_format == 'ONNX': _name_ends(path)
+
+# %% ../../nbs/plumbing/backends.ipynb #c019
+def _write_anywhere(detector, images, path, file_format):
+    if re.fullmatch(_PLAIN, str(path)): return _write_plain(detector, images, path, file_format)
+    with tempfile.TemporaryDirectory(prefix='ssd_nb_') as place:
+        _write_plain(detector, images, part := Path(place) / f'graph{path.suffix}', file_format)
+        shutil.move(part, path)
+
+# %% ../../nbs/plumbing/backends.ipynb #c021
 def write_graph(detector:nn.Cell, # of one input and two outputs
                 images:ms.Tensor, # its input: the file will take this shape
                 path:Path,        # where to write, with the ending of the format
                 file_format:str,  # one of `FORMATS`
                )->None:
     "Writes a network as a graph for inputs of this shape; raises `UserError` if that fails"
-    try:
-        if file_format == 'ONNX': ms.onnx.export(detector, images, file_name=str(path))
-        else: ms.export(detector, images, file_name=str(path), file_format=file_format)
-        path.chmod(0o644) # MindSpore makes it read-only; then it could not be replaced
-        if file_format == 'ONNX': _name_ends(path)
-    except (OSError, RuntimeError) as error:
+    try: _write_anywhere(detector, images, Path(path), file_format)
+    except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or take_first_line(error)
         raise UserError(f'the file cannot be written into {path.parent} ({reason}): free space, '
                         'or give another --file_name.') from None
 
-# %% ../../nbs/plumbing/backends.ipynb #c021
+# %% ../../nbs/plumbing/backends.ipynb #c025
 def _read_mindir_shape(path): # of its first input; raises for a file that is no MindIR
     from mindspore.train.mind_ir_pb2 import ModelProto
     model = ModelProto()
     model.ParseFromString(Path(path).read_bytes())
     return tuple(model.graph.input[0].tensor[0].dims)
 
-# %% ../../nbs/plumbing/backends.ipynb #c023
+# %% ../../nbs/plumbing/backends.ipynb #c027
 def open_mindir(path:Path # a MindIR file
                )->tuple:  # images (B, 3, H, W) float32 to boxes and scores; (B, 3, H, W)
     "MindIR in MindSpore, on the chosen device; raises `UserError` for any other file"
@@ -87,7 +102,7 @@ def open_mindir(path:Path # a MindIR file
                         'export again.') from None
     return as_array_function(graph), shape
 
-# %% ../../nbs/plumbing/backends.ipynb #c025
+# %% ../../nbs/plumbing/backends.ipynb #c029
 def _open_onnx(path:Path # an ONNX file
               )->tuple:  # images (B, 3, H, W) float32 to boxes and scores; (B, 3, H, W)
     "ONNX in ONNX Runtime, on a CUDA device if it finds one; raises `UserError` for any other file"
@@ -103,7 +118,7 @@ def _open_onnx(path:Path # an ONNX file
 
 READERS = {'.mindir': open_mindir, '.onnx': _open_onnx} # by the ending of the file
 
-# %% ../../nbs/plumbing/backends.ipynb #c031
+# %% ../../nbs/plumbing/backends.ipynb #c037
 def _build_lite(lite, path, device_id): # the module, a MindIR file, number of the Ascend
     "Context and model, as the documentation of MindSpore Lite has it"
     context = lite.Context()
@@ -113,7 +128,7 @@ def _build_lite(lite, path, device_id): # the module, a MindIR file, number of t
     model.build_from_file(str(path), lite.ModelType.MINDIR, context)
     return model
 
-# %% ../../nbs/plumbing/backends.ipynb #c032
+# %% ../../nbs/plumbing/backends.ipynb #c038
 def load_lite_model(path:Path,       # a MindIR file
                device_id:int=0, # which Ascend
               ):                # a `mindspore_lite.Model`

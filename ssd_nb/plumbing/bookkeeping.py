@@ -117,30 +117,46 @@ _FREE_OPTIONS = set("""
     """.split()) # what may change between stopping and going on
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c033
+_REASONS = dict(epoch_size=', over which its learning rate falls to the end',
+                batch_size=', which decides the images of every step',
+                classes=', and their order is that of the network\'s scores')
+
+def _name_value(value): return ','.join(map(str, value)) if isinstance(value, tuple) else value
+
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c035
+def _list_changes(saved, config): # as in `check_same_options`
+    "Name, value in the checkpoint and value now of each option that may not change, but did"
+    for part in fields(config):
+        was, now = (asdict(getattr(c, part.name)) for c in (saved, config))
+        names = [name for name in now if name not in _FREE_OPTIONS and was[name] != now[name]]
+        yield from ((name, was[name], now[name]) for name in names)
+
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c037
 def check_same_options(saved,     # the configuration in a checkpoint: a dataclass of dataclasses
                        config,    # the one of this run
                        path:Path, # of the checkpoint, for the message
                       )->None:
     "Raises `UserError` if a training could not go on as if it had never stopped"
-    for part in fields(config):
-        was, now = (asdict(getattr(c, part.name)) for c in (saved, config))
-        changed = [name for name in now if name not in _FREE_OPTIONS and was[name] != now[name]]
-        for name in changed:
-            raise UserError(f'--resume: {path} was trained with --{name}={was[name]}, not {now[name]}: give '
-                            'the same options, or begin another training from it with --pre_trained.')
+    for name, was, now in _list_changes(saved, config):
+        values = f'{_name_value(was)}, not {_name_value(now)}{_REASONS.get(name, "")}'
+        raise UserError(f'--resume: {path} was trained with --{name}={values}: give the same options, '
+                        'or begin another training from it with --pre_trained.')
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c038
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c042
+_LARGEST_LOSS = 1e9 # that of new weights is below a million, whatever the images
+
 def check_finite(loss:float, # of the step
                  epoch:int,  # that the step belongs to, from 1
                  step:int,   # of the epoch, from 1
                  lr:float,   # learning rate that was asked for
                 )->None:
-    "Raises `UserError` for a loss that is infinite or nan"
-    if math.isfinite(loss): return
-    raise UserError(f'the loss is {loss} at step {step} of epoch {epoch}: give a smaller --lr (it is {lr}), '
+    "Raises `UserError` for a loss that is nan, infinite, or so large that it never was one"
+    if abs(loss) < _LARGEST_LOSS: return
+    place = f'step {step} of epoch {epoch}'
+    raise UserError(f'the loss is {loss:.4g} at {place}: give a smaller --lr (it is {lr}), '
                     'more --warmup_epochs, or --clip_norm=1; checkpoints of earlier epochs are still there.')
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c042
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c046
 class Stopped(UserError):
     "Raised when a signal has stopped the training"
     def __init__(self,
@@ -152,7 +168,7 @@ class Stopped(UserError):
 
 _STOP_SIGNALS = signal.SIGINT, signal.SIGTERM # inside a step, MindSpore turns the first into the second
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c044
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c048
 @contextmanager
 def catch_signals():
     "Gives a list to which Ctrl-C and SIGTERM are added; a second signal ends the program"
@@ -168,7 +184,7 @@ def catch_signals():
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c052
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c056
 _GRACE = 30 # seconds from a signal to the end of a process that waits for others
 
 @contextmanager
@@ -188,7 +204,7 @@ def end_in_time(ranks:int,            # processes that train together; alone, no
         signal.set_wakeup_fd(before)
         os.close(into)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c053
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c057
 def _wait_and_end(out, seconds): # a pipe to read from
     if not (came := os.read(out, 1)): return # closed: all went well
     time.sleep(seconds)

@@ -42,8 +42,8 @@ def _make_batch_option(size):
     return Option('batch_size', int, size, 'images at a time; an exported file has its own number')
 
 def _check_batch(given):
-    "Raises `UserError` for a batch without images"
-    check_value(given, 'batch_size', given.batch_size >= 1, 'a whole number of at least 1')
+    "Raises `UserError` for a batch without images, or with more than fit into memory"
+    check_value(given, 'batch_size', 1 <= given.batch_size <= 4096, 'a whole number from 1 to 4096')
 
 # %% ../../nbs/plumbing/commands.ipynb #c016
 def _add_config(parser, config, unset=False):
@@ -53,18 +53,17 @@ def _add_config(parser, config, unset=False):
 # %% ../../nbs/plumbing/commands.ipynb #c019
 def _print_manifest(manifest, folder, split):
     "Prints what a conversion found"
-    print(f'\n{split}: {manifest["images"]:,} images with {manifest["objects"]:,} objects '
-          f'and {manifest["crowd"]:,} crowds are in {folder}; '
-          f'{manifest["skipped_images"]:,} images are left out, {manifest["problems"]:,} problems were found')
-    if not manifest['problems']: return
-    print(f'problems, all of them in {folder}/problems.txt:', *manifest['first_problems'][:5], sep='\n  ')
+    problems = manifest['problems']
+    print(f'\n{split}: converted to {folder}, problems found: {problems:,}')
+    if problems:
+        print(f'problems, all of them in {folder}/problems.txt:', *manifest['first_problems'][:5], sep='\n  ')
+    if manifest['notes']: print('notes, all of them in the same file:', *manifest['notes'][:5], sep='\n  ')
 
 # %% ../../nbs/plumbing/commands.ipynb #c021
-def _describe_records(data, boxes, split, folder, count):
+def _describe_records(boxes, split, folder, count):
     "Prints which objects there are, and draws them"
     from ssd_nb.data import describe_set, draw_report, format_report
-    from ssd_nb.plumbing.records import load_ground_truth
-    described = describe_set(load_ground_truth(data, split), boxes)
+    described = describe_set(Path(folder) / 'ground_truth.json', boxes)
     print(*format_report(described), sep='\n')
     axes, picture = draw_report(described, boxes, f'{split}: {count:,} images'), Path(folder) / 'report.png'
     _save_figure(axes[0, 0].figure, picture)
@@ -77,7 +76,7 @@ def _report_split(data, boxes, split):
     folder = make_mindrecord(data, split, progress=True)
     manifest = load_manifest(data, split)
     _print_manifest(manifest, folder, split)
-    _describe_records(data, boxes, split, folder, manifest['images'])
+    _describe_records(boxes, split, folder, manifest['images'])
 
 # %% ../../nbs/plumbing/commands.ipynb #c025
 def _create_data(data,  # DataConfig that says where the set is
@@ -85,6 +84,7 @@ def _create_data(data,  # DataConfig that says where the set is
                 )->None:
     "Converts and reports a data set, part by part; raises `UserError` if it has none"
     from ssd_nb.plumbing.formats import list_source_files
+    from ssd_nb.plumbing.verdict import describe_splits
     _draw_into_files()
     splits, missing = [], []
     for split in ('train', 'eval'):
@@ -94,6 +94,7 @@ def _create_data(data,  # DataConfig that says where the set is
     if not splits: raise missing[0]
     for split in splits: _report_split(data, boxes, split)
     for error in missing: print(f'\nleft out: {error}')
+    print('', *describe_splits(data, boxes, splits, progress=True), sep='\n')
 
 # %% ../../nbs/plumbing/commands.ipynb #c027
 _DATA_PURPOSE = ('Converts a data set to MindRecord, checks every image and box on the way, '
@@ -245,33 +246,54 @@ def _check_classes(known, classes, name):
                     'give the data that it was trained for, or its classes with --classes.')
 
 # %% ../../nbs/plumbing/commands.ipynb #c069
-def _load_truth(data, model, name):
-    "Ground truth and class names of the evaluation images"
-    from ssd_nb.plumbing.records import load_ground_truth, load_manifest, make_mindrecord
-    make_mindrecord(data, 'eval', progress=True)
-    classes = tuple(load_manifest(data, 'eval')['classes'])
-    _check_classes(model.num_classes, classes, name)
-    return load_ground_truth(data, 'eval'), classes
+def _choose_data(config, given):
+    "The data to evaluate on; and the names that count, background first: () if the network knows none"
+    from ssd_nb.plumbing.classes import check_known
+    from ssd_nb.plumbing.coco import COCO_CLASSES
+    from ssd_nb.plumbing.preparation import choose_records
+    data, known = replace_fields(config.data, given), config.data.classes
+    shared = set(data.classes[1:]) & set(known)
+    published = known == COCO_CLASSES and len(data.classes) == len(known) # may be 80 others
+    if not known or (published and not shared): return data, ()
+    if data.dataset == 'other': return data, known
+    check_known(data.classes, known, given.checkpoint_path)
+    counted = tuple(name for name in known if name in data.classes)
+    return choose_records(replace(data, classes=known)), counted
 
-# %% ../../nbs/plumbing/commands.ipynb #c071
+# %% ../../nbs/plumbing/commands.ipynb #c073
+def _load_truth(data, counted, config, name):
+    "Ground truth and class names of the evaluation images, in the order of the network's outputs"
+    from ssd_nb.plumbing.cocoeval import fit_ground_truth
+    from ssd_nb.plumbing.records import describe_use, load_ground_truth, load_manifest, make_mindrecord
+    folder, manifest = make_mindrecord(data, 'eval', progress=True), load_manifest(data, 'eval')
+    print(describe_use(manifest, folder, 'eval'))
+    classes, truth = tuple(manifest['classes']), load_ground_truth(data, 'eval')
+    if not counted:
+        _check_classes(config.model.num_classes, classes, name)
+        return truth, classes
+    truth, notes = fit_ground_truth(truth, counted)
+    for note in notes: print(f'{note}.')
+    return fit_ground_truth(truth, config.data.classes)[0], config.data.classes
+
+# %% ../../nbs/plumbing/commands.ipynb #c075
 def _make_results_folder(given):
     "Makes the folder for the results of an evaluation"
     checkpoint = Path(given.checkpoint_path).resolve()
     return make_folder(given.output_dir or f'runs/eval_{checkpoint.parent.name}_{checkpoint.stem}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c073
-def _write_results(result, page, folder):
+# %% ../../nbs/plumbing/commands.ipynb #c077
+def _write_results(result, truth, page, folder):
     "Writes the results as text and as a COCO result file, and the report if there is one"
     from ssd_nb.plumbing.cocoeval import to_result_dicts, write_results
     try:
-        (folder / 'metrics.txt').write_text(result.text + '\n')
-        write_results(to_result_dicts(result.results), folder / 'detections.json')
-        if page: (folder / 'report.html').write_text(page)
+        (folder / 'metrics.txt').write_text(result.text + '\n', encoding='utf-8')
+        write_results(to_result_dicts(result.results, truth), folder / 'detections.json')
+        if page: (folder / 'report.html').write_text(page, encoding='utf-8')
     except OSError as error:
         raise UserError(f'{folder} cannot be written to ({error.strerror}): '
                         'free space, or give another --output_dir.') from None
 
-# %% ../../nbs/plumbing/commands.ipynb #c075
+# %% ../../nbs/plumbing/commands.ipynb #c079
 def _make_report(given, config, data, result, truth):
     "The report as a page; '' if none is wanted"
     from ssd_nb.plumbing.records import read_images
@@ -281,7 +303,7 @@ def _make_report(given, config, data, result, truth):
     images = lambda ids: read_images(data, ids)
     return make_report_page(result, truth, config.boxes, images, title, given.evaluator)
 
-# %% ../../nbs/plumbing/commands.ipynb #c077
+# %% ../../nbs/plumbing/commands.ipynb #c081
 def _load_detector(given, batch_size):
     "A prediction function, and the configuration that came with it"
     from ssd_nb.export_310 import load_predict
@@ -289,7 +311,7 @@ def _load_detector(given, batch_size):
     choose_device(given.run_platform, given.device_id)
     return load_predict(given.checkpoint_path, given.using_model, batch_size)
 
-# %% ../../nbs/plumbing/commands.ipynb #c079
+# %% ../../nbs/plumbing/commands.ipynb #c083
 def eval_command(words # of the command line
                 )->None:
     "evaluates a checkpoint or an exported file"
@@ -299,27 +321,27 @@ def eval_command(words # of the command line
     from ssd_nb.data import create_dataset
     from ssd_nb.eval import EvalConfig, evaluate
     predict, config = _load_detector(given, given.batch_size)
-    data = replace_fields(config.data, given)
-    truth, classes = _load_truth(data, config.model, given.checkpoint_path)
+    data, counted = _choose_data(config, given)
+    truth, classes = _load_truth(data, counted, config, given.checkpoint_path)
     folder = _make_results_folder(given)
     dataset = create_dataset(data, config.boxes, 'eval', given.batch_size, train=False)
     result = evaluate(predict, dataset, truth, classes, replace_fields(EvalConfig(), given))
-    _write_results(result, _make_report(given, config, data, result, truth), folder)
+    _write_results(result, truth, _make_report(given, config, data, result, truth), folder)
     print(f'{"report.html, " if given.report else ""}metrics.txt and detections.json are in {folder}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c083
+# %% ../../nbs/plumbing/commands.ipynb #c087
 _EXPORT_PURPOSE = ('Writes a trained network with its decoder into one file, and a json beside it. '
                    'The two need none of this code to run: see scripts/README.md.')
 _EXPORT_EXAMPLE = 'ssd_nb export --ckpt_file=runs/my_training/last.ckpt --file_name=runs/my_ssd'
 
-# %% ../../nbs/plumbing/commands.ipynb #c084
+# %% ../../nbs/plumbing/commands.ipynb #c088
 _EXPORT_OPTIONS = (
     Option('ckpt_file', str, help='the checkpoint', required=True),
     Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
     Option('batch_size', int, 1, 'images that the file takes at a time'))
 _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 
-# %% ../../nbs/plumbing/commands.ipynb #c086
+# %% ../../nbs/plumbing/commands.ipynb #c090
 def _make_export_parser():
     "The options of an export"
     from ssd_nb.eval import EvalConfig
@@ -331,7 +353,7 @@ def _make_export_parser():
     parser.add(thresholds, title='Thresholds that are written beside the file')
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c088
+# %% ../../nbs/plumbing/commands.ipynb #c092
 def export_command(words # of the command line
                   )->None:
     "writes a checkpoint as a MINDIR, ONNX or AIR file"
@@ -346,16 +368,17 @@ def export_command(words # of the command line
     if difference != difference: print('not read back: only Ascend tools read this form')
     else: print(f'read back: its answers differ from those of the checkpoint by at most {difference:.1e}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c092
+# %% ../../nbs/plumbing/commands.ipynb #c096
 _PREDICT_PURPOSE = ('Detects objects in images, a video or a camera: '
                     'writes annotated copies and detections.json, a COCO result file.')
 _PREDICT_EXAMPLE = ('ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my_ssd.mindir '
                     '--image_path=MY_IMAGES')
 
-# %% ../../nbs/plumbing/commands.ipynb #c094
+# %% ../../nbs/plumbing/commands.ipynb #c098
 _PREDICT_OPTIONS = (
     Option('image_path', str, required=True,
-           help='an image, a folder of images, a pattern such as "a/*.jpg", a video, or camera:0'),
+           help='an image, a folder with its sub-folders, a pattern such as "a/*.jpg", a .txt that lists '
+                'images, a video, an address such as rtsp://, or camera:0'),
     Option('output_dir', str, 'runs/predict', 'folder for what is written'),
     Option('score', float, 0.4, 'only detections with a score above this', ('min_score',)),
     Option('nms', float, 0.6, 'of two boxes of a class with an IoU above this, only the higher score is kept',
@@ -364,7 +387,7 @@ _PREDICT_OPTIONS = (
     Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'),
     Option('frames', int, 0, 'stop a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c095
+# %% ../../nbs/plumbing/commands.ipynb #c099
 def _make_predict_parser():
     "The options of a prediction"
     parser = OptionParser('ssd_nb predict', _PREDICT_PURPOSE, _PREDICT_EXAMPLE)
@@ -372,13 +395,13 @@ def _make_predict_parser():
     parser.add([_CHECKPOINT, *_PREDICT_OPTIONS, *shared])
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c097
+# %% ../../nbs/plumbing/commands.ipynb #c101
 def _silence_opencv():
     "Keeps OpenCV from printing messages of its own"
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
-# %% ../../nbs/plumbing/commands.ipynb #c099
+# %% ../../nbs/plumbing/commands.ipynb #c103
 def _find_objects(given, source):
     "Name, image and Detections of each entry of a source, and the names of the classes"
     from ssd_nb.eval import EvalConfig
@@ -393,7 +416,7 @@ def _find_objects(given, source):
                            config.data.normalisation)
     return found, classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c101
+# %% ../../nbs/plumbing/commands.ipynb #c105
 def _write_found(given, source, found, classes):
     "Writes the copies, detections.json and, for images, overview.png; returns a sentence that says so"
     from ssd_nb.plumbing.detect_files import copy_annotated, draw_overview, open_copies, write_detections
@@ -405,7 +428,7 @@ def _write_found(given, source, found, classes):
     what = f'a video of {len(every)} frames' if video else f'{len(every)} annotated images, overview.png'
     return f'{what} and detections.json, with {sum(len(d) for _, d in every)} detections, are in {folder}'
 
-# %% ../../nbs/plumbing/commands.ipynb #c103
+# %% ../../nbs/plumbing/commands.ipynb #c107
 def predict_command(words # of the command line
                    )->None:
     "finds objects in images, a video or a camera"
@@ -418,7 +441,7 @@ def predict_command(words # of the command line
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))
 
-# %% ../../nbs/plumbing/commands.ipynb #c109
+# %% ../../nbs/plumbing/commands.ipynb #c113
 _IMPORT_PURPOSE = ('Reads a detector that others trained, from a file or a package, and writes a checkpoint: '
                    'SSD MobileNetV2 of TensorFlow (.pb, .tflite), ssd300_vgg16 of torchvision (.pth, '
                    '.safetensors), and .ckpt files of MindCV and the ModelZoo.')
@@ -428,7 +451,7 @@ _IMPORT_OPTIONS = (
     Option('classes', str, '', 'its classes, where the file does not say them: names separated by commas, '
            'or a file of names'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c110
+# %% ../../nbs/plumbing/commands.ipynb #c114
 def import_command(words # of the command line: the file, then options
                   )->None:
     "reads a detector that others trained into a checkpoint"
@@ -443,11 +466,11 @@ def import_command(words # of the command line: the file, then options
     path, note = import_detector(file, given.file_name, given.classes)
     print(f'{path} written: {note}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c113
+# %% ../../nbs/plumbing/commands.ipynb #c117
 _COMMANDS = dict(train=train_command, eval=eval_command, predict=predict_command, export=export_command,
                 data=data_command, **{'import': import_command})
 
-# %% ../../nbs/plumbing/commands.ipynb #c115
+# %% ../../nbs/plumbing/commands.ipynb #c119
 _PURPOSE = ('SSD, the Single Shot MultiBox Detector, in MindSpore: '
             'from annotated images to an exported detector.')
 

@@ -5,6 +5,7 @@ __all__ = ['find_labels', 'detect_entries', 'stop_on_signal', 'open_copies', 'co
            'draw_overview']
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c002
+import re
 import signal
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,9 @@ import numpy as np
 # %% ../../nbs/plumbing/detect_files.ipynb #c004
 from ..data import prepare_input
 from ..eval import detect
+from .classes import find_label
 from .cocoeval import to_coco, to_result_dicts, write_results
+from .fonts import spell_names
 from .media import ImageCopies, VideoCopy
 from .options import UserError, suggest_name
 from .paint import annotate
@@ -25,12 +28,14 @@ def find_labels(names:str,    # of classes, separated by commas; '': all
                 classes:tuple # names of the classes, background first
                )->list:       # their numbers
     "The classes to report; raises `UserError` for an unknown name"
-    wanted = [name.strip() for name in names.split(',') if name.strip()] or list(classes[1:])
+    if not names.strip(): return list(range(1, len(classes)))
+    if label := find_label(names, classes): return [label] # a name may have a comma in it
+    wanted = [name.strip() for name in names.split(',') if name.strip()]
     for name in wanted:
-        if name in classes[1:]: continue
+        if find_label(name, classes): continue
         meant = suggest_name(name, classes[1:]) or f'give some of {", ".join(classes[1:])}.'
         raise UserError(f"--keep: there is no class '{name}': {meant}")
-    return [classes.index(name) for name in wanted]
+    return [find_label(name, classes) for name in wanted]
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c013
 def _make_batches(entries, size):
@@ -73,7 +78,9 @@ def open_copies(path:str,    # what was opened; a copied video gets its name
                 fps:float,   # frames a second; 0: these are images
                ):            # `VideoCopy` or `ImageCopies`
     "Opens what writes the copies"
-    return VideoCopy(folder, Path(path.replace(':', '')).stem, fps) if fps else ImageCopies(folder)
+    if not fps: return ImageCopies(folder)
+    name = path if Path(path).is_file() else re.sub(r'[^\w./-]', '', path.split('?')[0].split('@')[-1])
+    return VideoCopy(folder, Path(name).stem or 'video', fps)
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c032
 def copy_annotated(found,         # of (name, image, Detections)
@@ -115,7 +122,7 @@ def draw_overview(shown,        # of (image, Detections), up to twelve
     "Draws images with their detections on one page"
     import matplotlib.pyplot as plt
     from ssd_nb.eval import draw_detections
-    rows, columns = -(-len(shown) // 4), min(len(shown), 4)
+    rows, columns, classes = -(-len(shown) // 4), min(len(shown), 4), spell_names(classes)
     figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3 * rows), layout='tight', squeeze=False)
     for ax in axes.flat: ax.axis('off')
     for ax, (image, detections) in zip(axes.flat, shown): draw_detections(image, detections, classes, ax=ax)

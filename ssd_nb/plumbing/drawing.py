@@ -8,6 +8,8 @@ from math import ceil
 
 import numpy as np
 
+from .fonts import spell_text
+
 # %% ../../nbs/plumbing/drawing.ipynb #c005
 COLORS = dict(truth='limegreen', positive='dodgerblue', ignored='darkgrey', prediction='red')
 
@@ -27,7 +29,7 @@ def show_image(image:np.ndarray, # (h, w, 3) RGB uint8
     "Shows an image in unit coordinates, so that boxes in [0, 1] can be drawn on it without scaling"
     ax = ax or new_axes(3.5, 3.5 * image.shape[0] / image.shape[1])
     ax.imshow(image, extent=(0, 1, 1, 0), aspect=image.shape[0] / image.shape[1])
-    ax.set(xticks=[], yticks=[], title=title or '')
+    ax.set(xticks=[], yticks=[], title=spell_text(title or ''))
     ax.spines[:].set_visible(False)
     return ax
 
@@ -51,7 +53,8 @@ def _label_box(text, box, color, ax): # box: y1 x1 y2 x2 in unit coordinates
     def near(text, corner): return (abs(np.subtract(text.get_position(), corner[:2])) < (0.2, 0.07)).all()
     free = (corner for corner in corners if not any(near(text, corner) for text in ax.texts))
     x, y, side = next(free, corners[1])
-    ax.text(x, y, text, color='black', fontsize=8, clip_on=True, ha=side, va='top' if y < 0.08 else 'bottom',
+    ax.text(x, y, spell_text(text), color='black', fontsize=8, clip_on=True,
+            ha=side, va='top' if y < 0.08 else 'bottom',
             bbox=dict(facecolor=color, edgecolor='none', pad=1, alpha=0.8))
 
 # %% ../../nbs/plumbing/drawing.ipynb #c017
@@ -73,7 +76,7 @@ def draw_boxes(boxes:np.ndarray,      # (n, 4) y1 x1 y2 x2 in unit coordinates
         if texts is not None: _label_box(str(texts[i]), box, COLORS[kind], ax)
     return ax
 
-# %% ../../nbs/plumbing/drawing.ipynb #c023
+# %% ../../nbs/plumbing/drawing.ipynb #c025
 def draw_images(images:list,       # of (h, w, 3) RGB uint8
                 boxes:list=None,   # for each image (n, 4) y1 x1 y2 x2 in unit coordinates
                 texts:list=None,   # for each image a list of texts, one for each box
@@ -90,5 +93,5 @@ def draw_images(images:list,       # of (h, w, 3) RGB uint8
     for i, (image, ax) in enumerate(zip(images, axes)):
         show_image(image, ax)
         if boxes is not None: draw_boxes(boxes[i], texts=texts[i] if texts else None, ax=ax, linewidth=1.5)
-        if titles: ax.set_title(titles[i], fontsize=9)
+        if titles: ax.set_title(spell_text(titles[i]), fontsize=9)
     return axes[:len(images)]

@@ -20,15 +20,19 @@ def write_text(path,     # file to write
     os.replace(part, path)
 
 # %% ../../nbs/plumbing/files.ipynb #c010
-def read_text(path # of a text file, such as annotations
-             )->str: # its content, without a byte order mark
-    "The content of a text file; raises `UserError` if it is not UTF-8 text"
-    try: return Path(path).read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError:
-        sentence = f'{path} is not a text file in UTF-8: check that it is the annotation file.'
-        raise UserError(sentence) from None
+_UTF16 = b'\xff\xfe', b'\xfe\xff' # marks at the start of a file
 
-# %% ../../nbs/plumbing/files.ipynb #c014
+def read_text(path # of a text file, such as annotations
+             )->str: # its content, without a byte order mark, rows ending with \n
+    "The content of a text file; raises `UserError` if it is neither UTF-8 nor, by its mark, UTF-16"
+    data = Path(path).read_bytes()
+    try: text = data.decode('utf-16' if data.startswith(_UTF16) else 'utf-8-sig')
+    except UnicodeDecodeError: text = '\0'
+    if '\0' not in text: return text.replace('\r\n', '\n').replace('\r', '\n')
+    raise UserError(f'{path} is not a text file in UTF-8: check that it is the annotation file, and save it '
+                    'in UTF-8.')
+
+# %% ../../nbs/plumbing/files.ipynb #c016
 def make_folder(path,                      # folder for what will be written
                 option:str='--output_dir', # the option that it comes from, for the message
                )->Path:                    # the folder, made if need be

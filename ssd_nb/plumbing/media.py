@@ -5,6 +5,7 @@ __all__ = ['CODECS', 'find_images', 'decode_files', 'is_camera', 'MediaSource', 
 
 # %% ../../nbs/plumbing/media.ipynb #c002
 import glob
+import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Iterator, NamedTuple
 import cv2
 import numpy as np
 
-from .images import IMAGE_ENDINGS, decode_image, is_image
+from .images import IMAGE_ENDINGS, decode_image, find_damage, find_darkness, is_image
 from .options import UserError
 
 # %% ../../nbs/plumbing/media.ipynb #c008
@@ -21,61 +22,143 @@ def _encode_image(image, ending):
     "The bytes of a file for an RGB image"
     return cv2.imencode(ending, image[..., ::-1])[1].tobytes()
 
+# %% ../../nbs/plumbing/media.ipynb #c011
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8') # it prints messages that name no file
+_VIDEO_ENDINGS = tuple('.mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .3gp .ts .mts .m2ts .ogv'.split())
+_SOURCES = ('an image, a folder, a pattern such as "images/*.jpg", a .txt that lists images, a video, '
+            'an address, or camera:0')
+
 # %% ../../nbs/plumbing/media.ipynb #c013
-_VIDEO_ENDINGS = '.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'
-_SOURCES = 'an image, a folder, a pattern such as "images/*.jpg", a video, or camera:0'
+def _walk_folder(folder): # -> paths of all its files, in the order of their names
+    files, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen: folders.clear()
+        else: files += (Path(place) / name for name in names)
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith('.') and name != '__MACOSX']
+    return sorted(files)
 
 # %% ../../nbs/plumbing/media.ipynb #c015
-def find_images(path:str # an image, a folder, or a pattern
-               )->list:  # paths, in the order of their names
-    "The image files that a path stands for; raises `UserError` if there are none"
-    folder = Path(path)
-    if folder.is_dir(): files = sorted(p for p in folder.iterdir() if is_image(p))
-    else: files = [folder] if folder.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
-    if files: return files
-    if not folder.is_dir(): raise UserError(f'there is no --image_path={path}: give {_SOURCES}.')
-    wanted = ', '.join(IMAGE_ENDINGS)
-    raise UserError(f'--image_path={path} holds no image: give a folder with {wanted} files.')
+def _match_pattern(path): # -> the folder that the pattern begins in; paths of the files
+    folder, parts = Path(), list(Path(path).parts)
+    while parts and (folder / parts[0]).exists(): folder /= parts.pop(0)
+    found = glob.glob(os.path.join(glob.escape(str(folder)), *parts), recursive=True) if parts else []
+    return folder, [file for match in sorted(map(Path, found))
+                    for file in (filter(is_image, _walk_folder(match)) if match.is_dir() else [match])]
+
+# %% ../../nbs/plumbing/media.ipynb #c017
+def _read_list(path): # of a text file -> the folder that all its files are in; their paths
+    lines = path.read_text('utf-8-sig', 'surrogateescape').splitlines()
+    names = [line.strip().strip('"') for line in lines if line.strip()]
+    places = [path.parent / name for name in names]
+    files = [place if place.exists() or not Path(name).exists() else Path(name)
+             for name, place in zip(names, places)]
+    if not any(file.is_file() for file in files):
+        raise UserError(f'--image_path={path} is a text file, but none of its lines is the path of a file '
+                        f'that exists: give {_SOURCES}.')
+    return Path(os.path.commonpath([file.absolute().parent for file in files])), files
 
 # %% ../../nbs/plumbing/media.ipynb #c019
-def _decode_file(path):
-    "The image in a file; raises `UserError`"
-    try: return decode_image(path.read_bytes(), str(path))
-    except OSError as error: raise UserError(f'{path} cannot be read ({error.strerror}).') from None
+class _Found(NamedTuple):
+    "The files that a path stands for"
+    folder: Path # that the names of the files begin in
+    files: list  # paths of the images
+    others: list # paths of files that are passed over
 
-def decode_files(files # paths of images
-                )->Iterator: # of (file name, (h, w, 3) RGB uint8)
+    def name(self, file): # -> its path inside the folder, with / between the parts
+        return Path(os.path.relpath(file.absolute(), self.folder.absolute())).as_posix()
+
+# %% ../../nbs/plumbing/media.ipynb #c021
+def _find_files(path): # what the user gave -> `_Found`
+    path = Path(path).expanduser()
+    if path.is_dir():
+        every = _walk_folder(path)
+        return _Found(path, list(filter(is_image, every)), [file for file in every if not is_image(file)])
+    if not path.exists(): return _Found(*_match_pattern(path), [])
+    return _Found(*(_read_list(path) if path.suffix.lower() == '.txt' else (path.parent, [path])), [])
+
+# %% ../../nbs/plumbing/media.ipynb #c023
+def _list_names(names): # -> the first three, and how many more
+    return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
+
+# %% ../../nbs/plumbing/media.ipynb #c025
+def _require_files(found, path): # what was found for what the user gave
+    "Raises `UserError` if there is no image"
+    if found.files: return
+    if not Path(path).expanduser().is_dir():
+        raise UserError(f'there is no --image_path={path}: give {_SOURCES}.')
+    there = f' (its files are {_list_names(list(map(found.name, found.others)))})' if found.others else ''
+    wanted = ', '.join(IMAGE_ENDINGS)
+    raise UserError(f'--image_path={path} holds no image{there}: give a folder with {wanted} files.')
+
+# %% ../../nbs/plumbing/media.ipynb #c027
+def find_images(path:str # an image, a folder, a pattern, or a text file that lists images
+               )->list:  # paths, in the order of their names
+    "The image files that a path stands for; raises `UserError` if there are none"
+    _require_files(found := _find_files(path), path)
+    return found.files
+
+# %% ../../nbs/plumbing/media.ipynb #c035
+def _decode_file(path):
+    "The image in a file, and what looks odd about it; raises `UserError`"
+    try: data = path.read_bytes()
+    except OSError as error: raise UserError(f'{path} cannot be read ({error.strerror}).') from None
+    if damage := find_damage(data): raise UserError(f'{path} {damage}.')
+    image = decode_image(data, str(path))
+    return image, find_darkness(data, image)
+
+# %% ../../nbs/plumbing/media.ipynb #c037
+def decode_files(files,     # paths of images
+                 names=None # a name for each; None: those of the files
+                )->Iterator: # of (name, (h, w, 3) RGB uint8)
     "Decodes images one after another, and names those left out; raises `UserError` if all are"
     from tqdm import tqdm
     bad = 0
-    for path in files:
-        try: image = _decode_file(path)
+    for path, name in zip(files, names or [path.name for path in files]):
+        try: image, odd = _decode_file(path)
         except UserError as error:
             bad += 1
             tqdm.write(f'left out: {error}', file=sys.stderr)
-        else: yield path.name, image
+        else:
+            if odd: tqdm.write(f'{path} {odd}.', file=sys.stderr)
+            yield name, image
     if bad < len(files): return
     videos = ', '.join(_VIDEO_ENDINGS)
     raise UserError(f'none of the {bad} files is an image that can be read: '
                     f'give images, or a video that ends in {videos}.')
 
-# %% ../../nbs/plumbing/media.ipynb #c023
+# %% ../../nbs/plumbing/media.ipynb #c041
 def is_camera(path:str # what the user gave
              )->bool:
     "Whether a camera is meant, such as camera or camera:1"
     name, colon, number = path.partition(':')
     return name == 'camera' and (number.isdigit() or not colon) and not Path(path).exists()
 
+# %% ../../nbs/plumbing/media.ipynb #c042
+def _is_address(path): return '://' in path and not Path(path).exists()
+
+def _is_video(path): # a GIF may have many pictures
+    return Path(path).suffix.lower() in (*_VIDEO_ENDINGS, '.gif') and Path(path).is_file()
+
+# %% ../../nbs/plumbing/media.ipynb #c044
+def _open_capture(path): # OpenCV's capture, opened or not
+    if is_camera(path): return cv2.VideoCapture(int(path[7:] or 0))
+    video = cv2.VideoCapture(path if _is_address(path) else str(Path(path).absolute()))
+    video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    return video
+
+# %% ../../nbs/plumbing/media.ipynb #c046
 def _open_video(path):
-    "OpenCV's capture of a file or of a camera; raises `UserError` if there is none"
-    video = cv2.VideoCapture(int(path[7:] or 0) if is_camera(path) else path)
+    "OpenCV's capture of a file, an address or a camera; raises `UserError` if there is none"
+    video = _open_capture(path)
     if video.isOpened(): return video
     why = ' is no video that this OpenCV can read: convert it, for example to mp4.'
+    if _is_address(path): why = ' cannot be opened: check the address, and that it gives a video.'
     if is_camera(path): why = (': there is no such camera, or another program uses it; '
                                'give an image, a folder or a video.')
     raise UserError(f'--image_path={path}{why}')
 
-# %% ../../nbs/plumbing/media.ipynb #c027
+# %% ../../nbs/plumbing/media.ipynb #c050
 def _read_frames(video, path):
     "Name and RGB image of each frame; raises `UserError` if there is none"
     number, name = 0, Path(path).name
@@ -86,61 +169,88 @@ def _read_frames(video, path):
         yield name, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     if not number: raise UserError(f'--image_path={path} gave no picture: check the video or the camera.')
 
-# %% ../../nbs/plumbing/media.ipynb #c029
+# %% ../../nbs/plumbing/media.ipynb #c052
 class MediaSource(NamedTuple):
     "Images to look at, wherever they come from"
     entries: Iterator # of (name, (h, w, 3) RGB uint8)
     count: int        # how many there are; None: unknown
     fps: float        # frames a second of a video or camera; 0: these are images
 
-# %% ../../nbs/plumbing/media.ipynb #c031
+# %% ../../nbs/plumbing/media.ipynb #c054
+def _drop_copies(found, folder): # `_Found`; the folder for copies -> without what an earlier run wrote there
+    place = Path(folder).resolve()
+    if place == found.folder.resolve() or not (place / 'detections.json').is_file(): return found
+    ours = lambda file: place in file.resolve().parents
+    originals, others = ([file for file in files if not ours(file)] for files in found[1:])
+    return _Found(found.folder, originals, others) if originals else found
+
+# %% ../../nbs/plumbing/media.ipynb #c055
 def _check_apart(files, folder):
     "Raises `UserError` if a folder for copies holds the originals"
     if any(Path(path).resolve().parent == Path(folder).resolve() for path in files):
         raise UserError(f'--output_dir={folder} holds the images themselves, '
                         'and copies could overwrite them: give another folder.')
 
-# %% ../../nbs/plumbing/media.ipynb #c033
-def open_media(path:str,       # an image, a folder, a pattern, a video, or a camera such as camera:0
+# %% ../../nbs/plumbing/media.ipynb #c057
+def _open_images(path, output_dir):
+    found = _drop_copies(_find_files(path), output_dir)
+    _require_files(found, path)
+    _check_apart([*found.files, found.folder / 'x'] if Path(path).is_dir() else found.files, output_dir)
+    if found.others:
+        print(f'{len(found.others)} files in {found.folder} are passed over, since they are no images: '
+              f'{_list_names(list(map(found.name, found.others)))}', file=sys.stderr)
+    names = list(map(found.name, found.files))
+    return MediaSource(decode_files(found.files, names), len(names), 0)
+
+# %% ../../nbs/plumbing/media.ipynb #c059
+def _open_frames(path, output_dir, most): # most: end after so many frames; 0: no limit
+    if _is_video(path): _check_apart([path], output_dir)
+    video = _open_video(path)
+    known = [n for n in (most, int(video.get(cv2.CAP_PROP_FRAME_COUNT))) if n > 0]
+    entries, count = islice(_read_frames(video, path), most or None), min(known, default=None)
+    single = count == 1 and Path(path).suffix.lower() == '.gif'
+    return MediaSource(entries, count, 0 if single else video.get(cv2.CAP_PROP_FPS) or 25)
+
+# %% ../../nbs/plumbing/media.ipynb #c061
+def open_media(path:str,       # an image, a folder, a pattern, a list, a video, an address, or camera:0
                output_dir:str, # folder for the copies
                frames:int=0,   # end a video or camera after so many; 0: no limit
               )->MediaSource:
     "Opens what the user gave; raises `UserError` if there is nothing to read"
-    is_video = Path(path).suffix.lower() in _VIDEO_ENDINGS and Path(path).is_file()
-    if not (is_video or is_camera(path)):
-        _check_apart(files := find_images(path), output_dir)
-        return MediaSource(decode_files(files), len(files), 0)
-    if is_video: _check_apart([path], output_dir)
-    video = _open_video(path)
-    known = [n for n in (frames, int(video.get(cv2.CAP_PROP_FRAME_COUNT))) if n > 0]
-    entries = islice(_read_frames(video, path), frames or None)
-    return MediaSource(entries, min(known, default=None), video.get(cv2.CAP_PROP_FPS) or 25)
+    if is_camera(path) or _is_address(path) or _is_video(path): return _open_frames(path, output_dir, frames)
+    return _open_images(path, output_dir)
 
-# %% ../../nbs/plumbing/media.ipynb #c037
+# %% ../../nbs/plumbing/media.ipynb #c067
 class ImageCopies:
     "Writes images as PNG files"
     def __init__(self,
                  folder:Path # where to
                 ):
-        self.folder, self.names = folder, set()
+        self.folder, self.names = Path(folder), {'overview'}
+
+    def _choose_path(self, name): # one that no other copy has
+        parts = [part for part in Path(name).with_suffix('').parts if part not in ('..', '/')]
+        stem, number = '/'.join(parts), 1
+        while (free := stem if number == 1 else f'{stem}_{number}').casefold() in self.names: number += 1
+        self.names.add(free.casefold())
+        return self.folder / f'{free}.png'
 
     def __call__(self,
-                 name:str,        # of the original, whose ending does not matter
+                 name:str,        # of the original, whose ending does not matter; may have sub-folders
                  image:np.ndarray # (h, w, 3) RGB uint8
                 )->None:
         "Writes one image; raises `UserError` if that is not possible"
-        stem, number = Path(name).stem, 1
-        while (free := stem if number == 1 else f'{stem}_{number}') in self.names: number += 1
-        self.names.add(free)
-        path = self.folder / f'{free}.png'
-        try: path.write_bytes(_encode_image(image, '.png'))
+        path = self._choose_path(name)
+        try:
+            if path.parent != self.folder: path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_encode_image(image, '.png'))
         except OSError as error:
             raise UserError(f'{path} cannot be written ({error.strerror}): '
                             'free space, or give another --output_dir.') from None
 
     def close(self)->None: "Nothing is left to do"
 
-# %% ../../nbs/plumbing/media.ipynb #c041
+# %% ../../nbs/plumbing/media.ipynb #c071
 CODECS = ('.mp4', 'mp4v'), ('.avi', 'MJPG') # endings and codecs of written videos, tried in this order
 
 def _open_writer(folder, stem, fps, size):
@@ -153,7 +263,7 @@ def _open_writer(folder, stem, fps, size):
     raise UserError(f'no video can be written to {folder} (codecs tried: {tried}): '
                     'give a folder that can be written to, or the frames as images.')
 
-# %% ../../nbs/plumbing/media.ipynb #c043
+# %% ../../nbs/plumbing/media.ipynb #c073
 class VideoCopy:
     "Writes frames as a video"
     def __init__(self,

@@ -16,6 +16,7 @@ from ..boxes import BoxConfig, box_area, default_tlbr, find_box_levels, iou, xyw
 from ..eval import AP_POINTS, Detections, draw_detections, find_objects
 from .cocoeval import read_precisions, run_cocoeval, to_coco_rows
 from .drawing import COLORS
+from .fonts import spell_names
 
 # %% ../../nbs/plumbing/mistakes.ipynb #c007
 def draw_class_curves(curves:np.ndarray, # (K, 101) precision at `AP_POINTS['coco']`; nan without objects
@@ -24,6 +25,7 @@ def draw_class_curves(curves:np.ndarray, # (K, 101) precision at `AP_POINTS['coc
                      ):                  # the Axes
     "Filled precision-recall curves, best class first; of more than ten classes the middle ones are grey"
     import matplotlib.pyplot as plt
+    names = [f' {name}' if name[0] == '_' else name for name in spell_names(('', *names))[1:]] # _: hidden
     ax, values = ax or plt.subplots(figsize=(5, 3.3), layout='tight')[1], curves.mean(axis=1)
     order = [k for k in np.argsort(-values, kind='stable') if not np.isnan(values[k])]
     marked = order if len(order) <= 10 else order[:3] + order[-3:]
@@ -191,8 +193,8 @@ def draw_confusion(matrix:np.ndarray, # (C, C) int, from `count_confusions`
     "A confusion matrix, each row shaded by its shares, background last; with counts up to twelve classes"
     import matplotlib.pyplot as plt
     order, side, few = np.roll(np.arange(len(classes)), -1), max(3.6, 0.17 * len(classes)), len(classes) <= 13
+    counts, names = matrix[np.ix_(order, order)], np.array(spell_names(classes), object)[order]
     ax = ax or plt.subplots(figsize=(side, side), layout='tight')[1]
-    counts, names = matrix[np.ix_(order, order)], [classes[i] for i in order]
     ax.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap='Blues', vmin=0, vmax=1)
     ax.set_xticks(range(len(names)), names, rotation=90, fontsize=9 if few else 6)
     ax.set_yticks(range(len(names)), names, fontsize=9 if few else 6)

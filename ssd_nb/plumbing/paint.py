@@ -4,19 +4,52 @@
 __all__ = ['annotate']
 
 # %% ../../nbs/plumbing/paint.ipynb #c002
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
+from .fonts import find_font
+
 # %% ../../nbs/plumbing/paint.ipynb #c005
-def _paint_text(image, text, x, y, scale, line): # x, y: upper left corner of the box, in pixels
-    "Writes above a corner, in white on red, inside the image whatever the corner"
+def _find_corner(image, x, y, width, height): # x, y: upper left corner of a box; size of its text, in pixels
+    "Left and top of the text: above the corner, but inside the image"
+    return max(min(x, image.shape[1] - width), 0), max(y - height, 0)
+
+def _paint_ascii(image, text, x, y, scale, line):
+    "OpenCV's letters, which are those of ASCII alone"
     font = cv2.FONT_HERSHEY_SIMPLEX, scale
     (width, height), base = cv2.getTextSize(text, *font, line)
-    top, left = max(y - height - base, 0), max(min(x, image.shape[1] - width), 0)
+    left, top = _find_corner(image, x, y, width, height + base)
     cv2.rectangle(image, (left, top), (left + width, top + height + base), (255, 0, 0), -1)
     cv2.putText(image, text, (left, top + height), *font, (255, 255, 255), line, cv2.LINE_AA)
 
 # %% ../../nbs/plumbing/paint.ipynb #c007
+@lru_cache(16)
+def _load_font(path, size):
+    from PIL import ImageFont
+    return ImageFont.truetype(path, size)
+
+def _paint_letters(image, text, x, y, scale, path): # path: of a font that has the letters
+    from PIL import Image, ImageDraw
+    font = _load_font(path, max(8, round(30 * scale)))
+    _, _, width, height = map(int, font.getbbox(text + ' ')) # a blank of margin
+    mask = Image.new('L', (width, height + 2))
+    ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=font)
+    left, top = _find_corner(image, x, y, width, height + 2)
+    place = image[top:top + height + 2, left:left + width]
+    place[...] = [255, 0, 0]
+    place[..., 1:] = np.asarray(mask)[:place.shape[0], :place.shape[1], None]
+
+# %% ../../nbs/plumbing/paint.ipynb #c009
+def _paint_label(image, name, label, score, x, y, scale, line):
+    "Writes class and score in white on red, inside the image whatever the corner"
+    font = None if name.isascii() else find_font(name)
+    text = f'{name if font or name.isascii() else f"class {label}"} {score:.2f}'
+    if font: _paint_letters(image, text, x, y, scale, font[1])
+    else: _paint_ascii(image, text, x, y, scale, line)
+
+# %% ../../nbs/plumbing/paint.ipynb #c011
 def annotate(image:np.ndarray, # (h, w, 3) RGB uint8; stays as it is
              detections,       # `Detections`: boxes (n, 4) y1 x1 y2 x2 in pixels, scores (n,), labels (n,)
              classes:tuple,    # names, background first
@@ -26,5 +59,5 @@ def annotate(image:np.ndarray, # (h, w, 3) RGB uint8; stays as it is
     line, corners = max(1, round(2 * scale)), detections.boxes.round().astype(int).tolist()
     for (y1, x1, y2, x2), score, label in zip(corners, detections.scores, detections.labels):
         cv2.rectangle(result, (x1, y1), (x2, y2), (255, 0, 0), line)
-        _paint_text(result, f'{classes[label]} {score:.2f}', x1, y1, scale, line)
+        _paint_label(result, classes[label], label, score, x1, y1, scale, line)
     return result

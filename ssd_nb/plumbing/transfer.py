@@ -8,8 +8,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..ssd_heads import MODELS, count_parameters, get_backbone
 from .checkpoint import load_weights, read_json, read_saved
+from .classes import match_names, shorten_names
 from .model_config import ModelConfig
 from .options import UserError
 from .weights import find_misfits, load_backbone
@@ -17,9 +20,56 @@ from .weights import find_misfits, load_backbone
 from mindspore import nn
 
 # %% ../../nbs/plumbing/transfer.ipynb #c008
+def _move_channels(new:np.ndarray, # (boxes * classes, ...) of the network to fill
+                   old:np.ndarray, # the same of the checkpoint, for its classes
+                   classes:tuple,  # names, background first, of the network to fill
+                   known:tuple,    # those of the checkpoint
+                  )->np.ndarray:   # as `new`
+    "The new array with the channels of shared classes from the old one"
+    there, here = old.reshape(-1, len(known), *old.shape[1:]), new.reshape(-1, len(classes), *new.shape[1:])
+    if here[:, 0].shape != there[:, 0].shape: return old # the shapes say what is wrong, later
+    places, moved = match_names(classes, known), here.copy()
+    moved[:, list(places)] = there[:, list(places.values())]
+    return moved.reshape(new.shape)
+
+# %% ../../nbs/plumbing/transfer.ipynb #c012
+def _describe_match(classes, known): # names, background first: of the network to fill, of the checkpoint
+    "Which classes are known by name, and which are not"
+    shared, new = [n for n in classes[1:] if n in known], [n for n in classes[1:] if n not in known]
+    gone = [name for name in known[1:] if name not in classes]
+    text = f'classes: {len(shared)} of {len(classes) - 1} are known to the checkpoint by name'
+    if not new and not gone: return f'{text}, in another order'
+    parts = [f'{shorten_names(names)} {word}' for names, word in ((new, 'begin new'), (gone, 'are not used'))
+             if names]
+    return f'{text} ({shorten_names(shared)}); {"; ".join(parts)}'
+
+# %% ../../nbs/plumbing/transfer.ipynb #c015
+def _check_shared(classes, known, path): # names, background first: as in `_describe_match`; the checkpoint
+    "Raises `UserError` if no name is shared"
+    if set(classes[1:]) & set(known[1:]): return
+    raise UserError(f'{path} knows {shorten_names(known[1:])}, but the data has none of these classes '
+                    f'({shorten_names(classes[1:])}): give --filter_weight=True, so that they begin new.')
+
+# %% ../../nbs/plumbing/transfer.ipynb #c018
+def _match_classes(network:nn.Cell, # to fill
+                   weights:dict,    # name -> np.ndarray of the checkpoint; class heads are changed
+                   classes:tuple,   # names, background first, of the network
+                   known:tuple,     # those of the checkpoint
+                   path:Path,       # of the checkpoint, for the message
+                  )->str:           # a sentence; '' if the classes are the same
+    "Puts the channels of class heads into the network's order; raises `UserError` if no name is shared"
+    if classes == known: return ''
+    _check_shared(classes, known, path)
+    parameters = (p for layer in network.multi_box.get_class_layers() for p in layer.get_parameters())
+    for p in parameters:
+        if p.name in weights:
+            weights[p.name] = _move_channels(p.asnumpy(), weights[p.name], classes, known)
+    return _describe_match(classes, known)
+
+# %% ../../nbs/plumbing/transfer.ipynb #c020
 _BEFORE = dict(pad='same', heads='light', extras='light', paper_vgg=False) # where a file does not say it
 
-# %% ../../nbs/plumbing/transfer.ipynb #c009
+# %% ../../nbs/plumbing/transfer.ipynb #c021
 def _check_same(its, model, path): # `ModelConfig` of the file, as a dict or {}; the one wanted
     using_model = its.get('using_model', model.using_model)
     if using_model != model.using_model:
@@ -29,29 +79,39 @@ def _check_same(its, model, path): # `ModelConfig` of the file, as a dict or {};
         if its and value != getattr(model, name):
             raise UserError(f'{path} was trained with --{name}={value}: give the same.')
 
-# %% ../../nbs/plumbing/transfer.ipynb #c011
+# %% ../../nbs/plumbing/transfer.ipynb #c023
 def _list_left_out(network, model, saved): # names, or parts of them, that `filter_weight` leaves as they are
     if not saved.config: return MODELS[model.using_model].class_parts
     wrong = [text.split()[0] for text in find_misfits(network, saved.weights)]
     last = [p.name for layer in network.multi_box.get_class_layers() for p in layer.get_parameters()]
     return *last, *(name for name in wrong if 'loc_layers' in name)
 
-# %% ../../nbs/plumbing/transfer.ipynb #c013
+# %% ../../nbs/plumbing/transfer.ipynb #c025
+def _read_origin(saved, model, path): # from `read_saved`; `ModelConfig` of the network to fill; the file
+    "The classes that a checkpoint knows, () if it does not say; raises `UserError` for other padding"
+    parts = json.loads(saved.config) if saved.config else {}
+    its, known = parts.get('model', {}), tuple(parts.get('data', {}).get('classes', ()))
+    _check_same(its, model, path)
+    return known if len(known) == its.get('num_classes') else ()
+
+# %% ../../nbs/plumbing/transfer.ipynb #c028
 def _load_pre_trained(network:nn.Cell,     # what `build_model` made, to fill
                       model:ModelConfig,   # what it was made from
                       path:Path,           # a checkpoint of the same model
                       filter_weight=False, # the layers that depend on the classes stay as they are
-                     )->str:               # a sentence that says what was filled
+                      classes:tuple=(),    # names that the network is for, background first; (): not known
+                     )->list:              # of sentences that say what was filled
     "Fills a detector from another one; raises `UserError` where it does not fit"
     saved = read_saved(path)
-    its = json.loads(saved.config)['model'] if saved.config else {}
-    _check_same(its, model, path)
+    known = _read_origin(saved, model, path)
     left_out = _list_left_out(network, model, saved) if filter_weight else ()
     hint = 'give a checkpoint of the same model'
     if not left_out: hint += ', or --filter_weight=True if only the classes differ'
-    return load_weights(network, saved.weights, path, hint, left_out)
+    by_name = classes and known and not left_out
+    notes = [_match_classes(network, saved.weights, classes, known, path)] if by_name else []
+    return [load_weights(network, saved.weights, path, hint, left_out), *filter(None, notes)]
 
-# %% ../../nbs/plumbing/transfer.ipynb #c028
+# %% ../../nbs/plumbing/transfer.ipynb #c043
 def adopt_options(config,   # a `Config` of `05_train`
                   path:Path # a checkpoint for `pre_trained`; one without a configuration changes nothing
                  )->tuple:  # the configuration with what belongs to the file; names of its parts that changed
@@ -65,7 +125,7 @@ def adopt_options(config,   # a `Config` of `05_train`
     parts = dict(boxes=its.boxes, model=model, data=data, loss=loss)
     return replace(config, **parts), [name for name, part in parts.items() if part != getattr(config, name)]
 
-# %% ../../nbs/plumbing/transfer.ipynb #c034
+# %% ../../nbs/plumbing/transfer.ipynb #c049
 def _freeze_backbone(network:nn.Cell # what `build_model` made
                     )->str:          # a sentence that says how much still trains
     "Keeps the backbone's parameters from the optimizer"
@@ -73,15 +133,15 @@ def _freeze_backbone(network:nn.Cell # what `build_model` made
     for p in get_backbone(network).get_parameters(): p.requires_grad = False
     return f'the backbone is frozen: {count_parameters(network):,} of {whole:,} parameters train'
 
-# %% ../../nbs/plumbing/transfer.ipynb #c037
+# %% ../../nbs/plumbing/transfer.ipynb #c052
 def start_weights(network:nn.Cell, # what `build_model` made
-                  config,          # a `Config` of `05_train`: its `model` and `train` are used
+                  config,          # a `Config` of `05_train`: its `model`, `data` and `train` are used
                  )->list:          # of sentences that say what was done, for the log
     "Fills and freezes a new network as the options say"
     options, notes = config.train, []
     if base := options.feature_extractor_base_param:
         notes.append(load_backbone(get_backbone(network), base))
     if path := options.pre_trained:
-        notes.append(_load_pre_trained(network, config.model, path, options.filter_weight))
+        notes += _load_pre_trained(network, config.model, path, options.filter_weight, config.data.classes)
     if options.freeze_layer == 'backbone': notes.append(_freeze_backbone(network))
     return notes

@@ -6,112 +6,266 @@ __all__ = ['YoloSource']
 # %% ../../nbs/plumbing/yolo.ipynb #c002
 import os
 import re
+from collections import Counter
 from math import isfinite
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import yaml
-from defusedxml import DefusedXmlException, ElementTree
-from PIL import Image
 
-from .annotations import (
-    Annotations, Item, Problem, Record, Records, Source, join_inside, make_record, parse_numbers)
-from .classes import choose_classes
-from .coco import CocoSource, load_json
-from .files import read_text
-from .images import IMAGE_ENDINGS, is_image
+from .annotations import Annotations, Problem, Records, Source, make_record_from_rows
+from .classes import choose_classes, describe_left_out, clean_name, find_label
+from .images import decode_image, read_size
 from .options import UserError
-from .txt import collect_items
+from .yolo_files import count_things, find_split, load_set, read_lines
 
-# %% ../../nbs/plumbing/yolo.ipynb #c008
-def _find_label_file(image:Path # in a tree images/
-                    )->Path:    # in a tree labels/
-    parts = list(image.parts)
-    place = max((i for i, part in enumerate(parts[:-1]) if part == 'images'), default=None)
-    if place is not None: parts[place] = 'labels'
-    return Path(*parts).with_suffix('.txt')
+# %% ../../nbs/plumbing/yolo.ipynb #c007
+_DECIMAL_COMMA = re.compile(r'(?:^|[\s;])-?\d*,\d+(?=[\s;]|$)')
+
+def _split_row(row:str # of a label file
+              )->list: # its columns as text; raises `ValueError`
+    if ',' not in row and ';' not in row: return row.split()
+    if _DECIMAL_COMMA.search(row): raise ValueError(f'"{row}" has a decimal comma: write 0.5 for 0,5')
+    return row.replace(',', ' ').replace(';', ' ').split()
 
 # %% ../../nbs/plumbing/yolo.ipynb #c011
-def _parse_yolo_object(row,    # class cx cy w h
-                       size,   # height, width of the image in pixels
-                       labels, # class in the file -> label, for the classes asked for
-                       count,  # number of classes in the file
-                      )->Item: # None for a class that was not asked for; raises ValueError
-    n = len(row.split())
-    if n != 5: raise ValueError(f'"{row}" has {n} numbers where class, x, y, width and height are wanted')
-    try: number, x, y, w, h = parse_numbers(row.split())
-    except ValueError: raise ValueError(f'"{row}" is not five numbers') from None
-    if number not in range(count):
-        raise ValueError(f'the class of "{row}" is not a number from 0 to {count - 1}')
-    box = np.array([y - h / 2, x - w / 2, y + h / 2, x + w / 2]) * [*size, *size]
-    return Item(tuple(box.tolist()), labels[int(number)]) if int(number) in labels else None
+def _find_class(fields, # columns of a row as text
+                names,  # number of a class -> its name
+               )->tuple: # number of the class, how many columns name it; raises `ValueError`
+    try: number = float(fields[0])
+    except ValueError: return _find_name(fields, names)
+    if number in names: return int(number), 1
+    low, high = min(names), max(names)
+    known = f'the classes are the numbers {low} to {high}' if high > low else f'the only class is {low}'
+    raise ValueError(f'the class {fields[0]} is not known, {known}')
 
-# %% ../../nbs/plumbing/yolo.ipynb #c015
-def _load_yolo_yaml(path # the yaml file
-                   )->tuple: # its names in their order; the whole content
-    try: content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError: raise UserError(f'{path} is not valid YAML: write it again.') from None
-    names = content['names']
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[i] for i in sorted(names)]
-    if not isinstance(names, list) or not names:
-        raise UserError(f'{path}: names must be a list, or numbers from 0 with names.')
-    return [str(name) for name in names], content
+# %% ../../nbs/plumbing/yolo.ipynb #c013
+def _find_name(fields, names)->tuple: # as in `_find_class`
+    numbers = {name: number for number, name in reversed(names.items())}
+    for n in range(len(fields), 0, -1): # names may have blanks
+        name = clean_name(' '.join(fields[:n]).strip('"\'') or '?')
+        if name in numbers: return numbers[name], n
+    raise ValueError(f'the class "{fields[0]}" is neither a number nor one of the names')
 
-# %% ../../nbs/plumbing/yolo.ipynb #c018
-def _find_yolo_yaml(source # `YoloSource`
-                   )->Path: # raises `UserError` if there is none, or more than one
-    root = source.require('yolo_root')
-    files = sorted([*root.glob('*.yaml'), *root.glob('*.yml')])
-    files = [p for p in files if re.search(r'^names\s*:', read_text(p), flags=re.M)]
-    if len(files) == 1: return files[0]
-    raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, '
-                    f'and there are {len(files)}.')
+# %% ../../nbs/plumbing/yolo.ipynb #c017
+def _take_box(values, # list of numbers after the class
+              points, # how many numbers the key points of a pose may be; () where the set has none
+             )->tuple: # left, top, right, bottom as fractions of the image, and the kind of row; `ValueError`
+    n = len(values)
+    kind = {4: 'box', 5: 'more'}.get(n) or ('pose' if points else 'polygon')
+    if n < 4 or kind == 'polygon' and n % 2 or kind == 'pose' and not {n - 4, n - 5}.intersection(points):
+        more = f', and {" or ".join(map(str, points))} more,' if points else ', or the corners of a polygon,'
+        raise ValueError(f'it has {n + 1} columns where class, x, y, width and height{more} are wanted')
+    if kind != 'polygon':
+        x, y, w, h = values = values[:4]
+        box = x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    else: box = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+    return box, 'pixels' if max(values) > 2 or min(values) > 1 or min(values) < -1 else kind
 
-# %% ../../nbs/plumbing/yolo.ipynb #c020
-def _list_yolo_images(path,   # of the yaml file
-                      split,  # 'train' or 'eval'
-                     )->list: # paths in the order of their names; raises `UserError` if there are none
-    key = 'train' if split == 'train' else 'val'
-    wanted = _load_yolo_yaml(path)[1].get(key) or f'images/{key}'
-    if not isinstance(wanted, str): raise UserError(f'{path}: {key} must be one folder of images.')
-    folder = Path(wanted) if os.path.isabs(wanted) else path.parent / wanted.lstrip('./')
-    files = sorted(p for p in folder.glob('*') if is_image(p))
-    if not files: raise UserError(f'{path}: there is no image in {folder}, which is its {key}.')
-    return files
+# %% ../../nbs/plumbing/yolo.ipynb #c021
+class _Rules(NamedTuple):
+    "What is known before the first row is read"
+    names: dict   # number of a class -> its name
+    labels: dict  # number of a class -> label; 0: not asked for
+    points: tuple = () # how many numbers the key points of a pose may be
 
-# %% ../../nbs/plumbing/yolo.ipynb #c024
-def _read_yolo_image(image,    # path of the image file
-                     number,   # of the image
-                     labels,   # class in the file -> label, for the classes asked for
-                     count,    # number of classes in the file
-                     problems, # list that problems are added to
-                    )->Record: # raises OSError or `UserError` where a file cannot be read
-    file = _find_label_file(image)
-    with Image.open(image) as header: size = header.size[::-1]
-    rows = enumerate(read_text(file).splitlines(), 1) if file.is_file() else ()
-    items = collect_items([(line, row) for line, row in rows if row.strip()],
-                           lambda row: _parse_yolo_object(row, size, labels, count), file, problems)
-    return make_record(image, number, items, file, size=size)
+# %% ../../nbs/plumbing/yolo.ipynb #c023
+def _parse_row(row,   # of a label file
+               rules, # `_Rules`
+              )->tuple: # number of the class, its box and kind as in `_take_box`; raises `ValueError`
+    fields = _split_row(row)
+    number, n = _find_class(fields, rules.names)
+    try: values = list(map(float, fields[n:]))
+    except ValueError: raise ValueError(f'"{row}" has a column that is not a number') from None
+    if not isfinite(sum(values)): raise ValueError(f'"{row}" has a number that is not finite')
+    return number, *_take_box(values, rules.points)
 
-# %% ../../nbs/plumbing/yolo.ipynb #c026
+# %% ../../nbs/plumbing/yolo.ipynb #c027
+class _Seen:
+    "What was met in the label files of a split, and is told once at the end"
+    def __init__(self):
+        self.problems, self.kinds, self.left_out = [], Counter(), Counter()
+        self.first, self.numbers = {}, set() # kind -> file and line; numbers of classes
+
+    def add(self, kind, file, line): # a row that is not a box
+        self.kinds[kind] += 1
+        self.first.setdefault(kind, (file, line))
+
+# %% ../../nbs/plumbing/yolo.ipynb #c028
+def _read_label_file(path,  # of the file
+                     rules, # `_Rules`
+                     seen,  # `_Seen`
+                    )->list: # left, top, right, bottom, label, line of each object
+    rows = []
+    for line, row in enumerate(read_lines(path), 1):
+        if not row.strip(' \t\0\x1a'): continue # blank, or the end mark of DOS
+        try: number, box, kind = _parse_row(row, rules)
+        except ValueError as error:
+            seen.problems.append(Problem(str(path), line, str(error)))
+            continue
+        if kind != 'box': seen.add(kind, path, line)
+        if kind == 'pixels': continue
+        seen.numbers.add(number)
+        if rules.labels[number]: rows.append((*box, rules.labels[number], line))
+        else: seen.left_out[number] += 1
+    return rows
+
+# %% ../../nbs/plumbing/yolo.ipynb #c032
+def _sum_problems(seen,  # `_Seen`
+                  rules, # `_Rules`
+                  path,  # file with the names, for messages
+                 )->list: # of `Problem`: one for each kind of rows that were left out
+    problems = [_name_pixels(*seen.first['pixels'], seen.kinds['pixels'])] if seen.kinds['pixels'] else []
+    for number, n in sorted(seen.left_out.items()):
+        what = describe_left_out(rules.names[number], n)
+        problems.append(Problem(str(path), 0, what, bad=False, count=n))
+    return problems
+
+# %% ../../nbs/plumbing/yolo.ipynb #c034
+def _name_pixels(file, line, n): # of the first row; how many rows
+    return Problem(str(file), line, f'{count_things(n, "row")} from here on with numbers above 1, such as '
+                   'pixels, where fractions of the image are wanted', count=n)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c038
+_KINDS = dict(more='with a 6th column, such as a confidence, which is not used',
+              polygon='with the corners of a polygon, of which the extent is taken',
+              pose='with key points, of which the box alone is taken')
+
+def _note_rows(seen,  # `_Seen`
+               rules, # `_Rules`
+              )->list: # sentences without their full stop
+    low, high = min(rules.names), max(rules.names)
+    notes = [f'{count_things(seen.kinds[kind], "row")} {what}, the first in '
+             + ':'.join(map(str, seen.first[kind])) for kind, what in _KINDS.items() if seen.kinds[kind]]
+    beyond = sum(p.what.startswith(f'the class {high + 1} is not known') for p in seen.problems)
+    if beyond and low not in seen.numbers:
+        notes.append(f'no object is of class {low}, and {beyond:,} of class {high + 1}: if the label files '
+                     f'count from {low + 1}, write the names with these numbers')
+    return notes
+
+# %% ../../nbs/plumbing/yolo.ipynb #c042
+def _find_size(path # of an image file
+              )->tuple: # height, width of the upright picture; raises OSError or `UserError`
+    try: return read_size(path)
+    except FileNotFoundError: raise
+    except Exception: pass # Pillow raises many, and OpenCV reads files that it does not
+    with open(path, 'rb') as file: return decode_image(file.read(), 'the file').shape[:2]
+
+# %% ../../nbs/plumbing/yolo.ipynb #c046
+def _make_record(image,  # `YoloImage`
+                 number, # of the image
+                 rows,   # of its label file, see `_read_label_file`
+                 size,   # height, width of the upright picture
+                ): # `Record`
+    (h, w), lines = size, np.array([row[5] for row in rows], np.int64)
+    table = [(top * h, left * w, bottom * h, right * w, label, 0, (bottom - top) * h * (right - left) * w)
+             for left, top, right, bottom, label, _ in rows]
+    return make_record_from_rows(image.path, number, np.array(table, float).reshape(-1, 7), image.label,
+                                 lines, size=size, file_name=image.name)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c050
+def _read_image(image,  # `YoloImage`
+                number, # of the image
+                rules,  # `_Rules`
+                seen,   # `_Seen`
+               ): # a `Record`, or None where a file cannot be read
+    rows = []
+    try: rows = _read_label_file(image.label, rules, seen) if image.labelled else []
+    except (OSError, UserError) as error:
+        what = f'its image {image.name} is left out, since it cannot be read ({_say_why(error)})'
+        return seen.problems.append(Problem(image.label, 0, what, images=1, count=0))
+    try: size = _find_size(image.path)
+    except (OSError, UserError) as error:
+        what = f'the image cannot be read ({_say_why(error)})'
+        return seen.problems.append(Problem(image.path, 0, what, images=1, count=len(rows)))
+    return _make_record(image, number, rows, size)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c052
+def _say_why(error): # `OSError` or `UserError` of a file that cannot be read
+    return getattr(error, 'strerror', None) or str(error).split(': ')[0].rstrip('.')
+
+# %% ../../nbs/plumbing/yolo.ipynb #c056
+def _make_rules(data,    # `YoloSet`
+                classes, # names, background first
+               )->_Rules:
+    shape = data.content.get('kpt_shape')
+    counts = [int(n) for n in shape if str(n).isdecimal()] if isinstance(shape, list) else []
+    points = (2 * counts[0], 3 * counts[0]) if counts and counts[0] else ()
+    names = {number: clean_name(name) for number, name in data.names.items()}
+    return _Rules(names, {number: find_label(name, classes) for number, name in names.items()}, points)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c058
+def _note_names(data,  # `YoloSet`
+                names, # number of a class -> its name, cleaned
+               )->list: # sentences without their full stop
+    notes, given = [], str(data.content.get('nc') or data.content.get('classes')).strip()
+    if given.isdecimal() and int(given) != len(names):
+        notes.append(f'{data.files[0]}: nc is {given}, but there are {len(names)} names, and these hold')
+    for name in [name for name, n in Counter(names.values()).items() if n > 1]:
+        numbers = ', '.join(str(number) for number, other in names.items() if other == name)
+        notes.append(f'{data.path}: the numbers {numbers} are all called {name}, so they are one class')
+    return notes
+
+# %% ../../nbs/plumbing/yolo.ipynb #c060
 class YoloSource(Source):
     "A YOLO set; image ids count the images of a split from 1, in the order of their names"
     def list_files(self, split:str # 'train' or 'eval'
-                  )->list: # the yaml file, then the label files that exist
-        "The files of a split; raises `UserError` where the yaml file or the images are missing"
-        path = _find_yolo_yaml(self)
-        return [path, *(p for p in map(_find_label_file, _list_yolo_images(path, split)) if p.is_file())]
+                  )->list: # the files with names and paths, then the label files that exist
+        "The files of a split; raises `UserError` where the names or the images are missing"
+        return find_split(load_set(self), split).files
 
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the label files say; a row or file that cannot be read is left out"
-        path, records, problems = _find_yolo_yaml(self), Records(), []
-        names, _ = _load_yolo_yaml(path)
-        classes = choose_classes(self.config, names, path)
-        labels = {i: classes.index(name) for i, name in enumerate(names) if name in classes[1:]}
-        for number, image in enumerate(_list_yolo_images(path, split), 1):
-            try: records.append(_read_yolo_image(image, number, labels, len(names), problems))
-            except (OSError, UserError) as error:
-                problems.append(Problem(str(image), 0, f'it cannot be read ({error})'))
-        return Annotations(records, classes, problems, tuple(range(len(classes))))
+        data, records, seen = load_set(self), Records(), _Seen()
+        classes = choose_classes(self.config, list(data.names.values()), data.path,
+                                 strict=split == 'train')
+        rules, found = _make_rules(data, classes), find_split(data, split)
+        for number, image in enumerate(found.images, 1):
+            record = _read_image(image, number, rules, seen)
+            if record: records.append(record)
+        problems = found.problems + seen.problems + _sum_problems(seen, rules, data.path)
+        notes = _note_names(data, rules.names) + found.notes + _note_rows(seen, rules)
+        return Annotations(records, classes, problems, tuple(range(len(classes))), tuple(notes))
+
+    def explain_empty(self, found:Annotations # what `read` gave
+                     )->str: # half a sentence, for an error
+        "The reason why a split has no object to learn from"
+        return _explain_empty(found, self.config.yolo_root)
+
+# %% ../../nbs/plumbing/yolo.ipynb #c066
+def _point_at_labels(labels, # paths of the label files that are not there
+                     root,   # folder of the data set
+                    )->str:  # where they seem to be, in brackets; '' if nowhere
+    stems, found = {Path(path).stem for path in labels}, Counter()
+    for place, _, files in os.walk(root):
+        for stem, ending in map(os.path.splitext, files):
+            ending = ending.lower()
+            if stem in stems and ending in ('.txt', '.xml', '.json'): found[place, ending] += 1
+    if not found: return ''
+    (place, ending), n = max(found.items(), key=lambda item: (item[0][1] == '.txt', item[1]))
+    if ending == '.txt': return f' ({_explain_move(Path(place), Path(labels[0]).parent)})'
+    return f' ({place} has {count_things(n, "file")} {ending}: read them with --dataset=voc or coco)'
+
+# %% ../../nbs/plumbing/yolo.ipynb #c068
+def _explain_move(place,  # folder that has the label files
+                  wanted, # folder where they are looked for
+                 )->str:
+    for one, other in zip((place, *place.parents), (wanted, *wanted.parents)):
+        if one != other and one.parent == other.parent: return f'{one} is there: rename it to {other.name}'
+        if one.name != other.name: break
+    return f'they are in {place}: move them to {wanted}'
+
+# %% ../../nbs/plumbing/yolo.ipynb #c072
+def _explain_empty(found, # `Annotations`
+                   root,  # folder of the data set
+                  )->str: # see `YoloSource.explain_empty`
+    labels = [record.source for record in found.records]
+    there, lost = sum(map(os.path.isfile, labels)), [problem for problem in found.problems if problem.count]
+    n = sum(problem.count for problem in lost)
+    if n: return f'{count_things(n, "object")} left out, the first reason: {lost[0]}'
+    if not labels: return 'no image can be read'
+    images = count_things(len(labels), 'image')
+    if there: return f'{count_things(there, "label file")} of {images} without a row'
+    which = 'the only image has no' if len(labels) == 1 else f'none of {len(labels):,} images has a'
+    return f'{which} label file in {os.path.dirname(labels[0])}{_point_at_labels(labels, root)}'
