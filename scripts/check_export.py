@@ -46,7 +46,8 @@ def load_all(given):
     predict, config = load_predict(given.ckpt_file, given.using_model)
     exported = {path: load_predict(path)[0] for path in given.exported}
     more = {'float16': make_float16_predict(given.ckpt_file, given.using_model)}
-    try: more['NV12, as from DVPP'] = wrap_in_nv12(predict, config.boxes.image_shape)
+    shape, numbers = config.boxes.image_shape, config.data.normalisation
+    try: more['NV12, as from DVPP'] = wrap_in_nv12(predict, shape, numbers)
     except UserError as reason: print(reason)
     return predict, config, exported, more
 
@@ -87,7 +88,8 @@ def check_export(words):
     choose_device(given.run_platform, given.device_id)
     predict, config, exported, more = load_all(given)
     pictures = [image for _, image in decode_files(files[:given.limit])]
-    images = np.stack([prepare_input(p, config.boxes.image_shape) for p in pictures])
+    shape, numbers = config.boxes.image_shape, config.data.normalisation
+    images = np.stack([prepare_input(p, shape, None, numbers) for p in pictures])
     thresholds = replace_fields(EvalConfig(), given)
     print_drift(predict, exported | more, images, [p.shape[:2] for p in pictures], thresholds)
     print_times(given, exported, images[:1])

@@ -84,13 +84,13 @@ def load(given):
     path, ending = Path(given.model_path), ENDINGS[given.backend]
     if path.suffix != ending:
         raise UserError(f'{path} is not for BACKEND={given.backend}, which runs {ending} files: give one.')
-    facts, _ = read_facts(path)
+    facts, config = read_facts(path)
     shape, dvpp = tuple(facts['input']['shape']), given.preprocess == 'DVPP'
     if given.backend != 'lite':
         predict, config = load_exported(path)
-        return wrap_in_nv12(predict, shape[2:]) if dvpp else predict, config
+        return wrap_in_nv12(predict, shape[2:], config.data.normalisation) if dvpp else predict, config
     file = convert(path, Path(given.output_dir) / 'dvpp') if dvpp else None
-    return load_exported(path, make_lite_reader(shape, given.device_id, file))
+    return load_exported(path, make_lite_reader(shape, given.device_id, file, config.data.normalisation))
 
 
 def measure_time(predict, milliseconds):

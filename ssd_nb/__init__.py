@@ -33,6 +33,7 @@ _PLACES = {
     'evaluate': 'eval',                     # mAP of a detector on a data set
     'export_model': 'export_310',           # writes a checkpoint as MINDIR, ONNX or AIR
     'load_predict': 'export_310',           # a checkpoint or exported file -> images to boxes, scores
+    'import_detector': 'plumbing.published', # a detector that others trained -> a checkpoint of ours
     'make_mindrecord': 'plumbing.records',  # converts a data set
     'choose_device': 'plumbing.device',     # Ascend, GPU or CPU
     'UserError': 'plumbing.options',        # a mistake that the user can mend, in one sentence

@@ -98,6 +98,8 @@ class BoxConfig:
     prior_scaling: tuple[float, float] = (0.1, 0.2) # what centre offsets and log sizes are divided by
     match_threshold: float = 0.5 # a default box takes an object when their IoU is above this
     matching: Literal['modelzoo', 'last', 'bipartite'] = 'modelzoo' # which of two objects gets a shared box
+    first_scale: float = 0   # small square of the first map; 0: 0.1 (paper: half of min_scale; not fpn)
+    clip_sizes: bool = False # no default box is higher or wider than the image, as in torchvision (paper)
 
     def __post_init__(self):
         for name in 'image_shape steps aspect_ratios prior_scaling'.split():
@@ -134,6 +136,7 @@ def _check_config(config):
                 'a number above 0 for each feature map, the pixels from one of its cells to the next')
     check_value(config, 'steps', config.box_kind != 'fpn' or all(y == x for y, x in pair_steps(config)),
                 'one number for each feature map, because with box_kind=fpn the boxes are sized by the step')
+    check_value(config, 'first_scale', 0 <= config.first_scale <= 1, 'a number from 0 to 1, the whole image')
     two = len(config.prior_scaling) == 2 and _all_positive(config.prior_scaling)
     check_value(config, 'prior_scaling', two, 'two numbers above 0, because offsets are divided by them')
     check_value(config, 'match_threshold', 0 <= config.match_threshold < 1,
@@ -162,7 +165,7 @@ def _ssd_sizes(config):
     n = len(config.steps)
     rate = (config.max_scale - config.min_scale) / max(n - 1, 1)
     scales = [config.min_scale + rate * i for i in range(n)] + [1.0]
-    result = [[(0.1, 0.1), *_ratio_sizes(scales[0], config.aspect_ratios[0])]]
+    result = [[(config.first_scale or 0.1,) * 2, *_ratio_sizes(scales[0], config.aspect_ratios[0])]]
     for s, following, ratios in zip(scales[1:], scales[2:], config.aspect_ratios[1:]):
         result.append([(s, s), *_ratio_sizes(s, ratios), (sqrt(s * following),) * 2])
     return [np.array(sizes) for sizes in result]
@@ -171,9 +174,9 @@ def _ssd_sizes(config):
 def _paper_sizes(config):
     "(k, 2) float64 height, width in unit coordinates for each map, as in Caffe (SSD sections 2.2, 3.1)"
     n, low, high = len(config.steps), config.min_scale, config.max_scale
-    scales = [low / 2] + [low + (high - low) / max(n - 2, 1) * i for i in range(n)] # one more than maps
-    return [np.array([(s, s), (sqrt(s * following),) * 2, *_ratio_sizes(s, ratios)])
-            for s, following, ratios in zip(scales, scales[1:], config.aspect_ratios)]
+    scales = [config.first_scale or low / 2] + [low + (high - low) / max(n - 2, 1) * i for i in range(n)]
+    return [np.minimum([(s, s), (sqrt(s * t),) * 2, *_ratio_sizes(s, r)], 1 if config.clip_sizes else np.inf)
+            for s, t, r in zip(scales, scales[1:], config.aspect_ratios)] # one scale more than maps
 
 # %% ../nbs/00_boxes.ipynb #c047
 def _fpn_sizes(config):

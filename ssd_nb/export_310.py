@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 import ssd_nb
-from .data import MEAN, STD, denormalise
+from .data import NORMALISATIONS, denormalise
 from .ssd_heads import Detector, make_predict
 from .train import from_json, load_network
 from .eval import EvalConfig, detect
@@ -47,7 +47,10 @@ def _read_back(path, detector, images): # exported file, its network, images of 
     return difference
 
 # %% ../nbs/07_export_310.ipynb #c019
-_NORMALISATION = dict(mean=[round(float(m), 3) for m in MEAN], std=[round(float(s), 3) for s in STD])
+def _list_constants(normalisation): # a key of NORMALISATIONS
+    "Means and standard deviations as plain numbers"
+    mean, std = NORMALISATIONS[normalisation]
+    return dict(mean=[round(float(m), 3) for m in mean], std=[round(float(s), 3) for s in std])
 
 def find_facts_path(path:Path # an exported file
               )->Path:
@@ -69,7 +72,7 @@ def _collect_facts(config, file_format, batch_size, thresholds, files): # files:
     kept = {name: getattr(thresholds, name) for name in ('min_score', 'nms_threshold', 'max_boxes')}
     return dict(model=config.model.using_model, classes=list(config.data.classes), file_format=file_format,
                 name=Path(files['file']).name, input=_describe_input(config, batch_size),
-                normalisation=_NORMALISATION, thresholds=kept,
+                normalisation=_list_constants(config.data.normalisation), thresholds=kept,
                 version=dict(ssd_nb=ssd_nb.__version__, mindspore=ms.__version__),
                 sha256={name: _compute_checksum(path) for name, path in files.items()},
                 config=json.loads(to_json(config)))
@@ -137,7 +140,7 @@ def read_facts(path:Path # an exported file
     if not same:
         raise UserError(f'{path} is not as it was exported, its checksum differs: '
                         'copy it again, or export again.')
-    if facts['normalisation'] != _NORMALISATION:
+    if facts['normalisation'] != _list_constants(config.data.normalisation):
         raise UserError(f'{path} was exported with another normalisation than this version has: '
                         f'use ssd_nb {facts["version"]["ssd_nb"]}, or export again.')
     return facts, config
@@ -216,8 +219,9 @@ def _rgb2nv12(pixels:np.ndarray # (h, w, 3) RGB uint8, both sides even
     return np.clip(np.round(np.concatenate([yuv[..., 0], colours])), 0, 255).astype(np.uint8)
 
 # %% ../nbs/07_export_310.ipynb #c077
-def _write_aipp(image_shape:tuple # height, width of the network's input
-               )->str:            # content of an AIPP file
+def _write_aipp(image_shape:tuple, # height, width of the network's input
+                normalisation:str='imagenet', # a key of NORMALISATIONS
+               )->str:             # content of an AIPP file
     "AIPP's constants for this input, from those of training (CANN: ATC, AIPP configuration)"
     height, width = image_shape
     rows = dict(aipp_mode='static', related_input_rank=0, input_format='YUV420SP_U8', src_image_size_w=width,
@@ -225,7 +229,7 @@ def _write_aipp(image_shape:tuple # height, width of the network's input
     matrix = np.round(256 * _make_yuv2rgb_matrix()).astype(int)
     rows |= {f'matrix_r{r}c{c}': value for (r, c), value in np.ndenumerate(matrix)}
     rows |= {f'input_bias_{i}': value for i, value in enumerate((0, 128, 128))}
-    for i, (mean, std) in enumerate(zip(_NORMALISATION['mean'], _NORMALISATION['std'])):
+    for i, (mean, std) in enumerate(zip(*_list_constants(normalisation).values())):
         rows |= {f'mean_chn_{i}': 0, f'min_chn_{i}': mean, f'var_reci_chn_{i}': round(1 / std, 12)}
     return 'aipp_op {\n' + ''.join(f'    {name} : {value}\n' for name, value in rows.items()) + '}\n'
 
@@ -256,12 +260,13 @@ def _require_dvpp_shape(image_shape): # height, width of the network's input
 # %% ../nbs/07_export_310.ipynb #c094
 def wrap_in_nv12(predict,           # images (n, 3, H, W) float32 to boxes and scores, as `make_predict`
                  image_shape:tuple, # H, W
+                 normalisation:str='imagenet', # a key of NORMALISATIONS
                 ):                  # the same function, of what is left of the images after NV12 and AIPP
     "DVPP and AIPP on any host; raises `UserError` for an input that DVPP cannot make"
     _require_dvpp_shape(image_shape)
-    text = _write_aipp(image_shape)
+    text = _write_aipp(image_shape, normalisation)
     def predict_nv12(images):
-        seen = [apply_aipp(_rgb2nv12(denormalise(image)), text) for image in images]
+        seen = [apply_aipp(_rgb2nv12(denormalise(image, normalisation)), text) for image in images]
         return predict(np.stack(seen) if seen else images)
     return predict_nv12
 
@@ -383,6 +388,7 @@ def _run_lite(model, images, path): # the answers of MindSpore Lite, float32
 def make_lite_reader(shape:tuple,         # (B, 3, H, W) that the network takes
                 device_id:int=0,     # which Ascend
                 converted:Path=None, # what `make_converter_command` made of the file; it takes NV12
+                normalisation:str='imagenet', # of the images, a key of NORMALISATIONS
                ):                    # a function as in `READERS`
     "MindSpore Lite as a backend"
     def open_lite(path):
@@ -392,7 +398,7 @@ def make_lite_reader(shape:tuple,         # (B, 3, H, W) that the network takes
         if converted and tensor.data_size != shape[0] * shape[2] * shape[3] * 3 // 2:
             raise UserError(f'{file} takes {tensor.data_size} bytes, which is no NV12 of '
                             f'{shape[2]}×{shape[3]}: delete it, so that it is converted again.')
-        def to_bytes(images): return np.stack([_rgb2nv12(denormalise(image)) for image in images])
+        def to_bytes(images): return np.stack([_rgb2nv12(denormalise(i, normalisation)) for i in images])
         run = lambda images: _run_lite(model, to_bytes(images) if converted else images, file)
         return run, shape if converted else tuple(tensor.shape)
     return open_lite
@@ -402,11 +408,11 @@ def make_converter_command(path:Path,   # a .mindir file of ours
                       folder:Path, # where to write aipp.cfg and converter.cfg
                      )->list:      # the command; it writes its --outputFile, with .mindir appended
     "Writes what the converter needs to put AIPP first; raises `UserError` where DVPP is impossible"
-    facts, _ = read_facts(path)
+    facts, config = read_facts(path)
     image_shape, folder = tuple(facts['input']['shape'][2:]), Path(folder).absolute()
     _require_dvpp_shape(image_shape)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'aipp.cfg').write_text(_write_aipp(image_shape))
+    (folder / 'aipp.cfg').write_text(_write_aipp(image_shape, config.data.normalisation))
     rows = ['[ascend_context]', 'input_format=NCHW', 'precision_mode=enforce_fp16', 'output_type=FP32',
             f'insert_op_config_file_path={folder / "aipp.cfg"}', '']
     (folder / 'converter.cfg').write_text('\n'.join(rows))

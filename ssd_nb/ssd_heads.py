@@ -12,9 +12,9 @@ from typing import Callable
 import numpy as np
 
 from .boxes import BOX_CONFIGS, BoxConfig, count_cell_boxes, default_boxes, grids, make_cell_boxes
-from ssd_nb.backbones import (
-    MOBILENET_TINY, MOBILENET_V2, VGG16, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50, batch_norm,
-    brick, conv2d)
+from .backbones import (
+    MOBILENET_TINY, MOBILENET_V2, VGG16, ConvBNReLU, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50,
+    batch_norm, brick, conv2d)
 from .plumbing.enlarge import double_map
 from .plumbing.options import UserError
 from .plumbing.predict_batches import as_array_function, run_in_batches
@@ -63,11 +63,13 @@ def find_lit_box(config:BoxConfig, # a configuration
     return tuple(map(int, place))
 
 # %% ../nbs/03_ssd_heads.ipynb #c034
+_SIDES = dict(plain=3, point=1) # of heads that are one convolution
+
 def _make_head(cin,    # channels of the feature map
                cout,   # numbers wanted per cell: boxes of a cell times numbers per box
-               kind):  # 'light': depthwise 3x3, then 1x1; 'dense': its 3x3 mixes channels; 'plain': one 3x3
+               kind):  # light: depthwise 3x3, 1x1; dense: 3x3 over channels; plain: one 3x3; point: one 1x1
     "A head on one feature map: as SSDLite has it (Sandler et al., section 6.2), or plain (SSD, section 2.1)"
-    if kind == 'plain': return nn.SequentialCell([conv2d(cin, cout, 3, bias=True)])
+    if kind in _SIDES: return nn.SequentialCell([conv2d(cin, cout, _SIDES[kind], bias=True)])
     neighbours = conv2d(cin, cin, 3, groups=cin if kind == 'light' else 1)
     return nn.SequentialCell(neighbours, batch_norm(cin), relu6(), conv2d(cin, cout, 1, bias=True))
 
@@ -87,7 +89,7 @@ class _MultiBox(nn.Cell):
                  channels,         # channels of each feature map
                  per_cell,         # default boxes in a cell of each map
                  num_classes:int,  # classes with background
-                 kind:str='light', # 'light', 'dense' or 'plain': how a head is made
+                 kind:str='light', # how a head is made, see `_make_head`
                 ):
         super().__init__()
         self.num_classes = num_classes
@@ -121,10 +123,15 @@ def get_backbone(network:SSD # a detector
 # %% ../nbs/03_ssd_heads.ipynb #c047
 _EXTRA_MAPS = (0.2, 512), (0.25, 256), (0.5, 256), (0.25, 128) # (expand, channels) of each
 
-def _make_extras(cin, extras, depthwise): # a block of stride 2 for each entry; cin: channels before them
+def _make_dense(cin, cout, expand): # 1x1, then one 3x3 of stride 2, each with its norm
+    hidden = round(cin * expand)
+    return nn.SequentialCell(ConvBNReLU(cin, hidden, 1), ConvBNReLU(hidden, cout, 3, 2))
+
+def _make_extras(cin, extras, depthwise, dense): # a block of stride 2 each; cin: channels before them
     blocks = []
     for expand, cout in extras:
-        blocks.append(InvertedResidual(cin, cout, 2, expand, True, depthwise))
+        light = not dense and InvertedResidual(cin, cout, 2, expand, True, depthwise)
+        blocks.append(light or _make_dense(cin, cout, expand))
         cin = cout
     return nn.CellList(blocks)
 
@@ -134,17 +141,18 @@ class SSDMobileNetV2(SSD):
     def __init__(self,
                  per_cell,          # default boxes in a cell of each map
                  num_classes:int,   # classes with background
-                 heads:str='light', # 'light' or 'plain', see `ModelConfig`
+                 heads:str='light', # 'light', 'plain' or 'point', see `ModelConfig`
                  pad:str='same',    # of the backbone, see `conv2d`
                  backbone:dict=MOBILENET_V2, # arguments of `MobileNetV2`
                  extras:tuple=_EXTRA_MAPS,   # (expand, channels) of each extra map
+                 dense_extras:bool=False,    # see `extras` of `ModelConfig`
                 ):
         super().__init__()
         self.backbone, self.backbone_at = MobileNetV2(**backbone, pad=pad), 'backbone'
         channels, depthwise = list(self.backbone.out_channels), backbone.get('depthwise', True)
-        self.multi_residual = _make_extras(channels[-1], extras, depthwise)
+        self.multi_residual = _make_extras(channels[-1], extras, depthwise, dense_extras)
         channels += [cout for _, cout in extras]
-        kind = heads if depthwise or heads == 'plain' else 'dense'
+        kind = heads if depthwise or heads != 'light' else 'dense'
         self.multi_box = _MultiBox(channels, per_cell, num_classes, kind)
 
     def feature_maps(self, x # images (B, 3, H, W) float32, normalised
@@ -154,8 +162,8 @@ class SSDMobileNetV2(SSD):
         return maps
 
 # %% ../nbs/03_ssd_heads.ipynb #c051
-def _measure_mobilenet(n, pad='same', backbone=MOBILENET_V2, extras=_EXTRA_MAPS): # n: rows of the image
-    "Rows of each map: those of the image divided by the strides of all layers before it, rounded up"
+def _measure_mobilenet(n, pad='same', backbone=MOBILENET_V2, extras=_EXTRA_MAPS, dense_extras=False):
+    "Rows of each map: those of the image, n, divided by the strides of all layers before it, rounded up"
     settings = backbone['settings']
     steps = [stride if i == 0 else 1 for _, _, repeats, stride in settings for i in range(repeats)]
     strides = [2 * prod(steps[:backbone['split']]), 2 * prod(steps)] # the stem has stride 2
@@ -203,7 +211,7 @@ class SSDVGG16(_VGGMaps):
     def __init__(self,
                  per_cell,          # default boxes in a cell of each map
                  num_classes:int,   # classes with background
-                 heads:str='light', # 'light' or 'plain', see `ModelConfig`
+                 heads:str='light', # 'light', 'plain' or 'point', see `ModelConfig`
                  pad:str='same',    # of the backbone, see `conv2d`
                  paper:bool=False,  # see `_VGGMaps`
                 ):

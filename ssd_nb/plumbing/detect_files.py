@@ -50,10 +50,11 @@ def detect_entries(entries,           # of (name, (h, w, 3) RGB uint8), of any s
                    thresholds,        # EvalConfig that says what becomes a detection
                    labels:list,       # numbers of the classes to report
                    batch_size:int,    # images that `predict` gets at once
+                   normalisation:str='imagenet', # of the network, see `prepare_input`
                   )->Iterator:        # of (name, image, Detections)
     "Finds objects in images, batch by batch"
     for batch in _make_batches(entries, batch_size):
-        inputs = np.stack([prepare_input(image, image_shape) for _, image in batch])
+        inputs = np.stack([prepare_input(image, image_shape, None, normalisation) for _, image in batch])
         for (name, image), boxes, scores in zip(batch, *predict(inputs)):
             found = detect(boxes, scores, image.shape[:2], thresholds)
             yield name, image, found[np.isin(found.labels, labels)]

@@ -9,21 +9,24 @@ from math import ceil
 from typing import Literal, get_args
 
 from ..boxes import BoxConfig, count_cell_boxes, grids
-from ..ssd_heads import MODELS, SSD, SSDFPN, Architecture, set_class_prior
+from ..ssd_heads import MODELS, SSD, SSDFPN, SSDMobileNetV2, Architecture, set_class_prior
 from .options import UserError, check_choice, check_value
 
 # %% ../../nbs/plumbing/model_config.ipynb #c006
 _Model = Literal['ssd300', 'ssd_vgg16', 'ssd_mobilenet_v1_fpn', 'ssd_resnet50_fpn', 'ssd_tiny']
-_Heads, _Pad = Literal['light', 'plain'], Literal['same', 'symmetric', 'mindcv']
+_Heads, _Extras = Literal['light', 'plain', 'point'], Literal['light', 'dense']
+_Pad = Literal['same', 'symmetric', 'mindcv']
 
 def _check_model(config): # raises `UserError` for choices that cannot be, or don't go together
-    for name, kind in (('using_model', _Model), ('heads', _Heads), ('pad', _Pad)):
+    for name, kind in (('using_model', _Model), ('heads', _Heads), ('pad', _Pad), ('extras', _Extras)):
         check_choice(config, name, get_args(kind))
     check_value(config, 'class_prior', 0 < config.class_prior < 1,
                 'a score between 0 and 1, both excluded, because no bias has a sigmoid of 0 or 1')
-    shared = MODELS[config.using_model].network is SSDFPN
-    check_value(config, 'heads', not (shared and config.heads == 'plain'),
+    network = MODELS[config.using_model].network
+    check_value(config, 'heads', network is not SSDFPN or config.heads == 'light',
                 f'light or leave it out, because the maps of {config.using_model} share one head')
+    check_value(config, 'extras', network is SSDMobileNetV2 or config.extras == 'light',
+                f'light or leave it out, because {config.using_model} has no such layers')
     check_value(config, 'paper_vgg', not config.paper_vgg or config.using_model == 'ssd_vgg16',
                 f'using_model=ssd_vgg16 with it, because {config.using_model} is not in the paper')
 
@@ -34,9 +37,10 @@ class ModelConfig:
     using_model: _Model = 'ssd300' # the model; ssd_tiny is one that learns on a laptop
     num_classes: int = 0 # classes with background; 0: as many as the data has
     class_prior: float = 0.5 # score that every object class starts with; 0.5: biases of zero, as published
-    heads: _Heads = 'light' # light: depthwise 3x3 and 1x1; plain: one 3x3, as in the paper
+    heads: _Heads = 'light' # light: depthwise 3x3 and 1x1; plain: one 3x3, as in the paper; point: one 1x1
     pad: _Pad = 'same' # zeros around maps: same as ModelZoo, symmetric as PyTorch, mindcv as its ResNet-50
     paper_vgg: bool = False # ssd_vgg16 with the paper's biases, ReLU after each layer, L2 norm, no dropout
+    extras: _Extras = 'light' # layers after MobileNetV2: depthwise 3x3 and 1x1, or dense: one 3x3
 
     def __post_init__(self): _check_model(self)
 
@@ -47,6 +51,7 @@ def _find_model(config)->Architecture: # of a `ModelConfig`
 # %% ../../nbs/plumbing/model_config.ipynb #c019
 def _network_options(config): # what the network class is called with, besides boxes and classes
     options = dict(_find_model(config).options, pad=config.pad)
+    if config.extras == 'dense': options |= dict(dense_extras=True)
     return options | dict(paper=True) if config.paper_vgg else options
 
 # %% ../../nbs/plumbing/model_config.ipynb #c023
