@@ -29,7 +29,7 @@ def test_all_notebooks_of_the_line_are_there():
     assert [p.stem for p in sorted(NBS.glob('*.ipynb'))] == [
         '00_boxes', '01_data', '02_backbones', '03_ssd_heads', '04_loss', '05_train', '06_eval',
                                                              '07_export_310',
-        'how_to_own_data', 'index']
+        'how_to_own_data', 'how_to_published_detectors', 'index']
 
 
 @pytest.mark.parametrize('paths', find_notebooks(), ids=lambda paths: '-'.join(path.stem for path in paths))
