@@ -214,6 +214,15 @@ def test_one_line_where_all_is_well(tmp_path):
     assert describe_use(manifest, 'F', 'eval') == 'eval: 1 image with 1 object is used; nothing is left out'
 
 
+@pytest.mark.parametrize('lost, says', [
+    ((0, 1), '1 object is left out'), ((1, 0), '1 image is left out'), ((0, 2), '2 objects are left out'),
+    ((1, 3), '1 image and 3 objects are left out'), ((0, 0), 'nothing is left out')])
+def test_only_what_is_lost_is_counted(lost, says):
+    none = dict(crowd=0, left_out=0, turned=0, unsettled=0, problems=0, notes=[])
+    manifest = dict(none, images=2, objects=4, skipped_images=lost[0], lost_objects=lost[1])
+    assert describe_use(manifest, 'F', 'eval') == f'eval: 2 images with 4 objects are used; {says}'
+
+
 def test_crowds_are_said(tmp_path):
     content = coco_content(('1.jpg', '2.jpg'))
     content['annotations'][1]['iscrowd'] = 1

@@ -356,12 +356,14 @@ def describe_use(manifest:dict, # of a MindRecord
                 )->str:
     "How much of a split is used and how much is left out, in one line"
     m, n = manifest, lambda key, noun: say_count(manifest[key], noun)
+    be = lambda count: 'is' if count == 1 else 'are'
     crowd = f' ({m["crowd"]:,} of them crowds or difficult)' if m['crowd'] else ''
-    verb = 'is' if m['images'] == 1 else 'are'
-    used = f'{split}: {n("images", "image")} with {n("objects", "object")}{crowd} {verb} used'
-    lost, others = m['skipped_images'] or m['lost_objects'], f'{n("left_out", "object")} of other classes or '
-    more = [f'{n("skipped_images", "image")} and {n("lost_objects", "object")} are left out'] if lost else []
-    if m['left_out']: more.append(f'{others}of background {"is" if m["left_out"] == 1 else "are"} left out')
+    used = f'{split}: {n("images", "image")} with {n("objects", "object")}{crowd} {be(m["images"])} used'
+    nouns = dict(skipped_images='image', lost_objects='object')
+    lost, total = [n(key, noun) for key, noun in nouns.items() if m[key]], sum(m[key] for key in nouns)
+    more = [f'{" and ".join(lost)} {be(total)} left out'] if lost else []
+    others = f'{n("left_out", "object")} of other classes or of background {be(m["left_out"])} left out'
+    if m['left_out']: more.append(others)
     more = more or ['nothing is left out']
     if m['turned']: more.append(f'{n("turned", "image")} turned by EXIF')
     if m['unsettled']: more[-1] += f', {m["unsettled"]:,} of them with boxes that may have been drawn before'

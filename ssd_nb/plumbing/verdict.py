@@ -12,6 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..boxes import BOX_CONFIGS, BoxConfig, box_area, default_boxes, find_box_levels, iou
+from .annotations import say_count
 from .content import Content, drop_crowds, gather_content, scale_boxes
 from .copies import Prints, find_copies, take_prints
 from .overlap import find_reach
@@ -27,9 +28,6 @@ class SplitFacts(NamedTuple):
     folder: str = '' # where the MindRecord is
 
 # %% ../../nbs/plumbing/verdict.ipynb #c011
-def _count(n, noun, many=''): # `many`: its plural, if that is not the noun with an s
-    return f'{n:,} {noun if n == 1 else many or noun + "s"}'
-
 def _list_some(names):
     names = list(names)
     return ', '.join(map(str, names[:3])) + (f' and {len(names) - 3:,} more' if len(names) > 3 else '')
@@ -41,7 +39,8 @@ def _judge_losses(facts):
     m = facts.manifest
     lost = dict(image=(m['skipped_images'], m['images']), object=(m.get('lost_objects', 0), m['objects']))
     for noun, (n, kept) in lost.items():
-        if n: yield (round(20 + 75 * n / (n + kept)), f'{n:,} of {_count(n + kept, noun)} could not be used: '
+        weight, every = round(20 + 75 * n / max(n + kept, 1)), say_count(n + kept, noun)
+        if n: yield (weight, f'{n:,} of {every} could not be used: '
                      f'{Path(facts.folder) / "problems.txt"} says which and why')
     for note in m.get('notes', ()):
         if not note.startswith('EXIF says'): yield 30, note # turned, as it should be, is not odd
@@ -53,7 +52,7 @@ def _judge_clipping(facts):
     total = max(n, facts.manifest['objects'])
     if n and most > 0.02:
         yield (65 if n > 0.05 * total else 25,
-               f'{n:,} of {_count(total, "box", "boxes")} left the image, by up to {_share(most)} of its '
+               f'{n:,} of {say_count(total, "box")} left the image, by up to {_share(most)} of its '
                f'side, the first in {first}: if they were not drawn so, look whether the file has '
                'x1 y1 x2 y2 where width and height are wanted, or x and y swapped')
 
@@ -104,7 +103,7 @@ def _judge_images(facts):
     if empty > 0.5: yield (round(80 * empty), f'{_share(empty)} of the images have no objects, the first is '
                            f'{content.names[per_image.argmin()]}: look whether their annotations were found')
     full = int((per_image > 100).sum())
-    if full: yield (25, f'{_count(full, "image")} with more than 100 objects, the most in '
+    if full: yield (25, f'{say_count(full, "image")} with more than 100 objects, the most in '
                     f'{content.names[per_image.argmax()]} ({per_image.max():,}): evaluation counts 100 '
                     'detections of an image, so cut such images into tiles')
 
@@ -149,7 +148,7 @@ def _judge_doubles(facts):
     names = [content.names[i] for i in np.unique(content.owners[doubles])]
     if not names: return
     yield (round(25 + 50 * len(doubles) / len(content.boxes)),
-           f'{_count(len(doubles), "box", "boxes")} in {_count(len(names), "image")} with an IoU above '
+           f'{say_count(len(doubles), "box")} in {say_count(len(names), "image")} with an IoU above '
            f'{_SAME} to another of the class, in {_list_some(names)}: remove one of each two')
 
 # %% ../../nbs/plumbing/verdict.ipynb #c054
@@ -174,9 +173,10 @@ def _judge_reach(facts,
     counts, lost = (np.bincount(labels, minlength=len(content.classes))
                     for labels in (content.labels, content.labels[missed]))
     worst, sides = (lost / np.maximum(counts, 1)).argmax(), np.sqrt(box_area(scale_boxes(content)[missed]))
+    total = say_count(int(missed.sum()), 'object')
     yield (round(15 + 60 * part),
-           f'{_count(int(missed.sum()), "object")} ({_share(part)}) with an IoU below 0.5 to every default '
-           f'box, most often {content.classes[worst]} ({_share(lost[worst] / counts[worst])}), half of them '
+           f'{total} ({_share(part)}) with an IoU below 0.5 to every default box, most often '
+           f'{content.classes[worst]} ({_share(lost[worst] / counts[worst])}), half of them '
            f'smaller than {_share(np.median(sides))} of the image side: {_suggest_model(content, part)}')
 
 # %% ../../nbs/plumbing/verdict.ipynb #c063
@@ -194,7 +194,7 @@ def _judge_shared(splits): # dict: name -> `SplitFacts`
         pair = _name_pair(evaluation, train, np.flatnonzero(which), twins)
         do = 'take them out of one of the two'
         if n >= total / 2: do = f'give evaluation images of its own{option}'
-        yield (weight + round(10 * n / total), f'{n:,} of {_count(total, "image")} of eval '
+        yield (weight + round(10 * n / total), f'{n:,} of {say_count(total, "image")} of eval '
                f'{"is" if n == 1 else "are"} {what}, such as {pair}: results would be too good, so {do}')
 
 # %% ../../nbs/plumbing/verdict.ipynb #c065
@@ -211,7 +211,7 @@ def _judge_repeated(facts):
              (np.setdiff1d(equal, differ), 15, 'the same file as another', 'keep one of each'),
              (alike, 15, 'nearly identical to another', 'keep one of each, or know that they count twice'))
     for places, weight, what, do in kinds:
-        if len(places): yield (weight, f'{len(places):,} of {_count(total, "image")} '
+        if len(places): yield (weight, f'{len(places):,} of {say_count(total, "image")} '
                                f'{"is" if len(places) == 1 else "are"} {what}, such as '
                                f'{_name_pair(facts, facts, places, twins)}: {do}')
 
@@ -244,7 +244,7 @@ def format_verdict(splits:list,   # of `SplitFacts`
     "What is in a data set, what was left out, and what looks odd"
     lines = [describe_use(facts.manifest, facts.folder, facts.name) for facts in splits]
     if not findings: return [*lines, 'verdict: nothing odd was found']
-    head = f'verdict: {_count(len(findings), "thing")} to look at, the most important first'
+    head = f'verdict: {say_count(len(findings), "thing")} to look at, the most important first'
     return [*lines, head, *(f'{i:3}. {finding.text}' for i, finding in enumerate(findings, 1))]
 
 # %% ../../nbs/plumbing/verdict.ipynb #c081
