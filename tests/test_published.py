@@ -420,9 +420,9 @@ HEAD = 'head.classification_head.module_list.0'
 BAD = {
     'photo.png': (b'\x89PNG\r\n', 'is no detector that can be read'),
     'notes.txt': (b'hello', 'is no detector that can be read'),
-    'empty.pb': (b'', 'holds no nodes'),
+    'empty.pb': (b'', 'is empty: get it again'),
     'text.pb': (b'hello', 'is no frozen graph of TensorFlow, or not a whole one'),
-    'saved_model.pb': (b'\x08\x01\x12\x00', 'holds no nodes, as a SavedModel does not'),
+    'saved_model.pb': (b'\x08\x01\x12\x00', 'holds no nodes with weights, as a SavedModel may not'),
     'cut.pb': (lambda: write_graph()[:5_000_000], 'or not a whole one'),
     'selu.pb': (partial(write_graph, more=[(f'{PRE}Conv/Selu', 'Selu')]),
                 'has nodes that no network here has (Selu)'),
@@ -475,7 +475,7 @@ def test_a_missing_file_and_a_wrong_number_of_names(tmp_path):
     assert 'cannot be read (No such file or directory)' in refuse(tmp_path / 'nowhere.pb')
     (tmp_path / 'frozen.pb').write_bytes(write_graph())
     said = refuse(tmp_path / 'frozen.pb', ('background', 'cat', 'dog'))
-    assert 'knows 1 classes, but --classes names 2' in said
+    assert 'knows 1 class, but --classes names 2' in said
 
 
 def test_a_checkpoint_of_ours_is_used_as_it_is(tmp_path):

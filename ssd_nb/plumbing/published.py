@@ -4,6 +4,7 @@
 __all__ = ['TORCHVISION_BOXES', 'COCO_IDS', 'Published', 'read_published', 'load_published', 'import_detector']
 
 # %% ../../nbs/plumbing/published.ipynb #c002
+import re
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from ..boxes import BoxConfig, count_cell_boxes, grids
+from ..boxes import BoxConfig, count_cell_boxes, default_boxes, grids
 from ..data import DataConfig
 
 # %% ../../nbs/plumbing/published.ipynb #c003
@@ -23,12 +24,13 @@ from .checkpoint import count_classes, read_saved
 from .coco import COCO_CLASSES
 from .model_config import build_model
 from .options import UserError
-from .published_graph import check_nodes, find_input, list_layers, read_graph
+from .published_graph import (
+    check_nodes, find_boxes, find_input, find_scales, list_layers, read_graph)
 from .published_layers import rename_layers
-from .published_lite import is_lite, read_lite
-from .published_mindcv import find_mindcv_model, rename_mindcv
+from .published_lite import find_lite_ends, is_lite, read_lite
+from .published_mindcv import find_mindcv_model, keep_weights, rename_mindcv
 from .published_packages import PACKAGES, check_package, compute_checksum, open_package
-from .published_torch import read_torch, rename_torchvision
+from .published_torch import drop_words, read_torch, rename_torchvision
 from .weights import find_misfits
 
 import mindspore as ms
@@ -50,11 +52,55 @@ def _centre_boxes(image_shape, boxes): # boxes: the `BoxConfig` of a model with 
     return replace(boxes, image_shape=image_shape, steps=tuple(y if y == x else (y, x) for y, x in steps))
 
 # %% ../../nbs/plumbing/published.ipynb #c013
+def _split_sizes(anchors, boxes): # (n, 4) y x h w -> (k, 2) height, width of a cell of each map
+    counts, cells = count_cell_boxes(boxes), [y * x for y, x in grids(boxes)]
+    starts = np.cumsum([0, *(k * n for k, n in zip(counts, cells))])
+    if len(anchors) != starts[-1]: return ()
+    return tuple(anchors[i:i + k, 2:] for i, k in zip(starts, counts))
+
+def _fit_sizes(sizes, boxes): # (k, 2) height, width for each map -> `BoxConfig` that may have them
+    scale = lambda size: float(f'{np.sqrt(size[0] * size[1]):.4g}')
+    ratios = tuple(tuple(float(f'{w / h:.4g}') for h, w in size if w / h > 1.001) for size in sizes)
+    first = scale(sizes[0][0])
+    return replace(boxes, min_scale=scale(sizes[0][1]), max_scale=scale(sizes[-1][0]), aspect_ratios=ratios,
+                   first_scale=0 if first == 0.1 else first)
+
+# %% ../../nbs/plumbing/published.ipynb #c017
+def _has_sizes(boxes, sizes): # whether default boxes have these sizes
+    ours = _split_sizes(default_boxes(boxes), boxes)
+    return len(ours) == len(sizes) and all(a.shape == b.shape and np.abs(a - b).max() < 1e-3
+                                           for a, b in zip(ours, sizes))
+
+def _match_boxes(boxes, sizes, anchors, scales, path): # sizes of each map, all boxes, what offsets are divided by
+    "The default boxes that a file says it has; raises `UserError` where ours cannot be the same"
+    if anchors is not None: sizes = _split_sizes(anchors, boxes)
+    refuse = _refuse(path, 'its default boxes have sizes or an order that no option gives')
+    if anchors is not None and not sizes: raise refuse
+    try: boxes = _fit_sizes(sizes, boxes) if len(sizes) == len(boxes.steps) and min(map(len, sizes)) > 1 else boxes
+    except UserError: raise refuse from None
+    far = anchors is not None and np.abs(default_boxes(boxes) - anchors).max() > 2e-3
+    if far or (sizes and not _has_sizes(boxes, sizes)): raise refuse
+    return replace(boxes, prior_scaling=_match_scales(scales, path)) if scales else boxes
+
+# %% ../../nbs/plumbing/published.ipynb #c019
+def _refuse(path, why): return UserError(f'{path} differs from our network ({why}): it cannot be read.')
+
+def _match_scales(scales, path): # what offsets y, x, h, w are divided by -> `prior_scaling`
+    y, x, h, w = scales
+    if y == x and h == w and min(scales) > 0: return 1 / y, 1 / h
+    raise _refuse(path, f'it divides offsets by {y:g} {x:g} {h:g} {w:g}, not by one number for centres and one '
+                        'for sizes')
+
+def _check_square(shape, path): # height, width; raises `UserError`
+    if shape[0] != shape[1]:
+        raise _refuse(path, f'its image of {shape[0]}×{shape[1]} is not square, which its boxes depend on')
+
+# %% ../../nbs/plumbing/published.ipynb #c022
 TORCHVISION_BOXES = BoxConfig(
     steps=(8, 16, 32, 64, 100, 300), box_kind='paper', min_scale=0.15, max_scale=0.87, first_scale=0.07,
     clip_sizes=True, aspect_ratios=((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)))
 
-# %% ../../nbs/plumbing/published.ipynb #c015
+# %% ../../nbs/plumbing/published.ipynb #c024
 def _configure(using_model, normalisation='imagenet', boxes=None, softmax=False, **model):
     "The preset of a model with what differs"
     config = preset(using_model, 'CPU')
@@ -62,34 +108,39 @@ def _configure(using_model, normalisation='imagenet', boxes=None, softmax=False,
     return replace(config, boxes=boxes or config.boxes, loss=loss, model=replace(config.model, **model),
                    data=replace(config.data, normalisation=normalisation))
 
-# %% ../../nbs/plumbing/published.ipynb #c019
+# %% ../../nbs/plumbing/published.ipynb #c028
 def _read_tensorflow(data, path): # a frozen graph
     nodes = read_graph(data, path)
     check_nodes(nodes, path)
     layers = list_layers(nodes)
     arrays, form = rename_layers(layers, path)
     shape, softmax = find_input(nodes, path)
+    _check_square(shape, path)
     boxes, lite = _centre_boxes(shape, MODELS['ssd300'].boxes), form['extras'] == 'light'
+    boxes = _match_boxes(boxes, *find_boxes(nodes), find_scales(nodes), path)
     config = _configure('ssd300', 'tensorflow', boxes, softmax, **form)
     return Published(f'SSD{"Lite" * lite} MobileNetV2 of TensorFlow', config, arrays, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c021
+# %% ../../nbs/plumbing/published.ipynb #c030
 def _read_lite(data, path): # a .tflite
     arrays, form = rename_layers(read_lite(data, path), path)
-    boxes = _centre_boxes((300, 300), MODELS['ssd300'].boxes)
-    config = _configure('ssd300', 'tensorflow', boxes, **form)
-    return Published('SSD MobileNetV2 of TensorFlow Lite', config, arrays, (), True)
+    shape, softmax, anchors, scales = find_lite_ends(data, path)
+    _check_square(shape, path)
+    boxes = _match_boxes(_centre_boxes(shape, MODELS['ssd300'].boxes), (), anchors, scales, path)
+    config, lite = _configure('ssd300', 'tensorflow', boxes, softmax, **form), form['extras'] == 'light'
+    return Published(f'SSD{"Lite" * lite} MobileNetV2 of TensorFlow Lite', config, arrays, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c023
+# %% ../../nbs/plumbing/published.ipynb #c032
 def _read_torchvision(arrays, path): # name -> np.ndarray
+    arrays = drop_words(arrays)
     if not any(name.startswith('head.classification_head') for name in arrays):
         raise _describe_arrays(arrays, path)
-    arrays, unknown = rename_torchvision(arrays)
+    renamed, unknown = rename_torchvision(arrays)
     if unknown: raise _describe_arrays(arrays, path, f'{unknown[0]} has no place here')
     config = _configure('ssd_vgg16', 'caffe', TORCHVISION_BOXES, True, heads='plain', paper_vgg=True)
-    return Published('ssd300_vgg16 of torchvision', config, arrays, (), True)
+    return Published('ssd300_vgg16 of torchvision', config, renamed, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c025
+# %% ../../nbs/plumbing/published.ipynb #c034
 _MODELZOO = {'backbone.features_1.0.features.0.weight': 'ssd300', 'b6_1.weight': 'ssd_vgg16',
              'feature_extractor.mobilenet_v1.network.0.0.weight': 'ssd_mobilenet_v1_fpn',
              'feature_extractor.resnet.conv1.weight': 'ssd_resnet50_fpn'}
@@ -97,76 +148,120 @@ _MODELZOO = {'backbone.features_1.0.features.0.weight': 'ssd300', 'b6_1.weight':
 def _read_mindspore(path): # a .ckpt
     saved = read_saved(path)
     if saved.config: raise UserError(f'{path} is a checkpoint of ours already: use it as it is.')
-    if model := find_mindcv_model(saved.weights):
-        return Published(f'{model} of MindCV', _configure(model, pad='mindcv'), saved.weights, (), False)
+    weights = keep_weights(saved.arrays)
+    if model := find_mindcv_model(weights):
+        return Published(f'{model} of MindCV', _configure(model, pad='mindcv'), weights, (), False)
     for name, model in _MODELZOO.items():
-        if name in saved.weights:
-            return Published(f'{model} of the ModelZoo', _configure(model), saved.weights, (), True)
+        if name in weights:
+            return Published(f'{model} of the ModelZoo', _configure(model), weights, (), True)
     raise _describe_arrays(saved.weights, path)
 
-# %% ../../nbs/plumbing/published.ipynb #c027
+# %% ../../nbs/plumbing/published.ipynb #c036
 _READ = ('SSD MobileNetV2 of TensorFlow, ssd300_vgg16 of torchvision, ssd_mobilenetv2 and '
          'ssd_resnet50_fpn of MindCV, or a model of the ModelZoo')
 
+_SIGNS = {'ssdlite320_mobilenet_v3_large of torchvision': 'head.classification_head.module_list.0.0.0.weight',
+          'RetinaNet of torchvision': 'head.classification_head.cls_logits.weight',
+          'Faster R-CNN of torchvision': 'roi_heads.box_predictor.cls_score.weight',
+          'SSD with MobileNetV3 of MindCV': 'backbone_wrapper.backbone.features.1.layers.0.weight'}
+
 def _describe_arrays(arrays, path, misfit=''): # name -> array; -> a `UserError`
+    known = ''.join(f'{name}; ' for name, sign in _SIGNS.items() if sign in arrays)
     first = ', '.join(f'{name} {tuple(np.shape(a))}' for name, a in list(arrays.items())[:2])
     millions = sum(np.size(a) for a in arrays.values()) / 1e6
-    return UserError(f'{path} holds another network ({len(arrays)} arrays, {millions:.1f} million numbers; '
+    return UserError(f'{path} holds another network ({known}{len(arrays)} arrays, {millions:.1f} million numbers; '
                      f'{misfit or first}): give an {_READ}.')
 
-# %% ../../nbs/plumbing/published.ipynb #c031
+# %% ../../nbs/plumbing/published.ipynb #c040
 def _is_safetensors(data): # the length of a header in JSON, then the header
     return data[8:9] == b'{' and int.from_bytes(data[:8], 'little') < 100_000_000
 
-# %% ../../nbs/plumbing/published.ipynb #c032
+# %% ../../nbs/plumbing/published.ipynb #c041
 def _read_safetensors(data, path):
     try: return load(data)
     except SafetensorError:
         raise UserError(f'{path} is a .safetensors, but not a whole one: get it again.') from None
+    except KeyError as error:
+        raise UserError(f'{path} holds numbers of the type {error}, which cannot be read: '
+                        'save them as F32 or F16.') from None
 
-# %% ../../nbs/plumbing/published.ipynb #c034
+# %% ../../nbs/plumbing/published.ipynb #c043
+_PART = r'\.(?:meta|index|data-\d+-of-\d+)$' # of a checkpoint of TensorFlow
+
+def _hint_at(data, path): # content of a file -> what it is and what to do; '' for others
+    if re.search(_PART, str(path)):
+        return ('is a part of a checkpoint of TensorFlow, which is no detector alone: give the '
+                'frozen_inference_graph.pb that export_inference_graph.py makes of it')
+    if re.match(rb'\s*(?:node|meta_graphs|graph_def|saved_model_schema_version)\s*[:{]', data[:200]):
+        return 'is a graph written as text: give it in binary form, the frozen_inference_graph.pb'
+    if re.match(rb'\n.{1,6}\n.{1,300}(?:Float|Int)(?:8|16|32|64)', data[:400], re.DOTALL):
+        return 'is a checkpoint of MindSpore: give it a name that ends in .ckpt'
+    return ''
+
+# %% ../../nbs/plumbing/published.ipynb #c045
 def _recognise(data, path): # content of a file -> `Published`
-    if Path(path).suffix == '.ckpt': return _read_mindspore(path)
+    suffix = Path(path).suffix.lower()
     if is_lite(data): return _read_lite(data, path)
-    if data[:4] == b'PK\3\4' or Path(path).suffix in ('.pth', '.pt'):
+    if data[:4] == b'PK\3\4' or data[:4] == b'\x80\2\x8a\n' or suffix in ('.pth', '.pt'):
         return _read_torchvision(read_torch(data, path), path)
     if _is_safetensors(data): return _read_torchvision(_read_safetensors(data, path), path)
-    if data[:1] == b'\n' or Path(path).suffix == '.pb': return _read_tensorflow(data, path)
+    if Path(path).suffix == '.ckpt': return _read_mindspore(path)
+    if hint := _hint_at(data, path): raise UserError(f'{path} {hint}.')
+    if data[:1] in (b'\n', b'\x08') or suffix == '.pb': return _read_tensorflow(data, path)
     raise UserError(f'{path} is no detector that can be read: give an {_READ}.')
 
-# %% ../../nbs/plumbing/published.ipynb #c038
+# %% ../../nbs/plumbing/published.ipynb #c049
+_LARGEST = 2 * 1024 ** 3 # bytes
+
+def _read_file(path): # -> its bytes; raises `UserError` for what is no file
+    path = Path(path)
+    try:
+        if path.is_dir():
+            files = sorted(p for p in path.rglob('*') if p.name.endswith(_ENDINGS) and p.is_file())
+            such = f', such as {files[0]}' if files else ''
+            raise UserError(f'{path} is a folder: give a file in it{such}.')
+        if path.exists() and not path.is_file(): raise UserError(f'{path} is no file: give one.')
+        if path.stat().st_size > _LARGEST:
+            raise UserError(f'{path} has {path.stat().st_size / 1e9:.1f} GB, more than any detector: give its file.')
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f'{path} cannot be read ({error.strerror}): check the path.') from None
+
+_ENDINGS = 'frozen_inference_graph.pb', 'saved_model.pb', '.tflite', '.pth', '.safetensors', '.ckpt'
+
+# %% ../../nbs/plumbing/published.ipynb #c051
 def read_published(path:Path  # a file of weights, or a package with one in it
                   )->Published:
     "What a file holds; raises `UserError` for one that is missing, damaged, or another network"
-    try: data = Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f'{path} cannot be read ({error.strerror}): check the path.') from None
+    data = _read_file(path)
+    if not data: raise UserError(f'{path} is empty: get it again.')
     check_package(path, data)
     inner, classes = open_package(data, path)
     found = _recognise(inner, path)
     known = [p.classes for p in PACKAGES.values() if compute_checksum(inner) == p.detector]
     return found._replace(classes=classes or (known[0] if known else ()))
 
-# %% ../../nbs/plumbing/published.ipynb #c042
+# %% ../../nbs/plumbing/published.ipynb #c055
 _VOC_CLASSES = ('background', *'''aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,
 horse,motorbike,person,pottedplant,sheep,sofa,train,tvmonitor'''.replace('\n', '').split(','))
 _UNUSED = 12, 26, 29, 30, 45, 66, 68, 69, 71, 83 # ids of COCO without a class
 COCO_IDS = [i for i in range(91) if i not in _UNUSED]
 _KNOWN = {91: COCO_CLASSES, 81: COCO_CLASSES, 21: _VOC_CLASSES}
 
-# %% ../../nbs/plumbing/published.ipynb #c046
+# %% ../../nbs/plumbing/published.ipynb #c059
 def _name_classes(columns, given, inside, path): # columns of scores; names with background, without -> names
     "The names of a detector's classes, background first; raises `UserError` where there are too few or many"
     names = given or ('background', *inside)
     if len(names) == 1: names = _KNOWN.get(columns, ())
     if not names:
-        raise UserError(f'{path} knows {columns - 1} classes, but not their names: give them with --classes, '
-                        'in their order.')
+        raise UserError(f'{path} knows {columns - 1} class{"es" * (columns != 2)}, but not their names: '
+                        'give them with --classes, in their order.')
     if len(names) == columns or (columns == 91 and len(names) == 81): return names
-    raise UserError(f'{path} knows {columns - 1} classes, but --classes names {len(names) - 1}: '
-                    'name all of them, in their order.')
+    known = f'{columns - 1} class{"es" * (columns != 2)}'
+    told = f'--classes names {len(names) - 1}' if given else f'its list of names has {len(names) - 1}'
+    raise UserError(f'{path} knows {known}, but {told}: name all of them with --classes, in their order.')
 
-# %% ../../nbs/plumbing/published.ipynb #c050
+# %% ../../nbs/plumbing/published.ipynb #c063
 def _keep_columns(arrays, columns, kept): # name here -> array; number of columns, those to keep
     "The weights and biases of the class heads with fewer columns"
     def cut(name, a):
@@ -175,17 +270,17 @@ def _keep_columns(arrays, columns, kept): # name here -> array; number of column
         return a.reshape(-1, columns, *a.shape[1:])[:, kept].reshape(-1, *a.shape[1:])
     return {name: cut(name, a) for name, a in arrays.items()}
 
-# %% ../../nbs/plumbing/published.ipynb #c054
+# %% ../../nbs/plumbing/published.ipynb #c067
 def _fill(network, found, arrays, path): # `Published`, its arrays with the classes wanted
     if not found.ours: arrays = rename_mindcv(network, arrays)
     wrong = find_misfits(network, arrays)
     names = {p.name for p in network.get_parameters()}
-    left = [name for name in arrays if name not in names and not name.endswith('global_step')]
+    left = [name for name in arrays if name not in names]
     if wrong or left:
         raise _describe_arrays(arrays, path, wrong[0] if wrong else f'{left[0]} has no place here')
     for p in network.get_parameters(): p.set_data(ms.Tensor(np.asarray(arrays[p.name], np.float32)))
 
-# %% ../../nbs/plumbing/published.ipynb #c056
+# %% ../../nbs/plumbing/published.ipynb #c069
 def load_published(path:Path,       # a file of weights, or a package with one in it
                    classes:tuple=(), # names with background, where the file does not say them
                   )->tuple:         # network in evaluation mode, `Config`, what it is in words
@@ -201,14 +296,16 @@ def load_published(path:Path,       # a file of weights, or a package with one i
     _fill(network, found, arrays, path)
     return network.set_train(False), config, found.kind
 
-# %% ../../nbs/plumbing/published.ipynb #c058
+# %% ../../nbs/plumbing/published.ipynb #c071
 def import_detector(file:Path,        # a file of weights, or a package with one in it
                     file_name:Path,   # where to write; `.ckpt` is added
                     classes:str='',   # names separated by commas, or a file of names
                    )->tuple:          # the checkpoint, a sentence that says what it holds
     "Writes a detector that others trained as a checkpoint of ours"
-    network, config, kind = load_published(file, DataConfig(classes=classes).classes)
     path = Path(f'{str(file_name).removesuffix(".ckpt")}.ckpt')
+    if path.exists() and Path(file).exists() and path.samefile(file):
+        raise UserError(f'{path} would be written over the file that is read: give another --file_name.')
+    network, config, kind = load_published(file, DataConfig(classes=classes).classes)
     save_checkpoint(network, config, 0, path)
     height, width = config.boxes.image_shape
     count, first = len(config.data.classes) - 1, ', '.join(config.data.classes[1:4])

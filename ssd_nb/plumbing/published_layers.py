@@ -58,7 +58,7 @@ _EXTRA = r'layer_19_(\d)_Conv2d_(\d)_\dx\d(?:_s2)?_\d+(_depthwise)?'
 _HEAD = r'BoxPredictor_(\d)/(BoxEncoding|Class)Predictor(_depthwise)?'
 
 def _translate(name, dense, light): # of a layer -> convolution, norm here; None for an unknown one
-    name = name.removeprefix('FeatureExtractor/MobilenetV2/')
+    name = re.sub('^FeatureExtractor/(?:MobilenetV2/)+', '', name) # some graphs say it twice
     if name == 'Conv': return 'backbone.features_1.0.features.0', 'backbone.features_1.0.features.1'
     if name == 'Conv_1': return 'backbone.features_2.4.features.0', 'backbone.features_2.4.features.1'
     if found := re.fullmatch(_BLOCK, name): return _name_block(int(found[1] or 0), found[2])
@@ -85,11 +85,21 @@ def _describe_layers(layers, path): # the error for other layers than those of t
                      'weights): give an SSDLite MobileNetV2 or SSD MobileNetV2 of TensorFlow.')
 
 # %% ../../nbs/plumbing/published_layers.ipynb #c035
+_WIDTH = 32 # channels of the first convolution
+
+def _check_width(layers, path): # raises `UserError` for another depth multiplier than 1
+    width = next((len(layer.weight) for name, layer in layers.items() if name.endswith('MobilenetV2/Conv')), _WIDTH)
+    if width == _WIDTH: return
+    raise UserError(f'{path} holds an SSD MobileNetV2 with a depth multiplier of about {width / _WIDTH:.2g} '
+                    f'({width} channels in its first layer, {_WIDTH} here): give one of the full width.')
+
+# %% ../../nbs/plumbing/published_layers.ipynb #c038
 def rename_layers(layers:dict, # name -> `Layer`
                   path,        # name of the file, for the message
                  )->tuple:     # name in our ssd300 -> array; what `_find_form` says
     "The weights of our ssd300; raises `UserError` where a layer is not one of its own"
     form, arrays = _find_form(layers), {}
+    _check_width(layers, path)
     for name, layer in layers.items():
         names = _translate(name, form['extras'] == 'dense', form['heads'] == 'light')
         if names is None: raise _describe_layers(layers, path)

