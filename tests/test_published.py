@@ -361,6 +361,226 @@ def test_normalisation_reaches_the_exported_file(tmp_path):
     assert 'var_reci_chn_2 : 1.0' in _write_aipp((300, 304), 'caffe')
 
 
+# --- the same detector in other forms -------------------------------------------------------------------------
+
+CONV, HEAD_ = 'FeatureExtractor/MobilenetV2/Conv', 'BoxPredictor_0/BoxEncodingPredictor'
+
+
+def wire_graph(before='', rename=str, passing='Identity', folded=False, kind=1):
+    "Two layers as a graph has them: constants, what passes them on, convolutions, a batch norm, a bias"
+    from ssd_nb.plumbing.published_graph import make_messages
+    graph = make_messages()['Graph']()
+
+    def constant(name, array):
+        stored = before + rename(name)
+        add_constant(graph, stored, array)
+        if kind != 1:
+            tensor = graph.node[-1].attr[0].value.tensor
+            bits = np.float16(array).view(np.uint16).ravel().tolist()
+            tensor.MergeFrom(type(tensor)(dtype=kind, half_val=bits))
+            tensor.dtype, tensor.tensor_content = kind, b''
+        if not passing: return stored
+        graph.node.add(name=f'{stored}/read', op=passing, input=[stored, '^other'])
+        return f'{stored}/read'
+
+    weight = constant(f'{CONV}/weights', draw_array('w', (8, 3, 3, 3)).transpose(2, 3, 1, 0))
+    graph.node.add(name=f'{before}{CONV}/Conv2D', op='Conv2D', input=['image', f'{weight}:0'])
+    vectors = ['bias'] if folded else ['gamma', 'beta', 'moving_mean', 'moving_variance']
+    inputs = [constant(f'{CONV}/BatchNorm/{v}', draw_array(v, (8,))) for v in vectors]
+    graph.node.add(name=f'{before}{CONV}/BatchNorm/FusedBatchNorm', input=[f'{before}{CONV}/Conv2D', *inputs],
+                   op='BiasAdd' if folded else 'FusedBatchNormV3')
+    weight = constant(f'{HEAD_}/weights', draw_array('h', (12, 8, 1, 1)).transpose(2, 3, 1, 0))
+    bias = constant(f'{HEAD_}/biases', draw_array('b', (12,)))
+    graph.node.add(name=f'{before}{HEAD_}/Conv2D', op='Conv2D', input=['x', weight])
+    graph.node.add(name=f'{before}{HEAD_}/BiasAdd', op='BiasAdd', input=[f'{before}{HEAD_}/Conv2D', bias])
+    for node in graph.node:
+        if node.op == 'Conv2D': node.attr.add(key='padding', value=dict(s=b'SAME'))
+        if node.op == 'FusedBatchNormV3': node.attr.add(key='epsilon', value=dict(f=0.001))
+    return graph
+
+
+FORMS = dict(plain={}, prefix=dict(before='import/'), bare=dict(passing=''), cast=dict(passing='Cast', kind=19),
+             resources=dict(rename='{}/ReadVariableOp/resource'.format), numbered=dict(rename=lambda n: f'w{len(n)}'),
+             folded=dict(folded=True))
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_a_graph_has_its_layers_in_any_form(form):
+    from ssd_nb.plumbing.published_graph import list_layers, read_graph
+    graph, near = wire_graph(**FORMS[form]), 2e-3 if form == 'cast' else 0
+    layers = list_layers(read_graph(graph.SerializeToString(), 'x.pb'))
+    assert list(layers) == [CONV, HEAD_]
+    vectors = ['bias'] if form == 'folded' else ['gamma', 'beta', 'moving_mean', 'moving_variance']
+    for layer, weight, names in ((layers[CONV], draw_array('w', (8, 3, 3, 3)), vectors),
+                                 (layers[HEAD_], draw_array('h', (12, 8, 1, 1)), ['bias'])):
+        assert list(layer.vectors) == names and np.abs(layer.weight - weight).max() <= near
+    for name in vectors: assert np.abs(layers[CONV].vectors[name] - draw_array(name, (8,))).max() <= near
+    assert np.abs(layers[HEAD_].vectors['bias'] - draw_array('b', (12,))).max() <= near
+
+
+@pytest.mark.parametrize('wrap', ['Saved', 'Meta'])
+def test_a_graph_lies_in_other_messages(wrap):
+    from ssd_nb.plumbing.published_graph import list_layers, make_messages, read_graph
+    messages = make_messages()
+    meta = dict(graph=messages['Graph'].FromString(wire_graph().SerializeToString()))
+    data = messages[wrap](**dict(part=[meta]) if wrap == 'Saved' else meta).SerializeToString()
+    assert list(list_layers(read_graph(data, 'saved_model.pb'))) == [CONV, HEAD_]
+
+
+def add_boxes(graph, config):
+    "Nodes that make default boxes of these sizes, as the Object Detection API writes them"
+    from ssd_nb.boxes import default_boxes
+    from ssd_nb.plumbing.published import _split_sizes
+    for i, size in enumerate(_split_sizes(default_boxes(config), config)):
+        root, scales = f'MultipleGridAnchorGenerator/Sqrt_{i}', f'MultipleGridAnchorGenerator/mul_{i}/x'
+        add_constant(graph, f'{root}/x', size[:, 1] / size[:, 0])
+        add_constant(graph, scales, np.sqrt(size.prod(1)))
+        graph.node.add(name=root, op='Sqrt', input=[f'{root}/x'])
+        graph.node.add(name=scales[:-2], op='Mul', input=[scales, root])
+
+
+def read_with(more):
+    "What is read of the graph of `write_graph` when `more` has added to it"
+    from ssd_nb.plumbing.published import _recognise
+    from ssd_nb.plumbing.published_graph import make_messages
+    graph = make_messages()['Graph'].FromString(write_graph())
+    more(graph)
+    return _recognise(graph.SerializeToString(), 'x.pb').config
+
+
+def test_default_boxes_and_scales_are_those_of_the_graph():
+    from dataclasses import replace
+    plain = read_with(lambda graph: None).boxes
+    other = replace(plain, min_scale=0.1, max_scale=0.8, first_scale=0.05, prior_scaling=(0.2, 0.25))
+
+    def add(graph):
+        add_boxes(graph, other)
+        for end, n in zip(('', '_1', '_2', '_3'), (5, 5, 4, 4)):
+            add_constant(graph, f'Postprocessor/Decode/truediv{end}/y', np.float32(n))
+    assert read_with(add).boxes == other
+
+    def add_all(graph): # as a constant, with the node that telephones have
+        from ssd_nb.boxes import default_boxes
+        add_constant(graph, 'anchors', default_boxes(other))
+        last = graph.node.add(name='post', op='TFLite_Detection_PostProcess', input=['a', 'b', 'anchors'])
+        for key, n in zip(('y_scale', 'x_scale', 'h_scale', 'w_scale'), (5, 5, 4, 4)):
+            last.attr.add(key=key, value=dict(f=n))
+    assert read_with(add_all).boxes == other
+
+
+def test_default_boxes_that_no_option_gives_are_refused():
+    from dataclasses import replace
+    plain = read_with(lambda graph: None).boxes
+
+    def odd(graph): # the first map twice as small as its scale would be
+        add_boxes(graph, replace(plain, min_scale=0.1))
+        name = next(n for n in graph.node if n.name.endswith('mul_3/x'))
+        name.attr[0].value.tensor.tensor_content = np.full(6, 0.9, np.float32).tobytes()
+    with pytest.raises(UserError, match='x.pb differs from our network .its default boxes have sizes'):
+        read_with(odd)
+
+    def scales(graph):
+        for end, n in zip(('', '_1', '_2', '_3'), (10, 1, 5, 5)):
+            add_constant(graph, f'Postprocessor/Decode/truediv{end}/y', np.float32(n))
+    with pytest.raises(UserError, match='it divides offsets by 10 1 5 5'): read_with(scales)
+
+
+def add_size(graph, *size):
+    add_constant(graph, 'Preprocessor/map/while/size', np.float32(size))
+    graph.node.add(name='Preprocessor/map/while/Resize', op='ResizeBilinear',
+                   input=['image', 'Preprocessor/map/while/size'])
+
+
+def test_the_size_of_the_image_is_that_of_the_graph():
+    config = read_with(lambda graph: add_size(graph, 320, 320))
+    assert config.boxes.image_shape == (320, 320) and config.boxes.steps[0] == 16
+    with pytest.raises(UserError, match='its image of 320×480 is not square'):
+        read_with(lambda graph: add_size(graph, 320, 480))
+
+    def vary(graph): graph.node.add(name='Preprocessor/Resize', op='ResizeBilinear', input=['image', 'its size'])
+    with pytest.raises(UserError, match='a size that depends on each of them'): read_with(vary)
+
+
+def write_old_torch(arrays, more=()):
+    "What torch.save wrote before 1.6: four pickles, keys, numbers; from the zip that it writes now"
+    import sys as system
+    with zipfile.ZipFile(io.BytesIO(write_torch(arrays))) as files:
+        index = files.read('archive/data.pkl')
+    parts = [pickle.dumps(n, 2) for n in (0x1950a86a20f9469cfc6c, 1001, dict(little_endian=True))]
+    keys = [str(i) for i in range(len(arrays))]
+    numbers = [np.int64(a.size).tobytes() + np.ascontiguousarray(a).tobytes() for a in arrays.values()]
+    return b''.join([*parts, index, pickle.dumps(keys, 2), *numbers])
+
+
+SMALL = {'head.classification_head.module_list.0.weight': np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
+         'backbone.scale_weight': np.float32([1, 2, 3])}
+
+
+def test_an_older_file_of_pytorch_holds_the_same():
+    from ssd_nb.plumbing.published_torch import read_torch
+    data = write_old_torch(SMALL)
+    for name, a in read_torch(data, 'old.pth').items(): assert (a == SMALL[name]).all()
+    for end in (30, 60, 200, len(data) - 5):
+        with pytest.raises(UserError, match='or not all of them'): read_torch(data[:end], 'old.pth')
+
+
+def test_what_a_training_of_pytorch_saves_beside_weights_is_left_out():
+    import argparse
+    from collections import Counter, defaultdict
+    from pathlib import Path
+    from ssd_nb.plumbing.published_torch import drop_words, read_torch
+    named = {f'module.{name}': a for name, a in SMALL.items()}
+    index = zipfile.ZipFile(io.BytesIO(write_torch(named))).read('archive/data.pkl')
+    told = dict(args=argparse.Namespace(lr=0.1, out=Path('x')), steps=Counter([16]), more=defaultdict(list, a=[1]))
+    rest = pickle.dumps(told, 2)
+    wrapped = b'\x80\x02}(' + b'X\5\0\0\0model' + index[2:-1] + b'X\4\0\0\0rest' + rest[2:-1] + b'u.'
+    files = io.BytesIO(write_torch(named))
+    again = io.BytesIO()
+    with zipfile.ZipFile(files) as old, zipfile.ZipFile(again, 'w') as new:
+        for name in old.namelist():
+            new.writestr(name, wrapped if name.endswith('data.pkl') else old.read(name))
+    assert drop_words(read_torch(again.getvalue(), 'train.pth')).keys() == SMALL.keys()
+
+
+def test_an_optimizer_of_mindspore_is_left_out(tmp_path):
+    from ssd_nb.plumbing.published_mindcv import keep_weights
+    plain = {'multi_box.a.weight': 1, 'backbone.b.weight': 2}
+    for before in ('', 'network.', 'network.network.'):
+        saved = {before + name: n for name, n in plain.items()}
+        state = {f'{kind}.{before}{name}': 0 for kind in ('moments', 'moment1', 'ema') for name in plain}
+        assert keep_weights(saved | state | dict(global_step=3, learning_rate=0.1)) == plain
+    assert keep_weights({f'ema.{name}': n for name, n in plain.items()}) == plain
+
+
+def test_names_lie_behind_a_tflite(tmp_path):
+    from ssd_nb.plumbing.published_packages import open_package
+    plain = b'\x1c\0\0\0TFL3' + bytes(99)
+    for text, names in (('???\nCat\nDog\n', ('Cat', 'Dog')), ('Cat\n???\nDog\n???\n', ()), ('Cat', ('Cat',))):
+        files = io.BytesIO(plain)
+        with zipfile.ZipFile(files, 'a') as zipped: zipped.writestr('labelmap.txt', text)
+        assert open_package(files.getvalue(), 'x.tflite') == (files.getvalue(), names)
+
+
+def test_the_right_file_of_a_package_is_taken():
+    from ssd_nb.plumbing.published_packages import open_package
+    members = {'ssd/saved_model/saved_model.pb': b'1', 'ssd/model.ckpt.meta': b'2',
+               'ssd/frozen_inference_graph.pb': b'3', 'ssd/._frozen_inference_graph.pb': b'4'}
+    for mode in ('w', 'w:gz', 'w:bz2', 'w:xz'):
+        files = io.BytesIO()
+        with tarfile.open(fileobj=files, mode=mode) as packed:
+            for name, content in members.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                packed.addfile(entry, io.BytesIO(content))
+        assert open_package(files.getvalue(), 'ssd.tar') == (b'3', ())
+    del members['ssd/frozen_inference_graph.pb']
+    files = io.BytesIO()
+    with zipfile.ZipFile(files, 'w') as zipped:
+        for name in ('a.tflite', 'b.tflite'): zipped.writestr(name, b'x')
+    with pytest.raises(UserError, match='x.zip has 2 files in it that may be a detector .a.tflite, b.tflite.'):
+        open_package(files.getvalue(), 'x.zip')
+
+
 # --- training from it --------------------------------------------------------------------------------------
 
 def test_a_training_begins_from_it(tmp_path):
@@ -438,6 +658,15 @@ BAD = {
     'cut.pth': (lambda: write_torch(CLASSIFIER)[:-100], 'or not a whole one'),
     'ssdlite.pth': (lambda: write_torch({f'{HEAD}.0.0.weight': np.ones((9, 1, 3, 3), 'f')}),
                     'head.classification_head.module_list.0.0.0.weight has no place here'),
+    'script.pt': (lambda: write_zip('a/data.pkl', b'\x80\x02c__torch__.ssd\nSSD\n.'), 'is a program of TorchScript'),
+    'model.ckpt.meta': (b'\n\0', 'is a part of a checkpoint of TensorFlow'),
+    'model.ckpt.data-00000-of-00001': (b'\0', 'is a part of a checkpoint of TensorFlow'),
+    'graph.pbtxt': (b'node {\n  name: "a"\n}', 'is a graph written as text'),
+    'lite.ckpt': (b'PK', 'is no checkpoint that can be read'),
+    'type.safetensors': (b'\x40\0\0\0\0\0\0\0{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'.ljust(72)
+                         + b'\0\0', 'holds numbers of the type'),
+    'narrow.pb': (lambda: wire_graph().SerializeToString(), 'a depth multiplier of about 0.25'),
+    'variables.pb': (partial(write_graph, more=[(f'{PRE}Conv/kernel', 'VarHandleOp')]), 'holds no weights: they lie'),
     'classifier.pth': (lambda: write_torch(CLASSIFIER), 'holds another network (2 arrays, 0.0 million '
                                                         'numbers; fc.weight (10, 512), fc.bias (10,))'),
     'junk.ckpt': (b'\x0a\x03abc' * 9, 'is no checkpoint that can be read, or not a whole one'),
@@ -476,6 +705,19 @@ def test_a_missing_file_and_a_wrong_number_of_names(tmp_path):
     (tmp_path / 'frozen.pb').write_bytes(write_graph())
     said = refuse(tmp_path / 'frozen.pb', ('background', 'cat', 'dog'))
     assert 'knows 1 class, but --classes names 2' in said
+
+
+def test_a_folder_is_no_file_and_nothing_is_written_over_what_is_read(tmp_path):
+    from ssd_nb.plumbing.published import import_detector
+    assert 'is a folder: give a file in it.' in refuse(tmp_path)
+    path = write_mindspore(tmp_path / 'zoo.ckpt', CLASSIFIER)
+    assert f'such as {path}' in refuse(tmp_path)
+    with pytest.raises(UserError, match='would be written over the file that is read'):
+        import_detector(path, tmp_path / 'zoo')
+    for folder in ('.', f'{tmp_path}', f'{tmp_path}/x/'):
+        with pytest.raises(UserError, match='--file_name=.* names a folder'): import_detector(path, folder)
+    (tmp_path / 'zoo.bin').write_bytes(path.read_bytes())
+    assert 'give it a name that ends in .ckpt' in refuse(tmp_path / 'zoo.bin')
 
 
 def test_a_checkpoint_of_ours_is_used_as_it_is(tmp_path):

@@ -302,6 +302,8 @@ def import_detector(file:Path,        # a file of weights, or a package with one
                     classes:str='',   # names separated by commas, or a file of names
                    )->tuple:          # the checkpoint, a sentence that says what it holds
     "Writes a detector that others trained as a checkpoint of ours"
+    if str(file_name).endswith('/') or Path(file_name).is_dir():
+        raise UserError(f'--file_name={file_name} names a folder: add the name of the checkpoint to write.')
     path = Path(f'{str(file_name).removesuffix(".ckpt")}.ckpt')
     if path.exists() and Path(file).exists() and path.samefile(file):
         raise UserError(f'{path} would be written over the file that is read: give another --file_name.')
