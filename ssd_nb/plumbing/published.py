@@ -71,36 +71,44 @@ def _has_sizes(boxes, sizes): # whether default boxes have these sizes
     return len(ours) == len(sizes) and all(a.shape == b.shape and np.abs(a - b).max() < 1e-3
                                            for a, b in zip(ours, sizes))
 
-def _match_boxes(boxes, sizes, anchors, scales, path): # sizes of each map, all boxes, what offsets are divided by
-    "The default boxes that a file says it has; raises `UserError` where ours cannot be the same"
-    if anchors is not None: sizes = _split_sizes(anchors, boxes)
-    refuse = _refuse(path, 'its default boxes have sizes or an order that no option gives')
-    if anchors is not None and not sizes: raise refuse
-    try: boxes = _fit_sizes(sizes, boxes) if len(sizes) == len(boxes.steps) and min(map(len, sizes)) > 1 else boxes
-    except UserError: raise refuse from None
-    far = anchors is not None and np.abs(default_boxes(boxes) - anchors).max() > 2e-3
-    if far or (sizes and not _has_sizes(boxes, sizes)): raise refuse
-    return replace(boxes, prior_scaling=_match_scales(scales, path)) if scales else boxes
-
-# %% ../../nbs/plumbing/published.ipynb #c019
 def _refuse(path, why): return UserError(f'{path} differs from our network ({why}): it cannot be read.')
 
+# %% ../../nbs/plumbing/published.ipynb #c019
+def _match_sizes(boxes, sizes, anchors, path): # (k, 2) for each map; (n, 4) y x h w or None
+    "The default boxes that a file has; raises `UserError` where no option gives them"
+    refuse = _refuse(path, 'its default boxes have sizes or an order that no option gives')
+    if anchors is not None: sizes = _split_sizes(anchors, boxes)
+    if len(sizes) != len(boxes.steps) or min(map(len, sizes)) < 2: raise refuse
+    try: boxes = _fit_sizes(sizes, boxes)
+    except UserError: raise refuse from None
+    if not _has_sizes(boxes, sizes): raise refuse
+    if anchors is not None and np.abs(default_boxes(boxes) - anchors).max() > 2e-3: raise refuse
+    return boxes
+
+# %% ../../nbs/plumbing/published.ipynb #c023
 def _match_scales(scales, path): # what offsets y, x, h, w are divided by -> `prior_scaling`
     y, x, h, w = scales
     if y == x and h == w and min(scales) > 0: return 1 / y, 1 / h
-    raise _refuse(path, f'it divides offsets by {y:g} {x:g} {h:g} {w:g}, not by one number for centres and one '
-                        'for sizes')
+    raise _refuse(path, f'it divides offsets by {y:g} {x:g} {h:g} {w:g}')
 
 def _check_square(shape, path): # height, width; raises `UserError`
     if shape[0] != shape[1]:
         raise _refuse(path, f'its image of {shape[0]}×{shape[1]} is not square, which its boxes depend on')
 
-# %% ../../nbs/plumbing/published.ipynb #c022
+# %% ../../nbs/plumbing/published.ipynb #c026
+def _match_boxes(shape, sizes, anchors, scales, path): # height, width; as above; scales may be ()
+    "The default boxes of a detector of TensorFlow; raises `UserError` where ours cannot be the same"
+    _check_square(shape, path)
+    boxes = _centre_boxes(shape, MODELS['ssd300'].boxes)
+    if sizes or anchors is not None: boxes = _match_sizes(boxes, sizes, anchors, path)
+    return replace(boxes, prior_scaling=_match_scales(scales, path)) if scales else boxes
+
+# %% ../../nbs/plumbing/published.ipynb #c029
 TORCHVISION_BOXES = BoxConfig(
     steps=(8, 16, 32, 64, 100, 300), box_kind='paper', min_scale=0.15, max_scale=0.87, first_scale=0.07,
     clip_sizes=True, aspect_ratios=((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)))
 
-# %% ../../nbs/plumbing/published.ipynb #c024
+# %% ../../nbs/plumbing/published.ipynb #c031
 def _configure(using_model, normalisation='imagenet', boxes=None, softmax=False, **model):
     "The preset of a model with what differs"
     config = preset(using_model, 'CPU')
@@ -108,29 +116,27 @@ def _configure(using_model, normalisation='imagenet', boxes=None, softmax=False,
     return replace(config, boxes=boxes or config.boxes, loss=loss, model=replace(config.model, **model),
                    data=replace(config.data, normalisation=normalisation))
 
-# %% ../../nbs/plumbing/published.ipynb #c028
+# %% ../../nbs/plumbing/published.ipynb #c035
 def _read_tensorflow(data, path): # a frozen graph
     nodes = read_graph(data, path)
     check_nodes(nodes, path)
     layers = list_layers(nodes)
     arrays, form = rename_layers(layers, path)
     shape, softmax = find_input(nodes, path)
-    _check_square(shape, path)
-    boxes, lite = _centre_boxes(shape, MODELS['ssd300'].boxes), form['extras'] == 'light'
-    boxes = _match_boxes(boxes, *find_boxes(nodes), find_scales(nodes), path)
+    boxes = _match_boxes(shape, *find_boxes(nodes), find_scales(nodes), path)
+    lite = form['extras'] == 'light'
     config = _configure('ssd300', 'tensorflow', boxes, softmax, **form)
     return Published(f'SSD{"Lite" * lite} MobileNetV2 of TensorFlow', config, arrays, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c030
+# %% ../../nbs/plumbing/published.ipynb #c037
 def _read_lite(data, path): # a .tflite
     arrays, form = rename_layers(read_lite(data, path), path)
     shape, softmax, anchors, scales = find_lite_ends(data, path)
-    _check_square(shape, path)
-    boxes = _match_boxes(_centre_boxes(shape, MODELS['ssd300'].boxes), (), anchors, scales, path)
+    boxes = _match_boxes(shape, (), anchors, scales, path)
     config, lite = _configure('ssd300', 'tensorflow', boxes, softmax, **form), form['extras'] == 'light'
     return Published(f'SSD{"Lite" * lite} MobileNetV2 of TensorFlow Lite', config, arrays, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c032
+# %% ../../nbs/plumbing/published.ipynb #c039
 def _read_torchvision(arrays, path): # name -> np.ndarray
     arrays = drop_words(arrays)
     if not any(name.startswith('head.classification_head') for name in arrays):
@@ -140,7 +146,7 @@ def _read_torchvision(arrays, path): # name -> np.ndarray
     config = _configure('ssd_vgg16', 'caffe', TORCHVISION_BOXES, True, heads='plain', paper_vgg=True)
     return Published('ssd300_vgg16 of torchvision', config, renamed, (), True)
 
-# %% ../../nbs/plumbing/published.ipynb #c034
+# %% ../../nbs/plumbing/published.ipynb #c041
 _MODELZOO = {'backbone.features_1.0.features.0.weight': 'ssd300', 'b6_1.weight': 'ssd_vgg16',
              'feature_extractor.mobilenet_v1.network.0.0.weight': 'ssd_mobilenet_v1_fpn',
              'feature_extractor.resnet.conv1.weight': 'ssd_resnet50_fpn'}
@@ -156,7 +162,7 @@ def _read_mindspore(path): # a .ckpt
             return Published(f'{model} of the ModelZoo', _configure(model), weights, (), True)
     raise _describe_arrays(saved.weights, path)
 
-# %% ../../nbs/plumbing/published.ipynb #c036
+# %% ../../nbs/plumbing/published.ipynb #c043
 _READ = ('SSD MobileNetV2 of TensorFlow, ssd300_vgg16 of torchvision, ssd_mobilenetv2 and '
          'ssd_resnet50_fpn of MindCV, or a model of the ModelZoo')
 
@@ -169,14 +175,14 @@ def _describe_arrays(arrays, path, misfit=''): # name -> array; -> a `UserError`
     known = ''.join(f'{name}; ' for name, sign in _SIGNS.items() if sign in arrays)
     first = ', '.join(f'{name} {tuple(np.shape(a))}' for name, a in list(arrays.items())[:2])
     millions = sum(np.size(a) for a in arrays.values()) / 1e6
-    return UserError(f'{path} holds another network ({known}{len(arrays)} arrays, {millions:.1f} million numbers; '
-                     f'{misfit or first}): give an {_READ}.')
+    return UserError(f'{path} holds another network ({known}{len(arrays)} arrays, {millions:.1f} million '
+                     f'numbers; {misfit or first}): give an {_READ}.')
 
-# %% ../../nbs/plumbing/published.ipynb #c040
+# %% ../../nbs/plumbing/published.ipynb #c047
 def _is_safetensors(data): # the length of a header in JSON, then the header
     return data[8:9] == b'{' and int.from_bytes(data[:8], 'little') < 100_000_000
 
-# %% ../../nbs/plumbing/published.ipynb #c041
+# %% ../../nbs/plumbing/published.ipynb #c048
 def _read_safetensors(data, path):
     try: return load(data)
     except SafetensorError:
@@ -185,7 +191,7 @@ def _read_safetensors(data, path):
         raise UserError(f'{path} holds numbers of the type {error}, which cannot be read: '
                         'save them as F32 or F16.') from None
 
-# %% ../../nbs/plumbing/published.ipynb #c043
+# %% ../../nbs/plumbing/published.ipynb #c050
 _PART = r'\.(?:meta|index|data-\d+-of-\d+)$' # of a checkpoint of TensorFlow
 
 def _hint_at(data, path): # content of a file -> what it is and what to do; '' for others
@@ -198,7 +204,7 @@ def _hint_at(data, path): # content of a file -> what it is and what to do; '' f
         return 'is a checkpoint of MindSpore: give it a name that ends in .ckpt'
     return ''
 
-# %% ../../nbs/plumbing/published.ipynb #c045
+# %% ../../nbs/plumbing/published.ipynb #c052
 def _recognise(data, path): # content of a file -> `Published`
     suffix = Path(path).suffix.lower()
     if is_lite(data): return _read_lite(data, path)
@@ -210,26 +216,29 @@ def _recognise(data, path): # content of a file -> `Published`
     if data[:1] in (b'\n', b'\x08') or suffix == '.pb': return _read_tensorflow(data, path)
     raise UserError(f'{path} is no detector that can be read: give an {_READ}.')
 
-# %% ../../nbs/plumbing/published.ipynb #c049
+# %% ../../nbs/plumbing/published.ipynb #c057
 _LARGEST = 2 * 1024 ** 3 # bytes
 
+_ENDINGS = 'frozen_inference_graph.pb', 'saved_model.pb', '.tflite', '.pth', '.safetensors', '.ckpt'
+
+def _explain_folder(path): # a `UserError` that names a file in it
+    files = sorted(p for p in path.rglob('*') if p.name.endswith(_ENDINGS) and p.is_file())
+    such = f', such as {files[0]}' if files else ''
+    return UserError(f'{path} is a folder: give a file in it{such}.')
+
+# %% ../../nbs/plumbing/published.ipynb #c058
 def _read_file(path): # -> its bytes; raises `UserError` for what is no file
     path = Path(path)
     try:
-        if path.is_dir():
-            files = sorted(p for p in path.rglob('*') if p.name.endswith(_ENDINGS) and p.is_file())
-            such = f', such as {files[0]}' if files else ''
-            raise UserError(f'{path} is a folder: give a file in it{such}.')
+        if path.is_dir(): raise _explain_folder(path)
         if path.exists() and not path.is_file(): raise UserError(f'{path} is no file: give one.')
         if path.stat().st_size > _LARGEST:
-            raise UserError(f'{path} has {path.stat().st_size / 1e9:.1f} GB, more than any detector: give its file.')
+            raise UserError(f'{path} has more than 2 GB, so it is no detector: give another file.')
         return path.read_bytes()
     except OSError as error:
         raise UserError(f'{path} cannot be read ({error.strerror}): check the path.') from None
 
-_ENDINGS = 'frozen_inference_graph.pb', 'saved_model.pb', '.tflite', '.pth', '.safetensors', '.ckpt'
-
-# %% ../../nbs/plumbing/published.ipynb #c051
+# %% ../../nbs/plumbing/published.ipynb #c060
 def read_published(path:Path  # a file of weights, or a package with one in it
                   )->Published:
     "What a file holds; raises `UserError` for one that is missing, damaged, or another network"
@@ -241,14 +250,14 @@ def read_published(path:Path  # a file of weights, or a package with one in it
     known = [p.classes for p in PACKAGES.values() if compute_checksum(inner) == p.detector]
     return found._replace(classes=classes or (known[0] if known else ()))
 
-# %% ../../nbs/plumbing/published.ipynb #c055
+# %% ../../nbs/plumbing/published.ipynb #c064
 _VOC_CLASSES = ('background', *'''aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,
 horse,motorbike,person,pottedplant,sheep,sofa,train,tvmonitor'''.replace('\n', '').split(','))
 _UNUSED = 12, 26, 29, 30, 45, 66, 68, 69, 71, 83 # ids of COCO without a class
 COCO_IDS = [i for i in range(91) if i not in _UNUSED]
 _KNOWN = {91: COCO_CLASSES, 81: COCO_CLASSES, 21: _VOC_CLASSES}
 
-# %% ../../nbs/plumbing/published.ipynb #c059
+# %% ../../nbs/plumbing/published.ipynb #c068
 def _name_classes(columns, given, inside, path): # columns of scores; names with background, without -> names
     "The names of a detector's classes, background first; raises `UserError` where there are too few or many"
     names = given or ('background', *inside)
@@ -261,7 +270,7 @@ def _name_classes(columns, given, inside, path): # columns of scores; names with
     told = f'--classes names {len(names) - 1}' if given else f'its list of names has {len(names) - 1}'
     raise UserError(f'{path} knows {known}, but {told}: name all of them with --classes, in their order.')
 
-# %% ../../nbs/plumbing/published.ipynb #c063
+# %% ../../nbs/plumbing/published.ipynb #c072
 def _keep_columns(arrays, columns, kept): # name here -> array; number of columns, those to keep
     "The weights and biases of the class heads with fewer columns"
     def cut(name, a):
@@ -270,7 +279,7 @@ def _keep_columns(arrays, columns, kept): # name here -> array; number of column
         return a.reshape(-1, columns, *a.shape[1:])[:, kept].reshape(-1, *a.shape[1:])
     return {name: cut(name, a) for name, a in arrays.items()}
 
-# %% ../../nbs/plumbing/published.ipynb #c067
+# %% ../../nbs/plumbing/published.ipynb #c076
 def _fill(network, found, arrays, path): # `Published`, its arrays with the classes wanted
     if not found.ours: arrays = rename_mindcv(network, arrays)
     wrong = find_misfits(network, arrays)
@@ -280,7 +289,7 @@ def _fill(network, found, arrays, path): # `Published`, its arrays with the clas
         raise _describe_arrays(arrays, path, wrong[0] if wrong else f'{left[0]} has no place here')
     for p in network.get_parameters(): p.set_data(ms.Tensor(np.asarray(arrays[p.name], np.float32)))
 
-# %% ../../nbs/plumbing/published.ipynb #c069
+# %% ../../nbs/plumbing/published.ipynb #c078
 def load_published(path:Path,       # a file of weights, or a package with one in it
                    classes:tuple=(), # names with background, where the file does not say them
                   )->tuple:         # network in evaluation mode, `Config`, what it is in words
@@ -296,19 +305,25 @@ def load_published(path:Path,       # a file of weights, or a package with one i
     _fill(network, found, arrays, path)
     return network.set_train(False), config, found.kind
 
-# %% ../../nbs/plumbing/published.ipynb #c071
-def import_detector(file:Path,        # a file of weights, or a package with one in it
-                    file_name:Path,   # where to write; `.ckpt` is added
-                    classes:str='',   # names separated by commas, or a file of names
-                   )->tuple:          # the checkpoint, a sentence that says what it holds
-    "Writes a detector that others trained as a checkpoint of ours"
+# %% ../../nbs/plumbing/published.ipynb #c080
+def _name_checkpoint(file, file_name): # what is read; as the user names what is written -> its path
     if str(file_name).endswith('/') or Path(file_name).is_dir():
         raise UserError(f'--file_name={file_name} names a folder: add the name of the checkpoint to write.')
     path = Path(f'{str(file_name).removesuffix(".ckpt")}.ckpt')
     if path.exists() and Path(file).exists() and path.samefile(file):
         raise UserError(f'{path} would be written over the file that is read: give another --file_name.')
+    return path
+
+# %% ../../nbs/plumbing/published.ipynb #c083
+def import_detector(file:Path,        # a file of weights, or a package with one in it
+                    file_name:Path,   # where to write; `.ckpt` is added
+                    classes:str='',   # names separated by commas, or a file of names
+                   )->tuple:          # the checkpoint, a sentence that says what it holds
+    "Writes a detector that others trained as a checkpoint of ours"
+    path = _name_checkpoint(file, file_name)
     network, config, kind = load_published(file, DataConfig(classes=classes).classes)
-    save_checkpoint(network, config, 0, path)
+    try: save_checkpoint(network, config, 0, path)
+    except UserError as error: raise UserError(str(error).replace('--output_dir', '--file_name')) from None
     height, width = config.boxes.image_shape
     count, first = len(config.data.classes) - 1, ', '.join(config.data.classes[1:4])
     return path, (f'{kind}, {height}×{width}, {count} {"class" if count == 1 else "classes"} '

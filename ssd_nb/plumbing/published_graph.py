@@ -130,15 +130,16 @@ def _find_source(nodes, name): # of an input -> of the node that made it
         name = node.inputs[0]
     return name
 
+# %% ../../nbs/plumbing/published_graph.ipynb #c033
 def _find_array(nodes, name): # of an input -> what the constant holds, None if it is no constant
     node = nodes.get(_find_source(nodes, name))
     return None if node is None else node.array
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c035
+# %% ../../nbs/plumbing/published_graph.ipynb #c037
 def _turn_weight(array, depthwise): # (H, W, in, out) to (out, in, H, W), or (H, W, C, 1) to (C, 1, H, W)
     return array.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1)).astype(np.float32)
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c037
+# %% ../../nbs/plumbing/published_graph.ipynb #c039
 _VECTORS = 'gamma', 'beta', 'moving_mean', 'moving_variance'
 _ADDING = 'BiasAdd', 'Add', 'AddV2'
 
@@ -149,12 +150,13 @@ def _list_followers(nodes): # name of a node -> batch norms and sums that take w
             found.setdefault(_find_source(nodes, node.inputs[0]) if node.inputs else '', []).append(node)
     return found
 
+# %% ../../nbs/plumbing/published_graph.ipynb #c041
 def _read_vectors(nodes, follower): # of the batch norm after a layer, or its bias
     kinds = ('bias',) if follower.op in _ADDING else _VECTORS
     found = {kind: _find_array(nodes, name) for kind, name in zip(kinds, follower.inputs[1:])}
     return {kind: a.astype(np.float32) for kind, a in found.items() if a is not None}
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c039
+# %% ../../nbs/plumbing/published_graph.ipynb #c043
 _BEFORE = r'^.*?(?=(?:FeatureExtractor|BoxPredictor_\d|Preprocessor|Postprocessor)/)'
 _ENDS = r'/(?:Conv2D|convolution|depthwise|separable_conv2d)[^/]*$'
 
@@ -164,16 +166,17 @@ def _name_layer(weight, convolution): # names of both nodes -> of the layer
     found = re.fullmatch(r'(.*)/(?:depthwise_)?weights', weight)
     return _drop_word(found[1] if found else re.sub(_ENDS, '', convolution))
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c042
+# %% ../../nbs/plumbing/published_graph.ipynb #c047
 def _list_by_name(nodes): # layers of a graph that has nothing but constants
     windows = [name for name, node in nodes.items() if node.array is not None and node.array.ndim == 4]
     for found in (m for name in windows if (m := re.fullmatch(r'(.*)/(depthwise_)?weights', name))):
-        vectors = {kind: f'{found[1]}/BatchNorm/{kind}' for kind in _VECTORS} | dict(bias=f'{found[1]}/biases')
+        vectors = {kind: f'{found[1]}/BatchNorm/{kind}' for kind in _VECTORS}
+        vectors |= dict(bias=f'{found[1]}/biases')
         arrays = {kind: _find_array(nodes, name) for kind, name in vectors.items()}
         arrays = {kind: a.astype(np.float32) for kind, a in arrays.items() if a is not None}
         yield _drop_word(found[1]), Layer(_turn_weight(nodes[found[0]].array, bool(found[2])), arrays)
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c044
+# %% ../../nbs/plumbing/published_graph.ipynb #c049
 _CONVOLUTIONS = 'Conv2D', 'DepthwiseConv2dNative'
 
 def list_layers(nodes:dict # from `read_graph`
@@ -189,7 +192,7 @@ def list_layers(nodes:dict # from `read_graph`
         layers[_name_layer(source, name)] = Layer(_turn_weight(array, node.op == _CONVOLUTIONS[1]), vectors)
     return layers or dict(_list_by_name(nodes))
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c051
+# %% ../../nbs/plumbing/published_graph.ipynb #c057
 _PARTS = 'FeatureExtractor/', 'BoxPredictor'
 _KNOWN = set('''Const Identity Conv2D DepthwiseConv2dNative FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3
     Relu6 Add AddV2 BiasAdd Reshape Shape StridedSlice Pack Squeeze ExpandDims ConcatV2 Cast Placeholder
@@ -200,7 +203,7 @@ def _is_ours(node): # whether it pads as ours, and has our epsilon
     if 'Conv2' in node.op or 'Conv2d' in node.op: return node.padding == 'SAME'
     return not node.op.startswith('FusedBatchNorm') or abs(node.epsilon - _EPSILON) < 1e-6
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c053
+# %% ../../nbs/plumbing/published_graph.ipynb #c059
 def check_nodes(nodes:dict, # from `read_graph`
                 path,       # name of the file, for the message
                )->None:
@@ -217,15 +220,16 @@ def check_nodes(nodes:dict, # from `read_graph`
     odd = [name for name, node in parts.items() if not _is_ours(node)]
     if odd: raise UserError(f'{path} computes {odd[0]} otherwise than our network: it cannot be read.')
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c057
+# %% ../../nbs/plumbing/published_graph.ipynb #c063
 def _find_named(nodes, part, end): # the nodes of a part of the graph whose names end so
     return [node for name, node in nodes.items() if _drop_word(name).startswith(part) and name.endswith(end)]
 
+# %% ../../nbs/plumbing/published_graph.ipynb #c065
 def _read_number(nodes, part, end): # the first constant of this name, nan if there is none
     found = [n.array for n in _find_named(nodes, part, end) if n.array is not None and n.array.size]
     return float(found[0].ravel()[0]) if found else float('nan')
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c059
+# %% ../../nbs/plumbing/published_graph.ipynb #c067
 def _check_pixels(nodes, path): # raises `UserError` for another normalisation than ours
     factor, offset = (_read_number(nodes, 'Preprocessor/', end) for end in ('/mul/x', '/sub/y'))
     if np.allclose((factor, offset), (2 / 255, 1), rtol=1e-4): return
@@ -234,7 +238,7 @@ def _check_pixels(nodes, path): # raises `UserError` for another normalisation t
     raise UserError(f'{path} does not turn pixels into the range -1 to 1 (it multiplies by {factor:g} '
                     f'and subtracts {offset:g}), so it is no SSD MobileNetV2: it cannot be read.')
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c061
+# %% ../../nbs/plumbing/published_graph.ipynb #c069
 def _find_shape(nodes, path): # height, width of the network's input
     resize = [node for node in _find_named(nodes, 'Preprocessor/', '') if node.op.startswith('Resize')]
     sides = [_find_array(nodes, node.inputs[1]) for node in resize if len(node.inputs) > 1]
@@ -246,7 +250,7 @@ def _find_shape(nodes, path): # height, width of the network's input
               if len(node.sides) == 4 and node.sides[3] == 3 and min(node.sides[1:3]) > 1]
     return tuple(int(n) for n in known[0]) if known else (300, 300)
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c063
+# %% ../../nbs/plumbing/published_graph.ipynb #c071
 def find_input(nodes:dict, # from `read_graph`
                path,       # name of the file, for the message
               )->tuple:    # height, width of the network's input; whether scores are a softmax
@@ -255,14 +259,14 @@ def find_input(nodes:dict, # from `read_graph`
     last = {node.op for node in _find_named(nodes, 'Postprocessor/', '')}
     return _find_shape(nodes, path), 'Softmax' in last and 'Sigmoid' not in last
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c067
+# %% ../../nbs/plumbing/published_graph.ipynb #c075
 def _read_sizes(nodes, name, ratios): # name of a Sqrt, what it takes -> (k, 2) height, width
     users = [node for node in nodes.values() if len(node.inputs) == 2 and name in node.inputs]
     scales = [_find_array(nodes, other) for node in users for other in node.inputs if other != name]
     scales = [a for a in scales if a is not None and a.shape == ratios.shape]
     return np.stack([scales[0] / np.sqrt(ratios), scales[0] * np.sqrt(ratios)], -1) if scales else None
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c069
+# %% ../../nbs/plumbing/published_graph.ipynb #c077
 def find_boxes(nodes:dict # from `read_graph`
               )->tuple:   # a (k, 2) height, width for each map; all boxes (n, 4) y x h w; () or None: unknown
     "The default boxes of a graph, in unit coordinates"
@@ -273,10 +277,10 @@ def find_boxes(nodes:dict # from `read_graph`
     every = _find_array(nodes, last[0].inputs[2]) if last and len(last[0].inputs) > 2 else None
     return tuple(a for a in sizes if a is not None), every
 
-# %% ../../nbs/plumbing/published_graph.ipynb #c073
+# %% ../../nbs/plumbing/published_graph.ipynb #c081
 def find_scales(nodes:dict # from `read_graph`
                )->tuple:   # of offsets y, x, h, w; () where the graph does not say
     "What offsets are divided by when they are decoded"
-    told = [node.scales for node in nodes.values() if node.scales]
-    found = [_read_number(nodes, 'Postprocessor/Decode/', f'/Decode/truediv{i}/y') for i in ('', '_1', '_2', '_3')]
+    told, ends = [node.scales for node in nodes.values() if node.scales], ('', '_1', '_2', '_3')
+    found = [_read_number(nodes, 'Postprocessor/Decode/', f'/Decode/truediv{end}/y') for end in ends]
     return told[0] if told else () if np.isnan(found).any() else tuple(found)

@@ -88,7 +88,8 @@ def _describe_layers(layers, path): # the error for other layers than those of t
 _WIDTH = 32 # channels of the first convolution
 
 def _check_width(layers, path): # raises `UserError` for another depth multiplier than 1
-    width = next((len(layer.weight) for name, layer in layers.items() if name.endswith('MobilenetV2/Conv')), _WIDTH)
+    first = [layer for name, layer in layers.items() if name.endswith('MobilenetV2/Conv')]
+    width = len(first[0].weight) if first else _WIDTH
     if width == _WIDTH: return
     raise UserError(f'{path} holds an SSD MobileNetV2 with a depth multiplier of about {width / _WIDTH:.2g} '
                     f'({width} channels in its first layer, {_WIDTH} here): give one of the full width.')

@@ -37,18 +37,19 @@ def _list_operations(model, graph): # of (kind, operator)
     codes = [model.OperatorCodes(o.OpcodeIndex()) for o in operators]
     return [(max(c.BuiltinCode(), c.DeprecatedBuiltinCode()), o) for c, o in zip(codes, operators)]
 
+# %% ../../nbs/plumbing/published_lite.ipynb #c012
 def _find_sources(operations): # tensor -> the tensor that it was made from in full precision
     widened = [o for kind, o in operations if kind == tflite.BuiltinOperator.DEQUANTIZE]
     return {o.Outputs(0): o.Inputs(0) for o in widened}
 
-# %% ../../nbs/plumbing/published_lite.ipynb #c012
+# %% ../../nbs/plumbing/published_lite.ipynb #c014
 _ENDS = r'/(?:BatchNorm/.*|Relu6.*|BiasAdd.*|Conv2D.*|depthwise|separable_conv2d.*)$'
 
 def _name_layer(name): # of a tensor -> of its layer
     "FeatureExtractor/MobilenetV2/Conv/Relu6;Featu... -> FeatureExtractor/MobilenetV2/Conv"
     return re.sub(_ENDS, '', name.split(';')[0])
 
-# %% ../../nbs/plumbing/published_lite.ipynb #c016
+# %% ../../nbs/plumbing/published_lite.ipynb #c018
 _CONVOLUTIONS = tflite.BuiltinOperator.CONV_2D, tflite.BuiltinOperator.DEPTHWISE_CONV_2D
 
 def list_convolutions(model:tflite.Model # a file
@@ -64,7 +65,7 @@ def list_convolutions(model:tflite.Model # a file
         found.append((name, kind == _CONVOLUTIONS[1], *tensors))
     return found
 
-# %% ../../nbs/plumbing/published_lite.ipynb #c018
+# %% ../../nbs/plumbing/published_lite.ipynb #c020
 def _read_layers(data): # content of a file -> name -> `Layer`
     model = tflite.Model.GetRootAsModel(data, 0)
     graph, layers = model.Subgraphs(0), {}
@@ -74,7 +75,7 @@ def _read_layers(data): # content of a file -> name -> `Layer`
         layers[name] = Layer(np.ascontiguousarray(weight), dict(bias=bias))
     return layers
 
-# %% ../../nbs/plumbing/published_lite.ipynb #c020
+# %% ../../nbs/plumbing/published_lite.ipynb #c022
 _DAMAGES = struct.error, LookupError, AttributeError, TypeError, MemoryError, OverflowError, ValueError
 
 def read_lite(data:bytes, # content of a .tflite file
@@ -93,13 +94,14 @@ def read_lite(data:bytes, # content of a .tflite file
 def _explain_damage(path): # a `UserError`
     return UserError(f'{path} is a .tflite file, but not a whole one: get it again.')
 
-# %% ../../nbs/plumbing/published_lite.ipynb #c024
+# %% ../../nbs/plumbing/published_lite.ipynb #c026
 _LAST = b'TFLite_Detection_PostProcess'
 
 def _find_shape(graph): # height, width of the input; 300 where it is not said
     sides = graph.Tensors(graph.Inputs(0)).ShapeAsNumpy() if graph.InputsLength() else ()
     return tuple(int(n) for n in sides[1:3]) if len(sides) == 4 and min(sides[1:3]) > 1 else (300, 300)
 
+# %% ../../nbs/plumbing/published_lite.ipynb #c028
 def _read_last(model, graph): # -> default boxes, scales; None and () without that operation
     for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
         if model.OperatorCodes(operator.OpcodeIndex()).CustomCode() != _LAST: continue
@@ -108,10 +110,10 @@ def _read_last(model, graph): # -> default boxes, scales; None and () without th
         return _read_array(model, graph, operator.Inputs(2)), scales
     return None, ()
 
-# %% ../../nbs/plumbing/published_lite.ipynb #c026
+# %% ../../nbs/plumbing/published_lite.ipynb #c030
 def find_lite_ends(data:bytes, # content of a .tflite file
                    path,       # its name, for the message
-                  )->tuple:    # height, width; whether scores are a softmax; boxes (n, 4) or None; scales or ()
+                  )->tuple:    # (height, width), softmax or not, boxes (n, 4) or None, scales or ()
     "What a .tflite says of image, scores and default boxes"
     try:
         model = tflite.Model.GetRootAsModel(data, 0)

@@ -17,13 +17,14 @@ from .options import UserError
 
 # %% ../../nbs/plumbing/published_torch.ipynb #c007
 _TYPES = dict(FloatStorage='<f4', HalfStorage='<f2', DoubleStorage='<f8', LongStorage='<i8', IntStorage='<i4',
-              ShortStorage='<i2', CharStorage='i1', ByteStorage='u1', BoolStorage='?', BFloat16Storage='bfloat16')
+              ShortStorage='<i2', CharStorage='i1', ByteStorage='u1', BoolStorage='?',
+              BFloat16Storage='bfloat16')
 
 def _read_numbers(data, kind): # bytes of a storage, its type -> np.ndarray
     if kind != 'bfloat16': return np.frombuffer(data, kind)
     return (np.frombuffer(data, '<u2').astype(np.uint32) << 16).view(np.float32) # the upper half of a float32
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c010
+# %% ../../nbs/plumbing/published_torch.ipynb #c011
 def _rebuild_tensor(storage, offset, size, stride, *rest): # -> np.ndarray, a copy
     "A view with these strides, if all of it lies inside the storage"
     last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if all(size) else 0
@@ -33,7 +34,7 @@ def _rebuild_tensor(storage, offset, size, stride, *rest): # -> np.ndarray, a co
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c014
+# %% ../../nbs/plumbing/published_torch.ipynb #c015
 _KNOWN = {('collections', 'OrderedDict'): OrderedDict,
           ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
           ('torch._utils', '_rebuild_parameter'): lambda tensor, *rest: tensor}
@@ -52,7 +53,7 @@ _SETTINGS = set('''argparse.Namespace collections.Counter collections.defaultdic
     numpy._core.multiarray.scalar numpy._core.multiarray._reconstruct _codecs.encode
     torch.float32 torch.float16 torch.bfloat16 torch.float64 torch.int64'''.split())
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c015
+# %% ../../nbs/plumbing/published_torch.ipynb #c017
 class _IndexReader(pickle.Unpickler):
     "Reads an index; only the functions of `_KNOWN` are called"
     def __init__(self, file, read): # a file at its index; (key, type, numbers) of a storage -> array
@@ -70,7 +71,7 @@ class _IndexReader(pickle.Unpickler):
         if not isinstance(kind, str): raise ValueError('a storage without a type')
         return self.read(str(key), kind, count)
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c019
+# %% ../../nbs/plumbing/published_torch.ipynb #c021
 def _read_zip(data): # content of a .pth -> what its index builds
     with zipfile.ZipFile(io.BytesIO(data)) as files:
         index = next(name for name in files.namelist() if name.endswith('data.pkl'))
@@ -78,7 +79,7 @@ def _read_zip(data): # content of a .pth -> what its index builds
         def read(key, kind, count): return _read_numbers(files.read(f'{folder}data/{key}'), kind)
         return _IndexReader(io.BytesIO(files.read(index)), read).load()
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c021
+# %% ../../nbs/plumbing/published_torch.ipynb #c023
 _MAGIC = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19' # the first pickle: a number of ten bytes
 
 def _read_storages(file, kinds): # a file at its list of keys; key -> type -> key -> array
@@ -89,7 +90,7 @@ def _read_storages(file, kinds): # a file at its list of keys; key -> type -> ke
         if len(data) < size: raise ValueError('the file ends in an array')
         yield key, _read_numbers(data, kinds[key])
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c022
+# %% ../../nbs/plumbing/published_torch.ipynb #c025
 def _read_old(data): # content of a .pth that is no zip -> what its index builds
     file, kinds = io.BytesIO(data), {}
     def note(key, kind, count):
@@ -102,14 +103,14 @@ def _read_old(data): # content of a .pth that is no zip -> what its index builds
     storages = dict(_read_storages(file, kinds))
     return _IndexReader(io.BytesIO(data[index:]), lambda key, kind, count: storages[key]).load()
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c024
+# %% ../../nbs/plumbing/published_torch.ipynb #c027
 def _find_arrays(found): # what was built -> name -> np.ndarray
     for key in ('model', 'state_dict', 'model_state_dict', 'model_ema'):
         if isinstance(found, dict) and isinstance(found.get(key), dict): return _find_arrays(found[key])
     if not isinstance(found, dict): return {}
     return {str(name): a for name, a in found.items() if isinstance(a, np.ndarray)}
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c026
+# %% ../../nbs/plumbing/published_torch.ipynb #c029
 _DAMAGES = (zipfile.BadZipFile, zlib.error, StopIteration, LookupError, ValueError, TypeError, EOFError,
             AttributeError, MemoryError, OverflowError, RuntimeError) # of which NotImplementedError is one
 
@@ -125,8 +126,8 @@ def read_torch(data:bytes, # content of a .pth or .pt file
     except pickle.UnpicklingError as error:
         if 'truncated' in str(error): raise _explain_damage(path) from None
         if str(error).startswith('__torch__'):
-            raise UserError(f'{path} is a program of TorchScript, which is not run: save the state_dict of its '
-                            'network with safetensors.torch.save_file.') from None
+            raise UserError(f'{path} is a program of TorchScript, which is not run: save the state_dict of '
+                            'its network with safetensors.torch.save_file.') from None
         raise UserError(f'{path} wants to run {error} when it is loaded, which is not done: '
                         'save its state_dict alone, with safetensors.torch.save_file.') from None
     except _DAMAGES: raise _explain_damage(path) from None
@@ -136,7 +137,7 @@ def read_torch(data:bytes, # content of a .pth or .pt file
 def _explain_damage(path): # a `UserError`
     return UserError(f'{path} holds no arrays that can be read, or not all of them: get it again.')
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c034
+# %% ../../nbs/plumbing/published_torch.ipynb #c037
 _GROUPS = 2, 2, 3, 3, 3 # convolutions in the groups of VGG16
 _CONVOLUTIONS = [f'b{group}.{2 * i}' for group, n in enumerate(_GROUPS, 1) for i in range(n)]
 _NUMBERS = [f'features.{n}' for n in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)]
@@ -145,13 +146,13 @@ _NAMES = {there: f'backbone.{here}' for there, here in zip(_NUMBERS, _CONVOLUTIO
 _NAMES |= {'extra.0.7.1': 'b6_1', 'extra.0.7.3': 'b7_1'}
 _NAMES |= {f'extra.{n}.{2 * i}': f'b{7 + n}_{i + 1}' for n in range(1, 5) for i in range(2)}
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c038
+# %% ../../nbs/plumbing/published_torch.ipynb #c041
 def _swap_offsets(array:np.ndarray # weight or bias of a head for offsets, 4 channels for each box
                 )->np.ndarray:    # the same, with y before x and height before width
     "Puts the channels of a head in our order"
     return array.reshape(-1, 4, *array.shape[1:])[:, [1, 0, 3, 2]].reshape(array.shape)
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c042
+# %% ../../nbs/plumbing/published_torch.ipynb #c045
 _BEFORE = r'^(?:(?:module|model|net|network|detector|_orig_mod)\.)+(?=(?:backbone|head)\.)'
 
 def drop_words(arrays:dict # name -> np.ndarray
@@ -160,7 +161,7 @@ def drop_words(arrays:dict # name -> np.ndarray
     counters = 'n_averaged', 'num_batches_tracked'
     return {re.sub(_BEFORE, '', name): a for name, a in arrays.items() if not name.endswith(counters)}
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c044
+# %% ../../nbs/plumbing/published_torch.ipynb #c049
 _HEADS = dict(classification='cls', regression='loc')
 
 def _rename(name): # of an array of ssd300_vgg16 -> its name here; None for an unknown one
@@ -170,7 +171,7 @@ def _rename(name): # of an array of ssd300_vgg16 -> its name here; None for an u
         return f'multi_box.multi_{_HEADS[found[1]]}_layers.{found[2]}.0.{kind}'
     return f'{_NAMES[layer]}.{kind}' if layer in _NAMES else None
 
-# %% ../../nbs/plumbing/published_torch.ipynb #c046
+# %% ../../nbs/plumbing/published_torch.ipynb #c051
 def rename_torchvision(arrays:dict # name -> np.ndarray
                       )->tuple:    # name in our ssd_vgg16 -> array; names that are not known
     "The weights of our ssd_vgg16 with the paper's options"
