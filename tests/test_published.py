@@ -301,6 +301,32 @@ def test_mindcv_computes_what_its_own_code_does(tmp_path):
     check_numbers(network, config, 'ssd_mobilenetv2')
 
 
+def to_mindcv_pyramid(name): # of an array of our ssd_resnet50_fpn
+    import re
+    name = name.replace('down_sample_layer', 'down_sample')
+    name = re.sub(r'^feature_extractor\.resnet', 'backbone_wrapper.backbone.net', name)
+    name = re.sub(r'^feature_extractor\.(fpn\.fpn_convs_list|bottom_up\.blocks)\.(\d)',
+                  r'backbone_wrapper.\1.\2.features', name)
+    return re.sub(r'^feature_extractor', 'backbone_wrapper', name)
+
+
+@pytest.mark.slow
+def test_the_pyramid_of_mindcv_computes_what_its_own_code_does(tmp_path, monkeypatch):
+    from ssd_nb.plumbing import published
+    from ssd_nb.plumbing.model_config import ModelConfig
+    from ssd_nb.ssd_heads import MODELS
+    model, arrays = 'ssd_resnet50_fpn', {'global_step': np.float32([3])}
+    empty = published.build_model(ModelConfig(model, 81, pad='mindcv'), MODELS[model].boxes)
+    monkeypatch.setattr(published, 'build_model', lambda *_: empty) # it takes long to build
+    for p in empty.get_parameters():
+        name = to_mindcv_pyramid(p.name)
+        arrays[f'network.{name}'] = draw_array(name, p.shape)
+        if 'cls_layers' in name and name.endswith('bias'): arrays[f'network.{name}'] -= 6
+    network, config, kind = load(write_mindspore(tmp_path / 'mindcv.ckpt', arrays))
+    assert kind == 'ssd_resnet50_fpn of MindCV' and config.model.pad == 'mindcv'
+    check_numbers(network, config, model)
+
+
 # --- what is written ---------------------------------------------------------------------------------------
 
 def test_the_command_writes_a_checkpoint_that_knows_everything(tmp_path):
