@@ -387,7 +387,7 @@ def test_normalisation_reaches_the_exported_file(tmp_path):
     assert 'var_reci_chn_2 : 1.0' in _write_aipp((300, 304), 'caffe')
 
 
-# --- the same detector in other forms -------------------------------------------------------------------------
+# --- the same detector in other forms -----------------------------------------------------------------------
 
 CONV, HEAD_ = 'FeatureExtractor/MobilenetV2/Conv', 'BoxPredictor_0/BoxEncodingPredictor'
 
@@ -425,9 +425,10 @@ def wire_graph(before='', rename=str, passing='Identity', folded=False, kind=1):
     return graph
 
 
-FORMS = dict(plain={}, prefix=dict(before='import/'), bare=dict(passing=''), cast=dict(passing='Cast', kind=19),
-             resources=dict(rename='{}/ReadVariableOp/resource'.format), numbered=dict(rename=lambda n: f'w{len(n)}'),
-             folded=dict(folded=True))
+FORMS = dict(plain={}, prefix=dict(before='import/'), bare=dict(passing=''),
+             cast=dict(passing='Cast', kind=19),
+             resources=dict(rename='{}/ReadVariableOp/resource'.format),
+             numbered=dict(rename=lambda n: f'w{len(n)}'), folded=dict(folded=True))
 
 
 @pytest.mark.parametrize('form', FORMS)
@@ -523,7 +524,8 @@ def test_the_size_of_the_image_is_that_of_the_graph():
     with pytest.raises(UserError, match='its image of 320×480 is not square'):
         read_with(lambda graph: add_size(graph, 320, 480))
 
-    def vary(graph): graph.node.add(name='Preprocessor/Resize', op='ResizeBilinear', input=['image', 'its size'])
+    def vary(graph):
+        graph.node.add(name='Preprocessor/Resize', op='ResizeBilinear', input=['image', 'its size'])
     with pytest.raises(UserError, match='a size that depends on each of them'): read_with(vary)
 
 
@@ -557,7 +559,8 @@ def test_what_a_training_of_pytorch_saves_beside_weights_is_left_out():
     from ssd_nb.plumbing.published_torch import drop_words, read_torch
     named = {f'module.{name}': a for name, a in SMALL.items()}
     index = zipfile.ZipFile(io.BytesIO(write_torch(named))).read('archive/data.pkl')
-    told = dict(args=argparse.Namespace(lr=0.1, out=Path('x')), steps=Counter([16]), more=defaultdict(list, a=[1]))
+    told = dict(args=argparse.Namespace(lr=0.1, out=Path('x')), steps=Counter([16]),
+                more=defaultdict(list, a=[1]))
     rest = pickle.dumps(told, 2)
     wrapped = b'\x80\x02}(' + b'X\5\0\0\0model' + index[2:-1] + b'X\4\0\0\0rest' + rest[2:-1] + b'u.'
     files = io.BytesIO(write_torch(named))
@@ -581,7 +584,8 @@ def test_an_optimizer_of_mindspore_is_left_out(tmp_path):
 def test_names_lie_behind_a_tflite(tmp_path):
     from ssd_nb.plumbing.published_packages import open_package
     plain = b'\x1c\0\0\0TFL3' + bytes(99)
-    for text, names in (('???\nCat\nDog\n', ('Cat', 'Dog')), ('Cat\n???\nDog\n???\n', ()), ('Cat', ('Cat',))):
+    for text, names in (('???\nCat\nDog\n', ('Cat', 'Dog')), ('Cat', ('Cat',)),
+                        ('Cat\n???\nDog\n???\n', ())):
         files = io.BytesIO(plain)
         with zipfile.ZipFile(files, 'a') as zipped: zipped.writestr('labelmap.txt', text)
         assert open_package(files.getvalue(), 'x.tflite') == (files.getvalue(), names)
@@ -603,7 +607,7 @@ def test_the_right_file_of_a_package_is_taken():
     files = io.BytesIO()
     with zipfile.ZipFile(files, 'w') as zipped:
         for name in ('a.tflite', 'b.tflite'): zipped.writestr(name, b'x')
-    with pytest.raises(UserError, match='x.zip has 2 files in it that may be a detector .a.tflite, b.tflite.'):
+    with pytest.raises(UserError, match='has 2 files in it that may be a detector .a.tflite, b.tflite.'):
         open_package(files.getvalue(), 'x.zip')
 
 
@@ -684,15 +688,18 @@ BAD = {
     'cut.pth': (lambda: write_torch(CLASSIFIER)[:-100], 'or not a whole one'),
     'ssdlite.pth': (lambda: write_torch({f'{HEAD}.0.0.weight': np.ones((9, 1, 3, 3), 'f')}),
                     'head.classification_head.module_list.0.0.0.weight has no place here'),
-    'script.pt': (lambda: write_zip('a/data.pkl', b'\x80\x02c__torch__.ssd\nSSD\n.'), 'is a program of TorchScript'),
+    'script.pt': (lambda: write_zip('a/data.pkl', b'\x80\x02c__torch__.ssd\nSSD\n.'),
+                  'is a program of TorchScript'),
     'model.ckpt.meta': (b'\n\0', 'is a part of a checkpoint of TensorFlow'),
     'model.ckpt.data-00000-of-00001': (b'\0', 'is a part of a checkpoint of TensorFlow'),
     'graph.pbtxt': (b'node {\n  name: "a"\n}', 'is a graph written as text'),
     'lite.ckpt': (b'PK', 'is no checkpoint that can be read'),
-    'type.safetensors': (b'\x40\0\0\0\0\0\0\0{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'.ljust(72)
-                         + b'\0\0', 'holds numbers of the type'),
+    'type.safetensors': (b'\x40'.ljust(8, b'\0')
+                         + b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'.ljust(64) + b'\0\0',
+                         'holds numbers of the type'),
     'narrow.pb': (lambda: wire_graph().SerializeToString(), 'a depth multiplier of about 0.25'),
-    'variables.pb': (partial(write_graph, more=[(f'{PRE}Conv/kernel', 'VarHandleOp')]), 'holds no weights: they lie'),
+    'variables.pb': (partial(write_graph, more=[(f'{PRE}Conv/kernel', 'VarHandleOp')]),
+                     'holds no weights: they lie'),
     'classifier.pth': (lambda: write_torch(CLASSIFIER), 'holds another network (2 arrays, 0.0 million '
                                                         'numbers; fc.weight (10, 512), fc.bias (10,))'),
     'junk.ckpt': (b'\x0a\x03abc' * 9, 'is no checkpoint that can be read, or not a whole one'),
