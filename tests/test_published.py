@@ -1,4 +1,5 @@
 """Detectors that others trained: they compute what their own engines do, and a bad file is one sentence."""
+import base64
 import io
 import json
 import pickle
@@ -311,6 +312,35 @@ def test_mindcv_computes_what_its_own_code_does(tmp_path, model, rename, recorde
     assert kind == f'{model} of MindCV' and config.model.pad == 'mindcv'
     assert config.data.classes == COCO_CLASSES
     check_numbers(network, config, recorded)
+
+
+# --- photographs -------------------------------------------------------------------------------------------
+
+def test_the_first_picture_of_the_readme_is_what_a_cell_drew():
+    "And whoever took a photograph is named below it, with the licence"
+    from ssd_nb.plumbing.photographs import PHOTOGRAPHS
+    readme = (ROOT / 'README.md').read_text()
+    name = re.search(r'!\[.*?\]\(nbs/pictures/(.*?)\)', readme)[1]
+    cells = json.loads((ROOT / 'nbs/how_to_published_detectors.ipynb').read_text())['cells']
+    (cell,) = [cell for cell in cells if f'#| picture {name}\n' in cell['source']]
+    (drawn,) = [''.join(text) for output in cell['outputs'] for kind, text in output.get('data', {}).items()
+                if kind.startswith('image/')]
+    picture = (ROOT / 'nbs/pictures' / name).read_bytes()
+    assert picture == base64.b64decode(drawn) and len(picture) < 150_000
+    below = ' '.join(readme[:readme.index('## ')].split())
+    for photo in PHOTOGRAPHS.values():
+        who, licence = photo.credit.rsplit(', ', 1)
+        assert all(part in below for part in (*who.split('; '), licence)), photo.credit
+
+
+def test_recorded_answers_are_those_of_a_network():
+    from ssd_nb.plumbing.photographs import PHOTOGRAPHS, load_marked_objects, load_recorded_answers
+    for name, photo in PHOTOGRAPHS.items():
+        boxes, scores = load_recorded_answers(name)
+        assert boxes.shape == (1917, 4) and scores.shape == (1917, 24) and not scores[:, 0].any()
+        assert (boxes[:, :2] <= boxes[:, 2:]).all() and 0.02 < scores.max() < 1
+        marked, labels = load_marked_objects(name)
+        assert len(marked) == len(labels) and (marked >= 0).all() and (marked <= photo.shape * 2).all()
 
 
 # --- what is written ---------------------------------------------------------------------------------------
