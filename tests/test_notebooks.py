@@ -13,7 +13,7 @@ SHORT = ( # these share two processes: starting one takes longer than most of th
      'files', 'find_images', 'fingerprint', 'images', 'txt', 'voc', 'voc_files', 'yolo', 'yolo_files'),
     ('bookkeeping', 'cocoeval', 'drawing', 'fonts', 'formats', 'media', 'mistakes', 'nms', 'options',
      'overlap',
-     'paint', 'pictures', 'pretend', 'report', 'samples', 'verdict'))
+     'paint', 'photographs', 'pictures', 'pretend', 'report', 'samples', 'verdict'))
 
 
 def find_notebooks():

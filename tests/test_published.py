@@ -1,7 +1,9 @@
 """Detectors that others trained: they compute what their own engines do, and a bad file is one sentence."""
+import base64
 import io
 import json
 import pickle
+import re
 import subprocess
 import sys
 import tarfile
@@ -270,7 +272,6 @@ def test_safetensors_hold_the_same(tmp_path):
 
 
 def to_mindcv(name): # of an array of our ssd300
-    import re
     for part, block in (('backbone.features_1', 0), ('backbone.features_2', 14)):
         found = re.fullmatch(rf'{part}\.(\d+)\.(.*)', name)
         if not found: continue
@@ -287,18 +288,59 @@ def to_mindcv(name): # of an array of our ssd300
 PLACES = {True: {'1': 3, '2': 4}, False: {'2': 6, '3': 7}} # of the last two layers of a block
 
 
-def test_mindcv_computes_what_its_own_code_does(tmp_path):
+def to_mindcv_pyramid(name): # of an array of our ssd_resnet50_fpn
+    name = name.replace('feature_extractor.resnet', 'backbone_wrapper.backbone.net')
+    name = re.sub(r'^feature_extractor\.(fpn\.fpn_convs_list|bottom_up\.blocks)\.(\d)',
+                  r'backbone_wrapper.\1.\2.features', name)
+    name = name.replace('feature_extractor.fpn', 'backbone_wrapper.fpn')
+    return name.replace('down_sample_layer', 'down_sample')
+
+
+@pytest.mark.parametrize('model, rename, recorded', [('ssd300', to_mindcv, 'ssd_mobilenetv2'),
+                                                     ('ssd_resnet50_fpn', to_mindcv_pyramid,
+                                                      'ssd_resnet50_fpn')])
+def test_mindcv_computes_what_its_own_code_does(tmp_path, model, rename, recorded):
     from ssd_nb.plumbing.model_config import ModelConfig, build_model
     from ssd_nb.plumbing.coco import COCO_CLASSES
     from ssd_nb.ssd_heads import MODELS
-    network, arrays = build_model(ModelConfig('ssd300', 81), MODELS['ssd300'].boxes), {}
+    network, arrays = build_model(ModelConfig(model, 81), MODELS[model].boxes), {}
     for p in network.get_parameters():
-        name = to_mindcv(p.name)
+        name = rename(p.name)
         arrays[f'network.{name}'] = draw_array(name, p.shape)
         if 'cls_layers' in name and name.endswith('bias'): arrays[f'network.{name}'] -= 6
     network, config, kind = load(write_mindspore(tmp_path / 'mindcv.ckpt', arrays))
-    assert kind == 'ssd300 of MindCV' and config.model.pad == 'mindcv' and config.data.classes == COCO_CLASSES
-    check_numbers(network, config, 'ssd_mobilenetv2')
+    assert kind == f'{model} of MindCV' and config.model.pad == 'mindcv'
+    assert config.data.classes == COCO_CLASSES
+    check_numbers(network, config, recorded)
+
+
+# --- photographs -------------------------------------------------------------------------------------------
+
+def test_the_first_picture_of_the_readme_is_what_a_cell_drew():
+    "And whoever took a photograph is named below it, with the licence"
+    from ssd_nb.plumbing.photographs import PHOTOGRAPHS
+    readme = (ROOT / 'README.md').read_text()
+    name = re.search(r'!\[.*?\]\(nbs/pictures/(.*?)\)', readme)[1]
+    cells = json.loads((ROOT / 'nbs/how_to_published_detectors.ipynb').read_text())['cells']
+    (cell,) = [cell for cell in cells if f'#| picture {name}\n' in cell['source']]
+    (drawn,) = [''.join(text) for output in cell['outputs'] for kind, text in output.get('data', {}).items()
+                if kind.startswith('image/')]
+    picture = (ROOT / 'nbs/pictures' / name).read_bytes()
+    assert picture == base64.b64decode(drawn) and len(picture) < 150_000
+    below = ' '.join(readme[:readme.index('## ')].split())
+    for photo in PHOTOGRAPHS.values():
+        who, licence = photo.credit.rsplit(', ', 1)
+        assert all(part in below for part in (*who.split('; '), licence)), photo.credit
+
+
+def test_recorded_answers_are_those_of_a_network():
+    from ssd_nb.plumbing.photographs import PHOTOGRAPHS, load_marked_objects, load_recorded_answers
+    for name, photo in PHOTOGRAPHS.items():
+        boxes, scores = load_recorded_answers(name)
+        assert boxes.shape == (1917, 4) and scores.shape == (1917, 24) and not scores[:, 0].any()
+        assert (boxes[:, :2] <= boxes[:, 2:]).all() and 0.02 < scores.max() < 1
+        marked, labels = load_marked_objects(name)
+        assert len(marked) == len(labels) and (marked >= 0).all() and (marked <= photo.shape * 2).all()
 
 
 def to_mindcv_pyramid(name): # of an array of our ssd_resnet50_fpn

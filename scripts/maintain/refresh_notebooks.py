@@ -69,6 +69,15 @@ def tidy(cell):
             output['data'][kind] = text
 
 
+def save_picture(cell):
+    "Writes what the cell drew into nbs/pictures, where a line `#| picture NAME` asks for it"
+    name = re.search(r'^\s*#\s*\|\s*picture\s+(\S+)$', cell.source, flags=re.M)
+    if not name: return
+    (text,) = [text for output in cell.outputs for kind, text in output.get('data', {}).items()
+               if kind.startswith('image/')]
+    (NBS / 'pictures' / name[1]).write_bytes(base64.b64decode(text))
+
+
 def run_notebook(path, slow):
     "Runs the notebook in this process; a `slow` cell keeps what it showed when it last ran, unless `slow`"
     os.chdir(path.parent)
@@ -77,7 +86,9 @@ def run_notebook(path, slow):
     for cell in runs: cell.outputs = []  # the shell leaves alone what a cell without output showed before
     shell = CaptureShell(path=path.parent, mpl_format='png')
     shell.run_all(notebook, exc_stop=True, preproc=lambda cell: is_slow(cell) and not slow)
-    for cell in runs: tidy(cell)
+    for cell in runs:
+        tidy(cell)
+        save_picture(cell)
     write_nb(notebook, path)
 
 
