@@ -11,7 +11,7 @@ import ssd_nb.plumbing.device # before MindSpore: it silences harmless messages
 import mindspore as ms
 from mindspore import nn
 
-# %% ../../nbs/plumbing/optimizers.ipynb #c004
+# %% ../../nbs/plumbing/optimizers.ipynb #c006
 _FALLS = dict( # schedule -> what is left of the rate, from the part of the way that is done
     linear=lambda part: 1 - part,
     flat=lambda part: (1 + np.cos(np.pi * np.clip(4 * part - 3, 0, 1))) / 2,
@@ -19,27 +19,27 @@ _FALLS = dict( # schedule -> what is left of the rate, from the part of the way 
 
 SCHEDULES = 'cosine', *_FALLS
 
-# %% ../../nbs/plumbing/optimizers.ipynb #c005
-def fall(step:np.ndarray,       # (n,) int: steps since the warm-up
+# %% ../../nbs/plumbing/optimizers.ipynb #c008
+def fall(step:np.ndarray,       # (n,) int: steps since the warm-up; negative ones give no meaning
          steps:int,             # from the warm-up to the end
          schedule:str='cosine', # one of `SCHEDULES`
         )->np.ndarray:          # (n,) what is left of the rate, from 1 down to 0
     "How a learning rate falls after its warm-up"
     if schedule == 'cosine': return (1 + np.cos(np.pi * step / max(steps, 1))) / 2
-    return _FALLS[schedule](np.maximum(step, 0) / max(steps, 1))
+    return _FALLS[schedule](step / max(steps, 1))
 
-# %% ../../nbs/plumbing/optimizers.ipynb #c007
+# %% ../../nbs/plumbing/optimizers.ipynb #c015
 def _is_pulled(p, decay_biases): # a Parameter: whether weight decay is for it
-    if not decay_biases and p.ndim < 2: return False # norms, too: they have one number for each channel
+    if not decay_biases and p.ndim < 2: return False # one number for each channel
     return 'beta' not in p.name and 'gamma' not in p.name # MindSpore's own rule
 
-# %% ../../nbs/plumbing/optimizers.ipynb #c008
+# %% ../../nbs/plumbing/optimizers.ipynb #c017
 def group_parameters(network:nn.Cell,   # what `build_model` made
                      rates:np.ndarray,  # (updates,) float32: the learning rate at each
                      weight_decay,      # a number, or a `Cell` that gives it for an update
                      pre_trained_lr=1., # rate of all but the class heads, as a fraction
                      decay_biases=True, # whether the decay is also for biases
-                    )->list:            # of parameters, or of groups of them, as MindSpore's optimizers take it
+                    )->list:            # of parameters, or of groups of them, for an optimizer of MindSpore
     "The parameters that train; in groups only where rate or decay differ from MindSpore's own rule"
     parameters, groups = network.trainable_params(), {}
     if pre_trained_lr == 1 and decay_biases: return parameters
@@ -50,15 +50,14 @@ def group_parameters(network:nn.Cell,   # what `build_model` made
     return [*(dict(params=group, weight_decay=weight_decay if pulled else 0.) | ({} if is_head else slow)
               for (is_head, pulled), group in groups.items()), dict(order_params=parameters)]
 
-# %% ../../nbs/plumbing/optimizers.ipynb #c010
+# %% ../../nbs/plumbing/optimizers.ipynb #c031
 _BETA2 = 0.999 # how much of the mean square stays at an update (Kingma & Ba 2015, algorithm 1)
 
-# %% ../../nbs/plumbing/optimizers.ipynb #c011
 def _correct_means(updates, beta1): # (updates,) float64: what makes up for means that begin with 0
     number = np.arange(1, updates + 1)
     return np.sqrt(1 - _BETA2 ** number) / (1 - beta1 ** number)
 
-# %% ../../nbs/plumbing/optimizers.ipynb #c012
+# %% ../../nbs/plumbing/optimizers.ipynb #c034
 class _Decay(nn.Cell):
     "The weight decay of each update"
     def __init__(self, decays): # (updates,) float32
@@ -68,17 +67,16 @@ class _Decay(nn.Cell):
     def construct(self, step): # (1,) int32: updates done
         return self.decays[step].reshape(())
 
-# %% ../../nbs/plumbing/optimizers.ipynb #c013
+# %% ../../nbs/plumbing/optimizers.ipynb #c035
 def make_adamw(network:nn.Cell,   # its trainable parameters are moved
                rates:np.ndarray,  # (updates,) float32: the learning rate at each
                beta1=0.9,         # how much of the mean gradient stays at an update
                weight_decay=0.05, # what a weight loses in an update, times the rate
-               pre_trained_lr=1., # as in `group_parameters`
-               decay_biases=True, # as in `group_parameters`
+               **groups,          # as in `group_parameters`: which weights differ
               )->nn.AdamWeightDecay:
     "AdamW (Loshchilov & Hutter 2019, algorithm 2)"
     corrections = _correct_means(len(rates), beta1)
     decay = _Decay(np.float32(weight_decay / corrections)) if weight_decay else 0.
     rates = np.float32(rates * corrections)
-    parameters = group_parameters(network, rates, decay, pre_trained_lr, decay_biases)
+    parameters = group_parameters(network, rates, decay, **groups)
     return nn.AdamWeightDecay(parameters, ms.Tensor(rates), beta1, _BETA2, 1e-8, decay)
