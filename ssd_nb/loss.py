@@ -79,8 +79,7 @@ def _focal_loss(logits, one_hot, gamma=2., alpha=0.75): # Tensors (..., C) float
 def _softmax_loss(logits, labels, smoothing=0.): # Tensors (B, N, C) float32, (B, N) int32 -> (B, N)
     "Softmax cross entropy of every box (SSD eq. 3), finite for any logits that are less than 1e38 apart"
     shifted = logits - ops.stop_gradient(logits.max(-1, keepdims=True)) # at most 0: exp cannot overflow
-    one, zero = ms.Tensor(1., ms.float32), ms.Tensor(0., ms.float32)
-    true = ops.one_hot(labels, logits.shape[-1], one, zero)
+    true = ops.one_hot(labels, logits.shape[-1], ms.Tensor(1., ms.float32), ms.Tensor(0., ms.float32))
     if smoothing: true = smooth_targets(true, smoothing)
     return ops.log1p(ops.exp(shifted).sum(-1) - 1) - (shifted * true).sum(-1) # log1p: see plumbing/same_bits
 
@@ -162,7 +161,6 @@ def _check_weights(o): # a `LossConfig`
     positive = all(0 <= weight < float('inf') for weight in o.class_weights)
     check_value(o, 'class_weights', positive, 'numbers of at least 0, one for each class')
 
-# %% ../nbs/04_loss.ipynb #c098
 @dataclass(frozen=True)
 class LossConfig:
     "Options of the loss"
@@ -183,7 +181,7 @@ class LossConfig:
         check_value(self, 'neg_ratio', self.neg_ratio > 0,
                     'a number above 0, such as 3: with 0 no background box would be trained')
 
-# %% ../nbs/04_loss.ipynb #c102
+# %% ../nbs/04_loss.ipynb #c101
 class _ClassLoss(nn.Cell):
     "Class loss of a batch, not divided: focal loss of all boxes, or softmax of those that mining keeps"
     def __init__(self, num_classes, config):
@@ -207,7 +205,7 @@ class _ClassLoss(nn.Cell):
         targets = smooth_targets(one_hot, self.smoothing)
         return soft_focal_loss(cls, targets, one_hot, self.gamma, self.alpha)
 
-# %% ../nbs/04_loss.ipynb #c103
+# %% ../nbs/04_loss.ipynb #c102
 class SSDLoss(nn.Cell):
     "Loss of SSD: classes of all boxes + smooth L1 of matched boxes, per matched box (SSD eq. 1), in float32"
     def __init__(self,

@@ -186,6 +186,10 @@ def _make_rates(options, steps): # a `TrainConfig`, steps in an epoch
     return _schedule_rates(o.epoch_size, steps, o.lr, o.lr_init, o.lr_end_rate, o.warmup_epochs,
                            o.pre_trained_epoch_size, o.schedule)
 
+def _make_its_optimizer(o, network, rates): # a `TrainConfig`; as in `make_optimizer`
+    groups = dict(pre_trained_lr=o.pre_trained_lr, decay_biases=o.decay_biases)
+    return make_optimizer(network, rates, o.momentum, o.weight_decay, o.accumulate, o.optimizer, **groups)
+
 # %% ../nbs/05_train.ipynb #c082
 def _build_step(config, steps, ranks=1): # network, `TrainStep`, rates, what `start_weights` said
     o, rates = config.train, _make_rates(config.train, steps)
@@ -193,8 +197,7 @@ def _build_step(config, steps, ranks=1): # network, `TrainStep`, rates, what `st
     network = build_model(config.model, config.boxes)
     notes = start_weights(network, config)
     if o.mixed_precision == 'float16': use_half_precision(network)
-    optimizer = make_optimizer(network, rates, o.momentum, o.weight_decay, o.accumulate, o.optimizer,
-                               pre_trained_lr=o.pre_trained_lr, decay_biases=o.decay_biases)
+    optimizer = _make_its_optimizer(o, network, rates)
     step = TrainStep(network, SSDLoss(config.model.num_classes, config.loss), optimizer, o.loss_scale,
                      o.dynamic_loss_scale, o.clip_norm, o.accumulate, o.ema_decay, ranks)
     return network, step, rates, notes
@@ -256,6 +259,12 @@ def _check_alone(o): # a `TrainConfig`
         check_value(o, name, least <= getattr(o, name) < below, f'{words}, {reason}')
 
 # %% ../nbs/05_train.ipynb #c091
+def _check_adamw(o): # a `TrainConfig`
+    why = 'with --optimizer=adamw, which moves each weight by about as much at every step'
+    check_value(o, 'lr', o.lr <= 0.01, f'at most 0.01, such as 0.001, {why}')
+    check_value(o, 'momentum', o.momentum > 0, 'a number above 0, such as 0.9, with --optimizer=adamw')
+
+# %% ../nbs/05_train.ipynb #c093
 def _check_together(o): # a `TrainConfig`
     behind, all_of_it = o.pre_trained_epoch_size < o.epoch_size, f'less than --epoch_size={o.epoch_size}'
     check_value(o, 'pre_trained_epoch_size', behind, f'{all_of_it}, or nothing is left to train')
@@ -269,13 +278,7 @@ def _check_together(o): # a `TrainConfig`
     if o.early_stop and not o.run_eval:
         raise UserError('--early_stop needs evaluations: give --run_eval=True with it.')
 
-# %% ../nbs/05_train.ipynb #c092
-def _check_adamw(o): # a `TrainConfig`
-    why = 'with --optimizer=adamw, which moves each weight by about as much at every step'
-    check_value(o, 'lr', o.lr <= 0.01, f'at most 0.01, such as 0.001, {why}')
-    check_value(o, 'momentum', o.momentum > 0, 'a number above 0, such as 0.9, with --optimizer=adamw')
-
-# %% ../nbs/05_train.ipynb #c094
+# %% ../nbs/05_train.ipynb #c095
 @dataclass(frozen=True)
 class TrainConfig:
     "How the network is trained"
@@ -320,7 +323,7 @@ class TrainConfig:
         _check_alone(self)
         _check_together(self)
 
-# %% ../nbs/05_train.ipynb #c101
+# %% ../nbs/05_train.ipynb #c102
 @dataclass(frozen=True)
 class Config:
     "All that determines a training run, in the parts that the notebooks explain"
@@ -335,7 +338,7 @@ class Config:
         "Scores follow the loss that the network is trained with"
         return self.loss.cls_loss == 'softmax'
 
-# %% ../nbs/05_train.ipynb #c103
+# %% ../nbs/05_train.ipynb #c104
 _PYRAMID = dict(lr_init=0.01333, lr_end_rate=0.0, clip_norm=1.0)
 _PRESETS = dict( # model -> part of the `Config` -> what is no default
     ssd300=dict(model=dict(class_prior=0.02)),
@@ -348,7 +351,7 @@ _PRESETS = dict( # model -> part of the `Config` -> what is no default
 
 _HALF = {('ssd300', 'GPU'), ('ssd_resnet50_fpn', 'Ascend')} # what is published in mixed precision
 
-# %% ../nbs/05_train.ipynb #c104
+# %% ../nbs/05_train.ipynb #c105
 def preset(using_model:str='ssd300',  # a key of `MODELS`
            run_platform:str='Ascend', # 'Ascend', 'GPU' or 'CPU'
           )->Config:
@@ -364,13 +367,13 @@ def preset(using_model:str='ssd300',  # a key of `MODELS`
     return Config(boxes, DataConfig(**own['data']), ModelConfig(using_model, **own['model']),
                   LossConfig(**own['loss']), options)
 
-# %% ../nbs/05_train.ipynb #c110
+# %% ../nbs/05_train.ipynb #c111
 def from_json(text:str # from `to_json`
              )->Config:
     "The configuration that a text holds"
     return read_json(text, Config)
 
-# %% ../nbs/05_train.ipynb #c113
+# %% ../nbs/05_train.ipynb #c114
 def save_checkpoint(network:nn.Cell,   # what `build_model` made
                     config:Config,     # what it is trained with
                     epoch:int,         # epochs done
@@ -381,14 +384,14 @@ def save_checkpoint(network:nn.Cell,   # what `build_model` made
     "Writes weights and configuration; raises `UserError` if the disk is full"
     return write_checkpoint(path, network, to_json(config), epoch, step, progress)
 
-# %% ../nbs/05_train.ipynb #c114
+# %% ../nbs/05_train.ipynb #c115
 def read_checkpoint(path:Path # a file of ours or of the ModelZoo
                    )->tuple:  # weights {name without `network.`: np.ndarray}, its `Config` or None
     "What a checkpoint holds for evaluation; raises `UserError` for a file that is missing, or no checkpoint"
     saved = read_saved(path)
     return saved.weights, from_json(saved.config) if saved.config else None
 
-# %% ../nbs/05_train.ipynb #c116
+# %% ../nbs/05_train.ipynb #c117
 def _make_config(weights, path, using_model): # of a published file
     if using_model is None:
         raise UserError(f'{path} does not say which model it holds: give --using_model.')
@@ -397,7 +400,7 @@ def _make_config(weights, path, using_model): # of a published file
     return replace(config, model=replace(config.model, num_classes=n),
                    data=replace(config.data, classes=names))
 
-# %% ../nbs/05_train.ipynb #c117
+# %% ../nbs/05_train.ipynb #c118
 def load_network(path:Path,            # a checkpoint
                  using_model:str=None, # needed where the checkpoint carries no configuration
                 )->tuple:              # the network in evaluation mode, its `Config`

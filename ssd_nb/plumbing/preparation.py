@@ -81,7 +81,7 @@ def choose_records(data # a `DataConfig` whose classes are those of a network
     except (OSError, ValueError, KeyError): return data # none yet, or not one of ours
     return data if asked or data.dataset == 'other' else replace(data, classes=()) # TXT: classes are numbers
 
-# %% ../../nbs/plumbing/preparation.ipynb #c028
+# %% ../../nbs/plumbing/preparation.ipynb #c029
 def _set_weights(config # a `Config` of `05_train` with the classes of its data
                 ):      # the `Config` with weights for them, if `class_balance` asks for weights
     "Fills in the weights of the classes; raises `UserError` if others were given"
@@ -92,7 +92,7 @@ def _set_weights(config # a `Config` of `05_train` with the classes of its data
         raise UserError('--class_weights and --class_balance both set the weights: leave one of them out.')
     return replace(config, loss=replace(loss, class_weights=weights))
 
-# %% ../../nbs/plumbing/preparation.ipynb #c029
+# %% ../../nbs/plumbing/preparation.ipynb #c030
 def prepare(config # a `Config` of `05_train`
            ):      # the `Config` with the classes that its data has
     "Converts the data; raises `UserError` if it has another number of classes than was asked for"
@@ -102,7 +102,7 @@ def prepare(config # a `Config` of `05_train`
     if config.train.run_eval: make_mindrecord(choose_records(config.data), 'eval', progress=True)
     return config
 
-# %% ../../nbs/plumbing/preparation.ipynb #c034
+# %% ../../nbs/plumbing/preparation.ipynb #c038
 def join_team(config   # a `Config` of `05_train`
              )->tuple: # the `Team`, the `Config` as it is trained, steps in an epoch
     "Chooses the device, connects the processes and converts the data"
