@@ -71,6 +71,10 @@ def make_optimizer(network:nn.Cell,     # its trainable parameters are moved
     parameters = group_parameters(network, rates, weight_decay, **groups)
     return nn.Momentum(parameters, ms.Tensor(rates), momentum, weight_decay)
 
+def _make_its_optimizer(o, network, rates): # a `TrainConfig`; as in `make_optimizer`
+    groups = dict(pre_trained_lr=o.pre_trained_lr, decay_biases=o.decay_biases)
+    return make_optimizer(network, rates, o.momentum, o.weight_decay, o.accumulate, o.optimizer, **groups)
+
 # %% ../nbs/05_train.ipynb #c033
 class _Gradients(nn.Cell):
     "The losses of a batch and the gradient of each trainable parameter; with several processes, its mean"
@@ -185,10 +189,6 @@ def _make_rates(options, steps): # a `TrainConfig`, steps in an epoch
     check_value(o, 'epoch_size', o.epoch_size * steps <= 1e8, few)
     return _schedule_rates(o.epoch_size, steps, o.lr, o.lr_init, o.lr_end_rate, o.warmup_epochs,
                            o.pre_trained_epoch_size, o.schedule)
-
-def _make_its_optimizer(o, network, rates): # a `TrainConfig`; as in `make_optimizer`
-    groups = dict(pre_trained_lr=o.pre_trained_lr, decay_biases=o.decay_biases)
-    return make_optimizer(network, rates, o.momentum, o.weight_decay, o.accumulate, o.optimizer, **groups)
 
 # %% ../nbs/05_train.ipynb #c082
 def _build_step(config, steps, ranks=1): # network, `TrainStep`, rates, what `start_weights` said
