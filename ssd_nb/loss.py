@@ -12,6 +12,7 @@ import numpy as np
 from .plumbing.drawing import COLORS, draw_boxes
 from .plumbing.options import check_choice, check_value
 from .plumbing.same_bits import softplus
+from .plumbing.targets import smooth_targets, soft_focal_loss
 
 import mindspore as ms # after ssd_nb.plumbing, which silences its harmless messages
 from mindspore import nn, ops
@@ -75,11 +76,11 @@ def _focal_loss(logits, one_hot, gamma=2., alpha=0.75): # Tensors (..., C) float
     return ((1 - alpha) + (2 * alpha - 1) * one_hot) * focus * cross_entropy
 
 # %% ../nbs/04_loss.ipynb #c060
-def _softmax_loss(logits, labels): # Tensors (B, N, C) float32, (B, N) int32 -> (B, N)
+def _softmax_loss(logits, labels, smoothing=0.): # Tensors (B, N, C) float32, (B, N) int32 -> (B, N)
     "Softmax cross entropy of every box (SSD eq. 3), finite for any logits that are less than 1e38 apart"
     shifted = logits - ops.stop_gradient(logits.max(-1, keepdims=True)) # at most 0: exp cannot overflow
-    one, zero = ms.Tensor(1., ms.float32), ms.Tensor(0., ms.float32)
-    true = ops.one_hot(labels, logits.shape[-1], one, zero)
+    true = ops.one_hot(labels, logits.shape[-1], ms.Tensor(1., ms.float32), ms.Tensor(0., ms.float32))
+    if smoothing: true = smooth_targets(true, smoothing)
     return ops.log1p(ops.exp(shifted).sum(-1) - 1) - (shifted * true).sum(-1) # log1p: see plumbing/same_bits
 
 # %% ../nbs/04_loss.ipynb #c065
@@ -106,10 +107,11 @@ def _hard_negatives(losses, labels, ratio=3.): # Tensors (B, N) float32, (B, N) 
     return ops.logical_or(above, ops.logical_and(equal, ops.cumsum(equal.astype(ms.float32), -1) <= room))
 
 # %% ../nbs/04_loss.ipynb #c073
-def _mined_softmax_loss(logits, labels, ratio=3.): # Tensors (B, N, C), (B, N) -> the sum over the batch
+def _mined_softmax_loss(logits, labels, ratio=3., smoothing=0., weights=None): # (B, N, C), (B, N) -> a sum
     "Softmax cross entropy of matched boxes and of the hardest background boxes (SSD eq. 3 with mining)"
-    losses = _softmax_loss(logits, labels)
+    losses = _softmax_loss(logits, labels, smoothing)
     used = ops.logical_or(labels > 0, _hard_negatives(losses, labels, ratio))
+    if weights is not None: losses = losses * ops.gather(weights, labels, 0)
     return (losses * used.astype(ms.float32)).sum()
 
 # %% ../nbs/04_loss.ipynb #c081
@@ -150,6 +152,15 @@ def draw_loss_share(shares:dict,         # name of a row -> share of the sum by 
     return ax
 
 # %% ../nbs/04_loss.ipynb #c097
+def _check_weights(o): # a `LossConfig`
+    share = 0 <= o.label_smoothing < 1
+    check_value(o, 'label_smoothing', share, 'a number from 0 to below 1, such as 0.1: it is a share')
+    smooth = not o.label_smoothing or o.cls_loss == 'softmax' or o.gamma == 0 or o.gamma >= 1
+    check_value(o, 'gamma', smooth, 'with --label_smoothing 0 or at least 1, or the loss has a step in it')
+    check_value(o, 'class_balance', 0 <= o.class_balance <= 1, 'a number from 0 to 1, such as 0.5')
+    positive = all(0 <= weight < float('inf') for weight in o.class_weights)
+    check_value(o, 'class_weights', positive, 'numbers of at least 0, one for each class')
+
 @dataclass(frozen=True)
 class LossConfig:
     "Options of the loss"
@@ -157,8 +168,12 @@ class LossConfig:
     alpha: float = 0.75 # weight of a box's own class in the focal loss; every other class weighs 1 - alpha
     cls_loss: Literal['focal', 'softmax'] = 'focal' # sigmoid focal loss, or softmax with hard negative mining
     neg_ratio: float = 3. # background boxes kept for each matched box; only for cls_loss softmax
+    label_smoothing: float = 0. # share of a matched box's answer that all classes get evenly, such as 0.1
+    class_balance: float = 0. # 0: each object counts the same, 1: each class; 0.5: in between
+    class_weights: tuple[float, ...] = () # of each class, background first; empty: as class_balance says
 
     def __post_init__(self):
+        _check_weights(self)
         check_value(self, 'gamma', 0 <= self.gamma < float('inf'),
                     'a number of at least 0, such as 2: below it good answers would cost more')
         check_value(self, 'alpha', 0 <= self.alpha <= 1, 'a number from 0 to 1, such as 0.75: it is a share')
@@ -174,11 +189,21 @@ class _ClassLoss(nn.Cell):
         self.depth, self.gamma, self.alpha = num_classes, float(config.gamma), float(config.alpha)
         self.softmax, self.neg_ratio = config.cls_loss == 'softmax', float(config.neg_ratio)
         self.one, self.zero = ms.Tensor(1., ms.float32), ms.Tensor(0., ms.float32)
+        self.smoothing, self.weights = float(config.label_smoothing), None
+        if config.class_weights: self.weights = ms.Tensor(config.class_weights, ms.float32)
 
     def construct(self, cls, gt_label): # (B, N, C) float32 and (B, N) int32
-        if self.softmax: return _mined_softmax_loss(cls, gt_label, self.neg_ratio)
+        if self.softmax:
+            return _mined_softmax_loss(cls, gt_label, self.neg_ratio, self.smoothing, self.weights)
         one_hot = ops.one_hot(gt_label, self.depth, self.one, self.zero)
-        return _focal_loss(cls, one_hot, self.gamma, self.alpha).sum()
+        losses = self._focal(cls, one_hot)
+        if self.weights is not None: losses = losses * ops.gather(self.weights, gt_label, 0).expand_dims(-1)
+        return losses.sum()
+
+    def _focal(self, cls, one_hot):
+        if not self.smoothing: return _focal_loss(cls, one_hot, self.gamma, self.alpha)
+        targets = smooth_targets(one_hot, self.smoothing)
+        return soft_focal_loss(cls, targets, one_hot, self.gamma, self.alpha)
 
 # %% ../nbs/04_loss.ipynb #c102
 class SSDLoss(nn.Cell):
@@ -188,6 +213,8 @@ class SSDLoss(nn.Cell):
                  config=LossConfig(), # which class loss, and its options
                 ):
         super().__init__()
+        check_value(config, 'class_weights', len(config.class_weights) in (0, num_classes),
+                    f'{num_classes} numbers, one for each class, background first')
         self.class_loss, self.one = _ClassLoss(num_classes, config), ms.Tensor(1., ms.float32)
 
     def construct(self,

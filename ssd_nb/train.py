@@ -22,6 +22,7 @@ from .plumbing.checkpoint import (
 from .plumbing.depthwise import speed_up_depthwise
 from .plumbing.drawing import draw_boxes
 from .plumbing.model_config import ModelConfig, build_model
+from .plumbing.optimizers import SCHEDULES, fall, group_parameters, make_adamw
 from .plumbing.options import UserError, check_choice, check_value
 
 # %% ../nbs/05_train.ipynb #c004
@@ -44,12 +45,13 @@ def _schedule_rates(epochs:int,         # of the whole run
                     lr_end_rate=0.001,  # the last rate, as a fraction of `lr`
                     warmup_epochs=2,    # epochs in which the rate rises
                     done:int=0,         # epochs that are already done
+                    schedule='cosine',  # how it falls: one of `SCHEDULES`
                    )->np.ndarray:       # (steps that are left,) float32: the rate at each
-    "Linear warm-up, then half a cosine down to `lr * lr_end_rate` (Loshchilov & Hutter 2017, eq. 5)"
+    "Linear warm-up, then down to `lr * lr_end_rate`: half a cosine (Loshchilov & Hutter 2017, eq. 5)"
     warmup, total = warmup_epochs * steps, epochs * steps
     step, end = np.arange(total), lr * lr_end_rate
     rising = lr_init + (lr - lr_init) * step / max(warmup, 1)
-    falling = end + (lr - end) * (1 + np.cos(np.pi * (step - warmup) / max(total - warmup, 1))) / 2
+    falling = end + (lr - end) * fall(step - warmup, total - warmup, schedule)
     return np.where(step < warmup, rising, falling).astype(np.float32)[done * steps:]
 
 # %% ../nbs/05_train.ipynb #c028
@@ -58,12 +60,20 @@ def make_optimizer(network:nn.Cell,     # its trainable parameters are moved
                    momentum=0.9,        # how much of the last step is repeated
                    weight_decay=1.5e-4, # how much of a weight is added to its gradient
                    accumulate:int=1,    # steps to an update, which takes the rate of the last one
-                  )->nn.Momentum:
-    "Stochastic gradient descent with momentum; raises `UserError` if there is no update at all"
+                   optimizer='momentum', # or 'adamw'
+                   **groups,            # passed to `group_parameters`: which weights differ
+                  )->nn.Optimizer:
+    "Gradient descent with momentum, or AdamW; raises `UserError` if there is no update at all"
     rates = rates[accumulate - 1::accumulate]
     if not len(rates):
         raise UserError(f'--accumulate={accumulate} is more than all steps of the training: make it smaller.')
-    return nn.Momentum(network.trainable_params(), ms.Tensor(rates), momentum, weight_decay)
+    if optimizer == 'adamw': return make_adamw(network, rates, momentum, weight_decay, **groups)
+    parameters = group_parameters(network, rates, weight_decay, **groups)
+    return nn.Momentum(parameters, ms.Tensor(rates), momentum, weight_decay)
+
+def _make_its_optimizer(o, network, rates): # a `TrainConfig`; as in `make_optimizer`
+    groups = dict(pre_trained_lr=o.pre_trained_lr, decay_biases=o.decay_biases)
+    return make_optimizer(network, rates, o.momentum, o.weight_decay, o.accumulate, o.optimizer, **groups)
 
 # %% ../nbs/05_train.ipynb #c033
 class _Gradients(nn.Cell):
@@ -178,7 +188,7 @@ def _make_rates(options, steps): # a `TrainConfig`, steps in an epoch
     few = f'fewer epochs: of {steps:,} steps each, at most 100 million steps in all have room in memory'
     check_value(o, 'epoch_size', o.epoch_size * steps <= 1e8, few)
     return _schedule_rates(o.epoch_size, steps, o.lr, o.lr_init, o.lr_end_rate, o.warmup_epochs,
-                           o.pre_trained_epoch_size)
+                           o.pre_trained_epoch_size, o.schedule)
 
 # %% ../nbs/05_train.ipynb #c082
 def _build_step(config, steps, ranks=1): # network, `TrainStep`, rates, what `start_weights` said
@@ -187,7 +197,7 @@ def _build_step(config, steps, ranks=1): # network, `TrainStep`, rates, what `st
     network = build_model(config.model, config.boxes)
     notes = start_weights(network, config)
     if o.mixed_precision == 'float16': use_half_precision(network)
-    optimizer = make_optimizer(network, rates, o.momentum, o.weight_decay, o.accumulate)
+    optimizer = _make_its_optimizer(o, network, rates)
     step = TrainStep(network, SSDLoss(config.model.num_classes, config.loss), optimizer, o.loss_scale,
                      o.dynamic_loss_scale, o.clip_norm, o.accumulate, o.ema_decay, ranks)
     return network, step, rates, notes
@@ -223,6 +233,7 @@ _LIMITS = dict( # option -> limits, and why
     lr_init=(_SIZE, 'because a step with a negative rate makes the loss grow'),
     lr_end_rate=(_SIZE, 'because it is the last learning rate as a fraction of lr'),
     warmup_epochs=(_EPOCHS, 'where 0 begins with the full rate'),
+    pre_trained_lr=(_SIZE, 'because it is the rate of all but the class heads, as a fraction of lr'),
     momentum=(_PART, 'because with 1 no step would ever fade'),
     weight_decay=(_SIZE, 'because a negative one makes weights grow without end'),
     loss_scale=(_FACTOR, 'because the loss is multiplied by it'),
@@ -239,7 +250,7 @@ _LIMITS = dict( # option -> limits, and why
 
 # %% ../nbs/05_train.ipynb #c088
 _CHOICES = dict(run_platform=('Ascend', 'GPU', 'CPU'), mixed_precision=('none', 'float16'),
-                freeze_layer=('none', 'backbone'))
+                freeze_layer=('none', 'backbone'), schedule=SCHEDULES, optimizer=('momentum', 'adamw'))
 
 # %% ../nbs/05_train.ipynb #c090
 def _check_alone(o): # a `TrainConfig`
@@ -248,6 +259,12 @@ def _check_alone(o): # a `TrainConfig`
         check_value(o, name, least <= getattr(o, name) < below, f'{words}, {reason}')
 
 # %% ../nbs/05_train.ipynb #c091
+def _check_adamw(o): # a `TrainConfig`
+    why = 'with --optimizer=adamw, which moves each weight by about as much at every step'
+    check_value(o, 'lr', o.lr <= 0.01, f'at most 0.01, such as 0.001, {why}')
+    check_value(o, 'momentum', o.momentum > 0, 'a number above 0, such as 0.9, with --optimizer=adamw')
+
+# %% ../nbs/05_train.ipynb #c093
 def _check_together(o): # a `TrainConfig`
     behind, all_of_it = o.pre_trained_epoch_size < o.epoch_size, f'less than --epoch_size={o.epoch_size}'
     check_value(o, 'pre_trained_epoch_size', behind, f'{all_of_it}, or nothing is left to train')
@@ -257,10 +274,11 @@ def _check_together(o): # a `TrainConfig`
     if o.device_num > 1 and not o.distribute:
         raise UserError(f'--device_num={o.device_num} is for --distribute=True: start the processes with '
                         f'bash scripts/run_distribute.sh {o.device_num}.')
+    if o.optimizer == 'adamw': _check_adamw(o)
     if o.early_stop and not o.run_eval:
         raise UserError('--early_stop needs evaluations: give --run_eval=True with it.')
 
-# %% ../nbs/05_train.ipynb #c093
+# %% ../nbs/05_train.ipynb #c095
 @dataclass(frozen=True)
 class TrainConfig:
     "How the network is trained"
@@ -274,8 +292,12 @@ class TrainConfig:
     lr_init: float = 0.001 # learning rate at the first step
     lr_end_rate: float = 0.001 # the last learning rate, as a fraction of lr
     warmup_epochs: int = 2 # epochs in which the rate rises from lr_init to lr
-    momentum: float = 0.9 # how much of the last step is repeated
+    schedule: Literal[SCHEDULES] = 'cosine' # how the rate falls; flat: at the end only; steps: a tenth, twice
+    pre_trained_lr: float = 1.0 # rate of all but the class heads, as a fraction of lr, such as 0.1
+    optimizer: Literal['momentum', 'adamw'] = 'momentum' # adamw: with lr=0.001, weight_decay=0.05 or so
+    momentum: float = 0.9 # how much of the last step is repeated; with adamw, its beta1
     weight_decay: float = 1.5e-4 # pulls weights and biases towards zero, not those of batch norm
+    decay_biases: bool = True # False: weight decay leaves biases alone, too
     mixed_precision: Literal['none', 'float16'] = 'none' # float16: convolutions in half precision
     loss_scale: float = 1024.0 # factor on the loss that keeps float16 gradients from vanishing
     dynamic_loss_scale: bool = False # halve it when a gradient overflows, double it after 2000 good steps
@@ -301,7 +323,7 @@ class TrainConfig:
         _check_alone(self)
         _check_together(self)
 
-# %% ../nbs/05_train.ipynb #c100
+# %% ../nbs/05_train.ipynb #c102
 @dataclass(frozen=True)
 class Config:
     "All that determines a training run, in the parts that the notebooks explain"
@@ -316,7 +338,7 @@ class Config:
         "Scores follow the loss that the network is trained with"
         return self.loss.cls_loss == 'softmax'
 
-# %% ../nbs/05_train.ipynb #c102
+# %% ../nbs/05_train.ipynb #c104
 _PYRAMID = dict(lr_init=0.01333, lr_end_rate=0.0, clip_norm=1.0)
 _PRESETS = dict( # model -> part of the `Config` -> what is no default
     ssd300=dict(model=dict(class_prior=0.02)),
@@ -329,7 +351,7 @@ _PRESETS = dict( # model -> part of the `Config` -> what is no default
 
 _HALF = {('ssd300', 'GPU'), ('ssd_resnet50_fpn', 'Ascend')} # what is published in mixed precision
 
-# %% ../nbs/05_train.ipynb #c103
+# %% ../nbs/05_train.ipynb #c105
 def preset(using_model:str='ssd300',  # a key of `MODELS`
            run_platform:str='Ascend', # 'Ascend', 'GPU' or 'CPU'
           )->Config:
@@ -345,13 +367,13 @@ def preset(using_model:str='ssd300',  # a key of `MODELS`
     return Config(boxes, DataConfig(**own['data']), ModelConfig(using_model, **own['model']),
                   LossConfig(**own['loss']), options)
 
-# %% ../nbs/05_train.ipynb #c109
+# %% ../nbs/05_train.ipynb #c111
 def from_json(text:str # from `to_json`
              )->Config:
     "The configuration that a text holds"
     return read_json(text, Config)
 
-# %% ../nbs/05_train.ipynb #c112
+# %% ../nbs/05_train.ipynb #c114
 def save_checkpoint(network:nn.Cell,   # what `build_model` made
                     config:Config,     # what it is trained with
                     epoch:int,         # epochs done
@@ -362,14 +384,14 @@ def save_checkpoint(network:nn.Cell,   # what `build_model` made
     "Writes weights and configuration; raises `UserError` if the disk is full"
     return write_checkpoint(path, network, to_json(config), epoch, step, progress)
 
-# %% ../nbs/05_train.ipynb #c113
+# %% ../nbs/05_train.ipynb #c115
 def read_checkpoint(path:Path # a file of ours or of the ModelZoo
                    )->tuple:  # weights {name without `network.`: np.ndarray}, its `Config` or None
     "What a checkpoint holds for evaluation; raises `UserError` for a file that is missing, or no checkpoint"
     saved = read_saved(path)
     return saved.weights, from_json(saved.config) if saved.config else None
 
-# %% ../nbs/05_train.ipynb #c115
+# %% ../nbs/05_train.ipynb #c117
 def _make_config(weights, path, using_model): # of a published file
     if using_model is None:
         raise UserError(f'{path} does not say which model it holds: give --using_model.')
@@ -378,7 +400,7 @@ def _make_config(weights, path, using_model): # of a published file
     return replace(config, model=replace(config.model, num_classes=n),
                    data=replace(config.data, classes=names))
 
-# %% ../nbs/05_train.ipynb #c116
+# %% ../nbs/05_train.ipynb #c118
 def load_network(path:Path,            # a checkpoint
                  using_model:str=None, # needed where the checkpoint carries no configuration
                 )->tuple:              # the network in evaluation mode, its `Config`

@@ -119,7 +119,8 @@ _FREE_OPTIONS = set("""
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c033
 _REASONS = dict(epoch_size=', over which its learning rate falls to the end',
                 batch_size=', which decides the images of every step',
-                classes=', and their order is that of the network\'s scores')
+                classes=', and their order is that of the network\'s scores',
+                class_weights=', which follow from the objects of each class')
 
 def _name_value(value): return ','.join(map(str, value)) if isinstance(value, tuple) else value
 

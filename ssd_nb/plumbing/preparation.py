@@ -12,7 +12,8 @@ from .device import choose_device
 from .formats import list_source_files
 from .model_config import check_fit
 from .options import UserError
-from .records import find_record_folder, load_manifest, make_mindrecord
+from .records import find_record_folder, load_ground_truth, load_manifest, make_mindrecord
+from .targets import count_objects, weigh_classes
 from .team import connect_team, cut_gradients, writes_files
 from .weights import require_checkpoint
 
@@ -80,16 +81,28 @@ def choose_records(data # a `DataConfig` whose classes are those of a network
     except (OSError, ValueError, KeyError): return data # none yet, or not one of ours
     return data if asked or data.dataset == 'other' else replace(data, classes=()) # TXT: classes are numbers
 
-# %% ../../nbs/plumbing/preparation.ipynb #c028
+# %% ../../nbs/plumbing/preparation.ipynb #c029
+def _set_weights(config # a `Config` of `05_train` with the classes of its data
+                ):      # the `Config` with weights for them, if `class_balance` asks for weights
+    "Fills in the weights of the classes; raises `UserError` if others were given"
+    loss = config.loss
+    if not loss.class_balance: return config
+    weights = weigh_classes(count_objects(load_ground_truth(config.data, 'train')), loss.class_balance)
+    if loss.class_weights not in ((), weights):
+        raise UserError('--class_weights and --class_balance both set the weights: leave one of them out.')
+    return replace(config, loss=replace(loss, class_weights=weights))
+
+# %% ../../nbs/plumbing/preparation.ipynb #c030
 def prepare(config # a `Config` of `05_train`
            ):      # the `Config` with the classes that its data has
     "Converts the data; raises `UserError` if it has another number of classes than was asked for"
     make_mindrecord(config.data, 'train', progress=True)
     config = set_classes(config, tuple(load_manifest(config.data, 'train')['classes']))
+    config = _set_weights(config)
     if config.train.run_eval: make_mindrecord(choose_records(config.data), 'eval', progress=True)
     return config
 
-# %% ../../nbs/plumbing/preparation.ipynb #c033
+# %% ../../nbs/plumbing/preparation.ipynb #c038
 def join_team(config   # a `Config` of `05_train`
              )->tuple: # the `Team`, the `Config` as it is trained, steps in an epoch
     "Chooses the device, connects the processes and converts the data"

@@ -52,6 +52,11 @@ def _say_use(data, options, steps): # sentences for the log; steps in an epoch
     yield from describe_plan(options, load_manifest(data, 'train')['images'], steps)
 
 # %% ../../nbs/plumbing/trainer.ipynb #c019
+def _say_weights(config): # the `Config`: a sentence, or none
+    pairs = list(zip(config.data.classes, config.loss.class_weights))[1:]
+    if pairs: yield 'classes count: ' + ', '.join(f'{name} {weight:.3g}' for name, weight in pairs)
+
+# %% ../../nbs/plumbing/trainer.ipynb #c022
 def _say_start(trainer, last, goes_on): # sentences for the log
     team, p, options = trainer.team, trainer.progress, trainer.config.train
     images = f'{options.batch_size} images a step each'
@@ -59,9 +64,11 @@ def _say_start(trainer, last, goes_on): # sentences for the log
     done = ': all epochs are done, so nothing is left to train' if p.epoch >= options.epoch_size else ''
     if goes_on: yield f'going on from {last}, after epoch {p.epoch} and {p.step} steps{done}'
     elif options.resume and team.is_first: yield f'there is no {last} to go on from: this is the beginning'
-    if team.is_first: yield from _say_use(trainer.config.data, options, trainer.steps)
+    if not team.is_first: return
+    yield from _say_use(trainer.config.data, options, trainer.steps)
+    yield from _say_weights(trainer.config)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c021
+# %% ../../nbs/plumbing/trainer.ipynb #c024
 class Trainer:
     "What a run needs: network, training step, data, and how far it has come; new, or from last.ckpt"
     def __init__(self,
@@ -81,7 +88,7 @@ class Trainer:
         self.progress = _share_progress(self.team, self.step, progress)
         self.notes += _say_start(self, last, goes_on)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c025
+# %% ../../nbs/plumbing/trainer.ipynb #c028
 @contextmanager
 def watch_run(trainer:Trainer, # the run
               show:bool,       # a bar, where there is a terminal
@@ -97,7 +104,7 @@ def watch_run(trainer:Trainer, # the run
         yield
         trainer.team.sum(0) # nobody leaves before all is written
 
-# %% ../../nbs/plumbing/trainer.ipynb #c027
+# %% ../../nbs/plumbing/trainer.ipynb #c030
 def read_batches(trainer:Trainer # the run
                 )->object:       # iterator over tuples of image, gt_loc, gt_label, num_matched
     "What is left of the epoch, for this process"
@@ -108,14 +115,14 @@ def read_batches(trainer:Trainer # the run
                           team.rank, team.ranks, skip=p.step)
     return data.create_tuple_iterator(num_epochs=1)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c029
+# %% ../../nbs/plumbing/trainer.ipynb #c032
 def _move_bar(bar, progress, images): # of a step, on all devices
     speed = images * progress.step / progress.seconds
     bar.set_postfix(epoch=progress.epoch + 1, loss=f'{progress.losses[0] / progress.step:.3f}',
                     images=f'{speed:.1f}/s', refresh=False)
     bar.update()
 
-# %% ../../nbs/plumbing/trainer.ipynb #c031
+# %% ../../nbs/plumbing/trainer.ipynb #c034
 def count_step(trainer:Trainer, # the run
                losses,          # loss, loc_loss, cls_loss: numbers or Tensors
                batch,           # tuple of Tensors, from `read_batches`
@@ -131,7 +138,7 @@ def count_step(trainer:Trainer, # the run
     _move_bar(trainer.bar, trainer.progress, trainer.config.train.batch_size * team.ranks)
     return stopping > 0
 
-# %% ../../nbs/plumbing/trainer.ipynb #c035
+# %% ../../nbs/plumbing/trainer.ipynb #c038
 def finish_epoch(trainer:Trainer # whose epoch is done
                 )->EpochReport:
     "Gives the report of an epoch, and sets the progress to the start of the next one"
@@ -143,13 +150,13 @@ def finish_epoch(trainer:Trainer # whose epoch is done
     means = [total / steps for total in p.losses]
     return EpochReport(number, steps, *means, lr, p.matched / images, p.seconds, images / p.seconds)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c039
+# %% ../../nbs/plumbing/trainer.ipynb #c042
 def _wants_evaluation(options, epoch): # a `TrainConfig`, epochs done
     since = epoch - options.eval_start_epoch
     last = epoch == options.epoch_size
     return options.run_eval and since >= 0 and (since % options.eval_interval == 0 or last)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c042
+# %% ../../nbs/plumbing/trainer.ipynb #c045
 def evaluate_epoch(trainer:Trainer,    # the run
                    report:EpochReport, # of the epoch
                    evaluate,           # a function of the network that gives its mAP
@@ -166,14 +173,14 @@ def evaluate_epoch(trainer:Trainer,    # the run
     if better and options.save_best_ckpt: _save_run(trainer, 'best_map.ckpt')
     return replace(report, mAP=mAP)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c044
+# %% ../../nbs/plumbing/trainer.ipynb #c047
 def is_done(trainer:Trainer # the run
            )->bool:
     "Whether no epoch is left, or early stopping ends the run"
     options, p = trainer.config.train, trainer.progress
     return p.epoch >= options.epoch_size or 0 < options.early_stop <= p.waited
 
-# %% ../../nbs/plumbing/trainer.ipynb #c048
+# %% ../../nbs/plumbing/trainer.ipynb #c051
 def _save_run(trainer:Trainer, # the run
               name:str,        # of a file in the folder of the run
              )->None:
@@ -191,7 +198,7 @@ def save_epoch(trainer:Trainer,    # the run
     if wanted or is_done(trainer): _save_run(trainer, f'ssd-{report.epoch}_{trainer.steps}.ckpt')
     _save_run(trainer, 'last.ckpt')
 
-# %% ../../nbs/plumbing/trainer.ipynb #c050
+# %% ../../nbs/plumbing/trainer.ipynb #c053
 def is_asked_to_stop(trainer:Trainer # the run
                     )->bool:
     "Whether a signal has come to any process of the team"
