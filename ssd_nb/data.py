@@ -26,9 +26,13 @@ from .plumbing.fonts import spell_names
 from .plumbing.formats import SOURCES
 from .plumbing.images import decode_image
 from .plumbing.loader import BatchLoader
+from .plumbing.mosaic import make_mosaic
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.overlap import find_reach
 from .plumbing.records import make_mindrecord, read_rows
+from .plumbing.sampling import draw_balanced, plan_examples, read_examples, read_repeat_factors
+from .plumbing.small_objects import draw_small_window
+from .plumbing.turns import draw_turn, turn
 
 # %% ../nbs/01_data.ipynb #c013
 def _read_classes(classes # names, or a text with commas, or a file with one name a line
@@ -63,9 +67,12 @@ class DataConfig:
     shards: int = 0       # number of files that a MindRecord is divided into; 0: one for every 4096 images
     augment: bool = True  # crop, flip and colour the training images at random
     jitter: float = 0.4   # how far brightness, contrast and saturation change at random; 0: not at all
-    crop_rule: Literal['modelzoo', 'paper', 'none'] = 'modelzoo' # when a random crop is accepted
+    crop_rule: Literal['modelzoo', 'paper', 'small', 'none'] = 'modelzoo' # where a random crop is taken
     expansion: float = 1  # half of the training images go on a canvas up to this many times as wide; 1: none
     normalisation: Literal['imagenet', 'tensorflow', 'caffe'] = 'imagenet' # what the network's numbers mean
+    mosaic: float = 0     # part of the training images that are put together from four; 0: none
+    turns: bool = False   # turn training images by right angles at random, for what has no up
+    sampling: Literal['plain', 'balanced'] = 'plain' # balanced: images with rare classes come more often
 
     def __post_init__(self):
         object.__setattr__(self, 'classes', _read_classes(self.classes))
@@ -77,12 +84,14 @@ def _check_data_config(config # DataConfig
     "Raises `UserError` for the first value of a `DataConfig` that nothing can be read with"
     check_choice(config, 'dataset', SOURCES)
     check_choice(config, 'on_bad', ('skip', 'error'))
-    check_choice(config, 'crop_rule', ('modelzoo', 'paper', 'none'))
+    check_choice(config, 'crop_rule', ('modelzoo', 'paper', 'small', 'none'))
+    check_choice(config, 'sampling', ('plain', 'balanced'))
     check_choice(config, 'crowds', ('ignore', 'objects'))
     check_choice(config, 'normalisation', ('imagenet', 'tensorflow', 'caffe'))
     unique = len(set(config.classes)) == len(config.classes)
     for name, ok, want in (
             ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1: colours times 1 ± jitter'),
+            ('mosaic', 0 <= config.mosaic <= 1, 'a number from 0 to 1, the part of the images that is made of four'),
             ('num_parallel_workers', 0 <= config.num_parallel_workers <= 256, 'from 0 to 256 processes'),
             ('expansion', 1 <= config.expansion <= 100, 'from 1 to 100, as no canvas is below its image'),
             ('first_class', config.first_class in (0, 1), '0 or 1, the two numbers that tools begin with'),
@@ -209,9 +218,10 @@ def choose_window(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
                   aspect:float,     # height / width of the image in pixels
                   rng,              # numpy Generator
                   min_iou='any',    # None: the whole image; 'any': one of the paper's, drawn at random
-                  rule:str='modelzoo', # which windows are accepted: modelzoo or paper
+                  rule:str='modelzoo', # which windows are accepted: modelzoo or paper; or small
                  )->np.ndarray:     # (4,) y1 x1 y2 x2 in unit coordinates
     "The first of 50 windows that is accepted, not too long and holds a centre; else the whole image"
+    if rule == 'small': return draw_small_window(boxes, rng)
     if min_iou == 'any': min_iou = _MIN_IOUS[rng.integers(len(_MIN_IOUS))]
     whole = np.array([0., 0, 1, 1])
     if min_iou is None or len(boxes) == 0: return whole
@@ -325,8 +335,17 @@ def _augment_stepwise(image:np.ndarray,  # (h, w, 3) RGB uint8
                       jitter:float=0.4,  # strength of `jitter_colours`; 0: none
                       expansion:float=1, # limit of `_zoom_out`; 1: none
                       min_iou='any',     # see `choose_window`
+                      turns:bool=False,  # whether `turn` may turn it
+                      others:tuple=(),   # image, boxes and labels of each of three more, for `make_mosaic`
                      ):                  # yields `_Step`s; the last is what is trained on
     "All random changes of a training image, one after the other (SSD sections 2.2 and 3.6)"
+    if others:
+        image, boxes, labels, dropped = make_mosaic([(image, boxes, labels), *others], rng)
+        yield _Step('mosaic', image, boxes, labels, dropped)
+    if turns:
+        window, quarters = draw_turn(image.shape, boxes, rng)
+        image, boxes, labels = turn(*crop(image, boxes, labels, window), quarters)
+        yield _Step('turn', image, boxes, labels)
     if expansion > 1:
         image, boxes, labels = _zoom_out(image, boxes, labels, rng, expansion)
         yield _Step('zoom out', image, boxes, labels)
@@ -348,7 +367,7 @@ def augment_image(image:np.ndarray,  # (h, w, 3) RGB uint8
                   labels:np.ndarray, # (n,)
                   image_shape,       # height, width of the network's input
                   rng,               # numpy Generator
-                  **options,         # rule, jitter, expansion and min_iou of `_augment_stepwise`
+                  **options,         # rule and all that follows it of `_augment_stepwise`
                  )->tuple:           # image (height, width, 3) uint8, boxes, labels
     "A training image: what the last step of `_augment_stepwise` gives"
     *_, last = _augment_stepwise(image, boxes, labels, image_shape, rng, **options)
@@ -406,6 +425,9 @@ def _unpack_objects(objects:np.ndarray # (1 + n, 6): height width 0 ..., then y1
     rows = objects[1:][objects[1:, 5] == 0]
     return rows[:, :4] / np.float32([h, w, h, w]), rows[:, 4].astype(np.int32)
 
+def _decode_row(data, image_id, objects): # of a MindRecord -> image, boxes, labels
+    return decode_image(data), *_unpack_objects(objects)
+
 # %% ../nbs/01_data.ipynb #c121
 _TRAIN_COLUMNS = ['image', 'loc', 'label', 'num_matched']
 _EVAL_COLUMNS = ['image', 'image_id', 'shape']
@@ -420,7 +442,7 @@ def describe_columns(box_config:BoxConfig, # input size and default boxes of the
     return dict(zip(_TRAIN_COLUMNS, [image, ((boxes, 4), np.float32), ((boxes,), np.int32), ((), np.int32)]))
 
 # %% ../nbs/01_data.ipynb #c122
-def encode_example(row:tuple,            # bytes of an image file, image id, objects as for `_unpack_objects`
+def encode_example(row:tuple,            # bytes of an image file, id, objects; more from `read_examples`
                    out:list,             # its place in each of _TRAIN_COLUMNS
                    box_config:BoxConfig, # of the network
                    seed:int,             # of the run
@@ -429,11 +451,13 @@ def encode_example(row:tuple,            # bytes of an image file, image id, obj
                    normalisation:str='imagenet', # a key of NORMALISATIONS
                   )->None:
     "Writes image, loc, label and number of matched default boxes of a training image"
-    image, (boxes, labels), shape = decode_image(row[0]), _unpack_objects(row[2]), box_config.image_shape
+    (image, boxes, labels), shape = _decode_row(*row[:3]), box_config.image_shape
+    came, others = row[3:] or (0, ())
     if augmentation is None: image = resize(image, shape)
     else:
-        rng = np.random.default_rng([seed, epoch, int(row[1]) % 2**64]) # an id may be negative
-        image, boxes, labels = augment_image(image, boxes, labels, shape, rng, **augmentation)
+        key = [seed, epoch, int(row[1]) % 2**64] # an id may be negative
+        rng, others = np.random.default_rng(key + [came] * (came > 0)), [_decode_row(*o) for o in others]
+        image, boxes, labels = augment_image(image, boxes, labels, shape, rng, others=others, **augmentation)
     normalise(image, out[0], normalisation)
     out[1][:], out[2][:], out[3][...] = _get_encoder(box_config).encode(boxes, labels)
 
@@ -454,24 +478,39 @@ def order_images(n:int,          # number of images
                  rank:int,       # number of this process
                  ranks:int,      # number of processes
                  limit:int=None, # use only this many images, the first of the files
+                 factors=None,   # how often each comes, for `draw_balanced`; None: all come once
                 )->np.ndarray:   # the images of this process, in order
     "Which images a process takes in an epoch; in training all processes take equally many"
-    n = min(n, limit or n)
+    n, rng = min(n, limit or n), np.random.default_rng([seed, epoch])
     if not train: return np.arange(n)[rank::ranks]
-    return np.random.default_rng([seed, epoch]).permutation(n)[:n - n % ranks][rank::ranks]
+    order = rng.permutation(n) if factors is None else draw_balanced(factors[:n], rng)
+    return order[:n - n % ranks][rank::ranks]
 
 # %% ../nbs/01_data.ipynb #c130
-def _select_rows(folder,     # of a MindRecord
-                 batch_size, # images
-                 *options,   # train to limit of `order_images`
-                )->np.ndarray: # (n,) int: rows of the MindRecord
+_MOSAIC = 1 # makes the numbers that choose partners others than those that make the order
+
+def _plan_epoch(config, folder, images, seed, epoch, limit): # see `create_dataset`; (n, 5), see `plan_examples`
+    "What each training example of an epoch is made of, on all processes together"
+    factors = read_repeat_factors(folder) if config.sampling == 'balanced' else None
+    order = order_images(images, True, seed, epoch, 0, 1, limit, factors)
+    share = config.mosaic if config.augment else 0
+    return plan_examples(order, share, np.random.default_rng([seed, epoch, _MOSAIC]))
+
+def _select_rows(config, folder, batch_size,                 # images
+                 train, seed, epoch, rank, ranks, limit, skip, # as in `create_dataset`
+                )->tuple: # how many rows, function without arguments: an iterator over them
     "What this process reads in an epoch, in order; raises `UserError` if a training has no whole batch"
     images = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))['images']
-    rows = np.load(folder / 'rows.npy')[order_images(images, *options)]
-    if options[0] and len(rows) < batch_size:
-        raise UserError(f'batch_size={batch_size} is more than the {len(rows)} images that each process has: '
+    rows, first = np.load(folder / 'rows.npy'), skip * batch_size
+    order = order_images(images, train, seed, epoch, rank, ranks, limit)
+    if train and len(order) < batch_size:
+        raise UserError(f'batch_size={batch_size} is more than the {len(order)} images that each process has: '
                         'make it smaller.')
-    return rows
+    if not train or config.sampling == 'plain' and not config.mosaic:
+        return len(order[first:]), partial(read_rows, folder, rows[order[first:]])
+    plan = _plan_epoch(config, folder, images, seed, epoch, limit)
+    plan = plan[:len(order) * ranks][rank::ranks][first:]
+    return len(plan), partial(read_examples, partial(read_rows, folder), rows, plan)
 
 def _select_encoding(config, box_config, # as in `create_dataset`
                      seed, epoch, train, # the same
@@ -479,7 +518,8 @@ def _select_encoding(config, box_config, # as in `create_dataset`
     "What is done to each image"
     options = dict(box_config=box_config, normalisation=config.normalisation)
     if not train: return encode_eval_example, options
-    changes = dict(rule=config.crop_rule, jitter=config.jitter, expansion=config.expansion)
+    changes = dict(rule=config.crop_rule, jitter=config.jitter, expansion=config.expansion,
+                   turns=config.turns)
     return encode_example, dict(options, seed=seed, epoch=epoch,
                                 augmentation=changes if config.augment else None)
 
@@ -499,10 +539,10 @@ def create_dataset(config:DataConfig,    # what to read
     "One epoch of batches; builds the MindRecord if there is none. `UserError` if there is no whole batch"
     import mindspore.dataset as ds
     folder, columns = make_mindrecord(config, split), describe_columns(box_config, train)
-    rows = _select_rows(folder, batch_size, train, seed, epoch, rank, ranks, limit)[skip * batch_size:]
+    n, read = _select_rows(config, folder, batch_size, train, seed, epoch, rank, ranks, limit, skip)
     fill, options = _select_encoding(config, box_config, seed, epoch, train)
-    batches = BatchLoader(partial(read_rows, folder, rows), len(rows), batch_size, fill, options, columns,
-                          config.num_parallel_workers, keep_last=not train)
+    batches = BatchLoader(read, n, batch_size, fill, options, columns, config.num_parallel_workers,
+                          keep_last=not train)
     ds.config.set_prefetch_size(4) # batches that wait; MindSpore's 16 would take gigabytes at 640×640
     return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,
                                python_multiprocessing=False)
