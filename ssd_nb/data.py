@@ -73,6 +73,7 @@ class DataConfig:
     mosaic: float = 0     # part of the training images that are put together from four; 0: none
     turns: bool = False   # turn training images by right angles at random, for what has no up
     sampling: Literal['plain', 'balanced'] = 'plain' # balanced: images with rare classes come more often
+    multi_scale: float = 0 # epochs with inputs smaller and larger by this part, such as 0.25; 0: one size
 
     def __post_init__(self):
         object.__setattr__(self, 'classes', _read_classes(self.classes))
@@ -92,6 +93,7 @@ def _check_data_config(config # DataConfig
     for name, ok, want in (
             ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1: colours times 1 ± jitter'),
             ('mosaic', 0 <= config.mosaic <= 1, 'a number from 0 to 1, the part of the images that is made of four'),
+            ('multi_scale', 0 <= config.multi_scale <= 0.5, 'a number from 0 to 0.5, times which the sides change'),
             ('num_parallel_workers', 0 <= config.num_parallel_workers <= 256, 'from 0 to 256 processes'),
             ('expansion', 1 <= config.expansion <= 100, 'from 1 to 100, as no canvas is below its image'),
             ('first_class', config.first_class in (0, 1), '0 or 1, the two numbers that tools begin with'),
