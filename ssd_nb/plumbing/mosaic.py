@@ -9,7 +9,7 @@ import numpy as np
 
 from ..boxes import box_area
 
-# %% ../../nbs/plumbing/mosaic.ipynb #c003
+# %% ../../nbs/plumbing/mosaic.ipynb #c005
 def place_window(size,             # (2,) height and width of the window, as parts of the image
                  boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
                  rng,              # numpy Generator
@@ -23,15 +23,16 @@ def place_window(size,             # (2,) height and width of the window, as par
     corner = low + (high - low) * rng.random(2)
     return np.concatenate([corner, corner + size])
 
-# %% ../../nbs/plumbing/mosaic.ipynb #c004
+# %% ../../nbs/plumbing/mosaic.ipynb #c011
 def _divide_canvas(height, width, # pixels
                    rng,           # numpy Generator
                   )->list:        # of four (y1, x1, y2, x2) in pixels
     "Four parts that meet at a random point of the inner half"
-    y, x = (int(np.clip(round(n * part), 1, n - 1)) for n, part in zip((height, width), rng.uniform(0.25, 0.75, 2)))
+    point = np.round(rng.uniform(0.25, 0.75, 2) * (height, width))
+    y, x = np.clip(point, 1, (height - 1, width - 1)).astype(int).tolist()
     return [(0, 0, y, x), (0, x, y, width), (y, 0, height, x), (y, x, height, width)]
 
-# %% ../../nbs/plumbing/mosaic.ipynb #c005
+# %% ../../nbs/plumbing/mosaic.ipynb #c015
 def _cut_pixels(image,  # (h, w, 3) uint8
                 window, # (4,) y1 x1 y2 x2 in unit coordinates
                )->tuple: # the pixels; (4,) what was really cut, in unit coordinates
@@ -41,7 +42,7 @@ def _cut_pixels(image,  # (h, w, 3) uint8
     last = np.maximum(np.round(window[2:] * size).astype(int), first + 1)
     return image[first[0]:last[0], first[1]:last[1]], np.concatenate([first / size, last / size])
 
-# %% ../../nbs/plumbing/mosaic.ipynb #c006
+# %% ../../nbs/plumbing/mosaic.ipynb #c018
 LEAST_VISIBLE = 0.3 # part of an object's box that must be left of it
 
 def _move_boxes(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates of their image
@@ -55,14 +56,15 @@ def _move_boxes(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates of their image
     origin, scale = np.tile(place[:2], 2), np.tile((place[2:] - place[:2]) / (cut[2:] - cut[:2]), 2)
     return (origin + (inside - low) * scale).astype(np.float32), visible >= LEAST_VISIBLE
 
-# %% ../../nbs/plumbing/mosaic.ipynb #c007
+# %% ../../nbs/plumbing/mosaic.ipynb #c022
 def make_mosaic(parts:list, # of four (image (h, w, 3) uint8, boxes (n, 4) in unit coordinates, labels (n,))
                 rng,        # numpy Generator
                )->tuple:    # image of the first one's size, boxes, labels, boxes of objects that are dropped
     "One image out of four: of each a window that holds an object (Bochkovskiy et al. 2020, section 3.4)"
-    canvas, (height, width) = np.empty_like(parts[0][0]), parts[0][0].shape[:2]
-    moved, labels = [], []
+    canvas, moved, labels = np.empty_like(parts[0][0]), [], []
+    height, width = canvas.shape[:2]
     for (y1, x1, y2, x2), (image, boxes, classes) in zip(_divide_canvas(height, width, rng), parts):
+        if y1 == y2 or x1 == x2: continue # an image of a single row or column has room for two
         place = np.array([y1 / height, x1 / width, y2 / height, x2 / width])
         cut, edges = _cut_pixels(image, place_window(place[2:] - place[:2], boxes, rng))
         cv2.resize(cut, (x2 - x1, y2 - y1), dst=canvas[y1:y2, x1:x2], interpolation=cv2.INTER_LINEAR)

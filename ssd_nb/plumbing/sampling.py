@@ -12,19 +12,19 @@ import numpy as np
 
 from .content import drop_crowds, gather_content
 
-# %% ../../nbs/plumbing/sampling.ipynb #c003
+# %% ../../nbs/plumbing/sampling.ipynb #c005
 def find_repeat_factors(owners:np.ndarray, # (m,) int: the image of each object, from 0
                         labels:np.ndarray, # (m,) int: its class, from 0
                         images:int,        # how many there are
                        )->np.ndarray:      # (images,) float64, 1 or more
     "How much more often an image should come: by its rarest class (Gupta et al. 2019, section 4, t = 1)"
-    pairs = np.unique(np.stack([owners, labels], axis=1), axis=0).reshape(-1, 2) # a class counts once an image
-    counts = np.bincount(pairs[:, 1], minlength=1)
+    pairs = np.unique(np.stack([owners, labels], axis=1), axis=0).reshape(-1, 2).astype(int)
+    counts = np.bincount(pairs[:, 1], minlength=1) # images that have the class, however often
     factors = np.ones(images)
     np.maximum.at(factors, pairs[:, 0], np.sqrt(images / counts[pairs[:, 1]]))
     return factors
 
-# %% ../../nbs/plumbing/sampling.ipynb #c004
+# %% ../../nbs/plumbing/sampling.ipynb #c009
 def draw_balanced(factors:np.ndarray, # (n,) from `find_repeat_factors`
                   rng,                # numpy Generator
                  )->np.ndarray:       # (n,) int: images, in a random order
@@ -34,7 +34,7 @@ def draw_balanced(factors:np.ndarray, # (n,) from `find_repeat_factors`
     places = (np.arange(n) + rng.random()) * ends[-1] / n # equally far apart
     return rng.permutation(mixed[np.minimum(np.searchsorted(ends, places, 'right'), n - 1)])
 
-# %% ../../nbs/plumbing/sampling.ipynb #c005
+# %% ../../nbs/plumbing/sampling.ipynb #c019
 @lru_cache(4)
 def _read_factors(path, changed): # of a COCO file; when it was written
     content = drop_crowds(gather_content(path))
@@ -46,7 +46,7 @@ def read_repeat_factors(folder:Path # of a MindRecord
     path = Path(folder) / 'ground_truth.json'
     return _read_factors(path, path.stat().st_mtime_ns)
 
-# %% ../../nbs/plumbing/sampling.ipynb #c006
+# %% ../../nbs/plumbing/sampling.ipynb #c025
 def plan_examples(order:np.ndarray, # (n,) int: the images of an epoch, in order
                   share:float,      # of them that become a mosaic
                   rng,              # numpy Generator
@@ -54,21 +54,19 @@ def plan_examples(order:np.ndarray, # (n,) int: the images of an epoch, in order
     "What each example of an epoch is made of"
     n = len(order)
     partners = np.where(rng.random((n, 1)) < share, order[rng.integers(n, size=(n, 3))], -1)
-    sorted_by = np.argsort(order, kind='stable')
-    first = np.searchsorted(order[sorted_by], order[sorted_by]) # where the image's run begins
-    came = np.empty(n, int)
-    came[sorted_by] = np.arange(n) - first
+    by_image, came = np.argsort(order, kind='stable'), np.empty(n, int)
+    came[by_image] = np.arange(n) - np.searchsorted(order[by_image], order[by_image])
     return np.column_stack([order, came, partners])
 
-# %% ../../nbs/plumbing/sampling.ipynb #c007
+# %% ../../nbs/plumbing/sampling.ipynb #c029
 def read_examples(read,            # function of rows of a MindRecord: an iterator over tuples
                   rows:np.ndarray, # (images,) int: the row of each image
                   plan:np.ndarray, # (n, 5) from `plan_examples`
-                 ):                # yields the tuple of each image, with how often it came, and its partners' tuples
+                 ):                # yields the tuple of each image, with how often it came, and its partners'
     "Reads the images of a plan, and puts those of a mosaic together"
     images = plan[:, [0, 2, 3, 4]]
     wanted = rows[images[images >= 0]]
-    pieces = (wanted[i:i + len(rows)] for i in range(0, len(wanted), len(rows))) # MindRecord gives no more at once
+    pieces = (wanted[i:i + len(rows)] for i in range(0, len(wanted), len(rows)))
     found = chain.from_iterable(map(read, pieces))
     for _, came, *partners in plan.tolist():
         yield *next(found), came, tuple(islice(found, sum(p >= 0 for p in partners)))

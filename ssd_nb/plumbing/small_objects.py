@@ -8,7 +8,7 @@ import numpy as np
 
 from ..boxes import box_area
 
-# %% ../../nbs/plumbing/small_objects.ipynb #c003
+# %% ../../nbs/plumbing/small_objects.ipynb #c005
 def _draw_object(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates
                  rng,   # numpy Generator
                 )->np.ndarray: # (4,) one of them
@@ -16,14 +16,14 @@ def _draw_object(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates
     weights = 1 / np.maximum(box_area(boxes).astype(float), 1e-6) # a thousandth of each side
     return boxes[rng.choice(len(boxes), p=weights / weights.sum())]
 
-# %% ../../nbs/plumbing/small_objects.ipynb #c004
+# %% ../../nbs/plumbing/small_objects.ipynb #c009
 LARGEST_ZOOM = 1 / 0.3 # the sides of other windows are not below 0.3 either, see `choose_window`
 LARGEST_OBJECT = 0.5   # part of a window's side that the object in it may take
 
 def draw_small_window(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
                       rng,              # numpy Generator
                      )->np.ndarray:     # (4,) y1 x1 y2 x2 in unit coordinates
-    "A window around an object, more often around a small one, and with all of it inside; else the whole image"
+    "A window with the whole of one object inside, more often of a small one; without objects, the image"
     if not len(boxes): return np.array([0., 0, 1, 1])
     box = _draw_object(boxes, rng).astype(float)
     most = min(LARGEST_ZOOM, LARGEST_OBJECT / max(*(box[2:] - box[:2]), 1e-6))

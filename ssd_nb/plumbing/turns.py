@@ -9,7 +9,7 @@ import numpy as np
 
 from .mosaic import place_window
 
-# %% ../../nbs/plumbing/turns.ipynb #c003
+# %% ../../nbs/plumbing/turns.ipynb #c005
 _ROTATIONS = None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE
 
 def turn(image:np.ndarray,  # (h, w, 3) uint8
@@ -24,13 +24,13 @@ def turn(image:np.ndarray,  # (h, w, 3) uint8
         boxes = np.stack([1 - x2, y1, 1 - x1, y2], axis=1)
     return image, boxes, labels
 
-# %% ../../nbs/plumbing/turns.ipynb #c004
-_LEAST_PART = 0.3 # of an image that a quarter turn must leave of its long side
+# %% ../../nbs/plumbing/turns.ipynb #c013
+_LEAST_PART = 0.3 # of the image's long side that a quarter turn must leave
 
 def draw_turn(shape,            # height, width (…) of the image
               boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
               rng,              # numpy Generator
-             )->tuple:          # window (4,) y1 x1 y2 x2 to cut first, in unit coordinates; number of quarter turns
+             )->tuple:          # window (4,) y1 x1 y2 x2 to cut first, in unit coordinates; quarter turns
     "A number of quarter turns, and the window that has the proportions of the image after them"
     quarters, (height, width) = int(rng.integers(4)), shape[:2]
     size = np.minimum((width ** 2 / height ** 2, height ** 2 / width ** 2), 1)
