@@ -32,7 +32,7 @@ from .plumbing.overlap import find_reach
 from .plumbing.records import make_mindrecord, read_rows
 from .plumbing.sampling import draw_balanced, plan_examples, read_examples, read_repeat_factors
 from .plumbing.small_objects import draw_small_window
-from .plumbing.turns import draw_turn, turn
+from .plumbing.turns import turn_randomly
 
 # %% ../nbs/01_data.ipynb #c013
 def _read_classes(classes # names, or a text with commas, or a file with one name a line
@@ -92,8 +92,8 @@ def _check_data_config(config # DataConfig
     unique = len(set(config.classes)) == len(config.classes)
     for name, ok, want in (
             ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1: colours times 1 ± jitter'),
-            ('mosaic', 0 <= config.mosaic <= 1, 'a number from 0 to 1, the part of the images that is made of four'),
-            ('multi_scale', 0 <= config.multi_scale <= 0.5, 'a number from 0 to 0.5, times which the sides change'),
+            ('mosaic', 0 <= config.mosaic <= 1, 'a number from 0 to 1: the part of the images made of four'),
+            ('multi_scale', 0 <= config.multi_scale <= 0.5, 'a number from 0 to 0.5: sides times 1 ± it'),
             ('num_parallel_workers', 0 <= config.num_parallel_workers <= 256, 'from 0 to 256 processes'),
             ('expansion', 1 <= config.expansion <= 100, 'from 1 to 100, as no canvas is below its image'),
             ('first_class', config.first_class in (0, 1), '0 or 1, the two numbers that tools begin with'),
@@ -328,29 +328,21 @@ class _Step(NamedTuple):
     window: np.ndarray = np.zeros((0, 4))  # (1, 4) or (0, 4) the same: what will be cut out
 
 # %% ../nbs/01_data.ipynb #c089
-def _augment_stepwise(image:np.ndarray,  # (h, w, 3) RGB uint8
-                      boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
-                      labels:np.ndarray, # (n,)
-                      image_shape,       # height, width of the network's input
-                      rng,               # numpy Generator
+def _augment_stepwise(image, boxes, labels, image_shape, rng, # as in `augment_image`
                       rule:str='modelzoo', # see `choose_window`; none: no crop
                       jitter:float=0.4,  # strength of `jitter_colours`; 0: none
                       expansion:float=1, # limit of `_zoom_out`; 1: none
                       min_iou='any',     # see `choose_window`
-                      turns:bool=False,  # whether `turn` may turn it
-                      others:tuple=(),   # image, boxes and labels of each of three more, for `make_mosaic`
+                      turns:bool=False,  # whether it is turned by right angles
+                      others:tuple=(),   # image, boxes and labels of each of three more, for a mosaic
                      ):                  # yields `_Step`s; the last is what is trained on
     "All random changes of a training image, one after the other (SSD sections 2.2 and 3.6)"
-    if others:
-        image, boxes, labels, dropped = make_mosaic([(image, boxes, labels), *others], rng)
-        yield _Step('mosaic', image, boxes, labels, dropped)
-    if turns:
-        window, quarters = draw_turn(image.shape, boxes, rng)
-        image, boxes, labels = turn(*crop(image, boxes, labels, window), quarters)
-        yield _Step('turn', image, boxes, labels)
-    if expansion > 1:
-        image, boxes, labels = _zoom_out(image, boxes, labels, rng, expansion)
-        yield _Step('zoom out', image, boxes, labels)
+    first = ((others, 'mosaic', partial(make_mosaic, others=others)), (turns, 'turn', turn_randomly),
+             (expansion > 1, 'zoom out', partial(_zoom_out, limit=expansion)))
+    for wanted, title, change in first:
+        if not wanted: continue
+        image, boxes, labels, *dropped = change(image, boxes, labels, rng)
+        yield _Step(title, image, boxes, labels, *dropped)
     if rule != 'none':
         window = choose_window(boxes, image.shape[0] / image.shape[1], rng, min_iou, rule)
         window = _snap_window(window, image.shape)
@@ -390,7 +382,7 @@ def draw_steps(steps # `_Step`s of one image
         ax.set_title(f'{step.title}\n{w}×{h}, objects: {len(step.boxes)}', fontsize=8)
     return list(axes)
 
-# %% ../nbs/01_data.ipynb #c111
+# %% ../nbs/01_data.ipynb #c112
 def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
               out:np.ndarray=None, # (3, h, w) float32 to write to; a new array if None
               normalisation:str='imagenet', # a key of NORMALISATIONS
@@ -402,7 +394,7 @@ def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
         channel -= mean / std
     return result
 
-# %% ../nbs/01_data.ipynb #c112
+# %% ../nbs/01_data.ipynb #c113
 def denormalise(image:np.ndarray, # (3, h, w) float32
                 normalisation:str='imagenet', # a key of NORMALISATIONS
                )->np.ndarray:     # (h, w, 3) RGB uint8
@@ -410,7 +402,7 @@ def denormalise(image:np.ndarray, # (3, h, w) float32
     mean, std = NORMALISATIONS[normalisation]
     return np.clip(np.round(np.moveaxis(image, 0, -1) * std + mean), 0, 255).astype(np.uint8)
 
-# %% ../nbs/01_data.ipynb #c116
+# %% ../nbs/01_data.ipynb #c117
 def prepare_input(image:np.ndarray, # (h, w, 3) RGB uint8, any size
                   image_shape,      # height, width of the network's input
                   out:np.ndarray=None, # (3, height, width) float32 to write to; a new array if None
@@ -419,7 +411,7 @@ def prepare_input(image:np.ndarray, # (h, w, 3) RGB uint8, any size
     "What the network sees in evaluation, prediction and export: resized and normalised"
     return normalise(resize(image, image_shape), out, normalisation)
 
-# %% ../nbs/01_data.ipynb #c118
+# %% ../nbs/01_data.ipynb #c119
 def _unpack_objects(objects:np.ndarray # (1 + n, 6): height width 0 ..., then y1 x1 y2 x2 label crowd each
                   )->tuple:           # boxes (n, 4) in unit coordinates and labels (n,) int32, without crowds
     "The objects to train on"
@@ -427,10 +419,7 @@ def _unpack_objects(objects:np.ndarray # (1 + n, 6): height width 0 ..., then y1
     rows = objects[1:][objects[1:, 5] == 0]
     return rows[:, :4] / np.float32([h, w, h, w]), rows[:, 4].astype(np.int32)
 
-def _decode_row(data, image_id, objects): # of a MindRecord -> image, boxes, labels
-    return decode_image(data), *_unpack_objects(objects)
-
-# %% ../nbs/01_data.ipynb #c121
+# %% ../nbs/01_data.ipynb #c122
 _TRAIN_COLUMNS = ['image', 'loc', 'label', 'num_matched']
 _EVAL_COLUMNS = ['image', 'image_id', 'shape']
 _get_encoder = lru_cache(4)(BoxEncoder) # its tables are made once in each process
@@ -443,7 +432,7 @@ def describe_columns(box_config:BoxConfig, # input size and default boxes of the
     if not train: return dict(zip(_EVAL_COLUMNS, [image, ((), np.int64), ((2,), np.int32)]))
     return dict(zip(_TRAIN_COLUMNS, [image, ((boxes, 4), np.float32), ((boxes,), np.int32), ((), np.int32)]))
 
-# %% ../nbs/01_data.ipynb #c122
+# %% ../nbs/01_data.ipynb #c123
 def encode_example(row:tuple,            # bytes of an image file, id, objects; more from `read_examples`
                    out:list,             # its place in each of _TRAIN_COLUMNS
                    box_config:BoxConfig, # of the network
@@ -453,13 +442,12 @@ def encode_example(row:tuple,            # bytes of an image file, id, objects; 
                    normalisation:str='imagenet', # a key of NORMALISATIONS
                   )->None:
     "Writes image, loc, label and number of matched default boxes of a training image"
-    (image, boxes, labels), shape = _decode_row(*row[:3]), box_config.image_shape
-    came, others = row[3:] or (0, ())
+    parts = [(decode_image(data), *_unpack_objects(found)) for data, _, found in (row[:3], *row[4:])]
+    (image, boxes, labels), shape = parts[0], box_config.image_shape
     if augmentation is None: image = resize(image, shape)
     else:
-        key = [seed, epoch, int(row[1]) % 2**64] # an id may be negative
-        rng, others = np.random.default_rng(key + [came] * (came > 0)), [_decode_row(*o) for o in others]
-        image, boxes, labels = augment_image(image, boxes, labels, shape, rng, others=others, **augmentation)
+        rng = np.random.default_rng([seed, epoch, int(row[1]) % 2**64, *row[3:4]]) # an id may be negative
+        image, boxes, labels = augment_image(*parts[0], shape, rng, others=parts[1:], **augmentation)
     normalise(image, out[0], normalisation)
     out[1][:], out[2][:], out[3][...] = _get_encoder(box_config).encode(boxes, labels)
 
@@ -472,7 +460,7 @@ def encode_eval_example(row:tuple,            # as in `encode_example`
     prepare_input(decode_image(row[0]), box_config.image_shape, out[0], normalisation)
     out[1][...], out[2][:] = row[1], row[2][0, :2]
 
-# %% ../nbs/01_data.ipynb #c126
+# %% ../nbs/01_data.ipynb #c127
 def order_images(n:int,          # number of images
                  train:bool,     # shuffle
                  seed:int,       # of the run
@@ -488,31 +476,22 @@ def order_images(n:int,          # number of images
     order = rng.permutation(n) if factors is None else draw_balanced(factors[:n], rng)
     return order[:n - n % ranks][rank::ranks]
 
-# %% ../nbs/01_data.ipynb #c130
-_MOSAIC = 1 # makes the numbers that choose partners others than those that make the order
-
-def _plan_epoch(config, folder, images, seed, epoch, limit): # see `create_dataset`; (n, 5), see `plan_examples`
-    "What each training example of an epoch is made of, on all processes together"
-    factors = read_repeat_factors(folder) if config.sampling == 'balanced' else None
-    order = order_images(images, True, seed, epoch, 0, 1, limit, factors)
-    share = config.mosaic if config.augment else 0
-    return plan_examples(order, share, np.random.default_rng([seed, epoch, _MOSAIC]))
-
-def _select_rows(config, folder, batch_size,                 # images
+# %% ../nbs/01_data.ipynb #c131
+def _select_rows(config, folder, batch_size,                   # images
                  train, seed, epoch, rank, ranks, limit, skip, # as in `create_dataset`
-                )->tuple: # how many rows, function without arguments: an iterator over them
+                )->tuple: # how many rows, and a function that gives an iterator over them
     "What this process reads in an epoch, in order; raises `UserError` if a training has no whole batch"
-    images = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))['images']
-    rows, first = np.load(folder / 'rows.npy'), skip * batch_size
-    order = order_images(images, train, seed, epoch, rank, ranks, limit)
-    if train and len(order) < batch_size:
-        raise UserError(f'batch_size={batch_size} is more than the {len(order)} images that each process has: '
+    rows, read, first = np.load(folder / 'rows.npy'), partial(read_rows, folder), skip * batch_size
+    factors = read_repeat_factors(folder) if train and config.sampling == 'balanced' else None
+    order = order_images(len(rows), train, seed, epoch, rank, ranks, limit, factors)
+    if train and (n := len(order)) < batch_size:
+        raise UserError(f'batch_size={batch_size} is more than the {n} images that each process has: '
                         'make it smaller.')
-    if not train or config.sampling == 'plain' and not config.mosaic:
-        return len(order[first:]), partial(read_rows, folder, rows[order[first:]])
-    plan = _plan_epoch(config, folder, images, seed, epoch, limit)
-    plan = plan[:len(order) * ranks][rank::ranks][first:]
-    return len(plan), partial(read_examples, partial(read_rows, folder), rows, plan)
+    mosaic = config.mosaic if train and config.augment else 0
+    if factors is None and not mosaic: return len(order[first:]), partial(read, rows[order[first:]])
+    whole = order_images(len(rows), train, seed, epoch, 0, 1, limit, factors) # of all processes
+    plan = plan_examples(whole, mosaic, seed, epoch)[:len(order) * ranks][rank::ranks][first:]
+    return len(plan), partial(read_examples, read, rows, plan)
 
 def _select_encoding(config, box_config, # as in `create_dataset`
                      seed, epoch, train, # the same
@@ -525,7 +504,7 @@ def _select_encoding(config, box_config, # as in `create_dataset`
     return encode_example, dict(options, seed=seed, epoch=epoch,
                                 augmentation=changes if config.augment else None)
 
-# %% ../nbs/01_data.ipynb #c132
+# %% ../nbs/01_data.ipynb #c133
 def create_dataset(config:DataConfig,    # what to read
                    box_config:BoxConfig, # input size and default boxes of the network
                    split:str,            # 'train' or 'eval'
@@ -549,7 +528,7 @@ def create_dataset(config:DataConfig,    # what to read
     return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,
                                python_multiprocessing=False)
 
-# %% ../nbs/01_data.ipynb #c135
+# %% ../nbs/01_data.ipynb #c136
 def draw_batch(batch,   # arrays of a training batch: image, loc, label, num_matched
                encoder:BoxEncoder, # of the network
                columns:int=4, # pictures in a row

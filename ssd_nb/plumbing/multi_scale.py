@@ -13,7 +13,7 @@ from ..boxes import BoxConfig
 from .model_config import fit_boxes
 from .options import UserError
 
-# %% ../../nbs/plumbing/multi_scale.ipynb #c003
+# %% ../../nbs/plumbing/multi_scale.ipynb #c005
 def list_shapes(image_shape,  # height, width of the network's input
                 spread:float, # how far below and above 1 the factors are
                )->list:       # of three (height, width): smaller, the same, larger
@@ -21,13 +21,13 @@ def list_shapes(image_shape,  # height, width of the network's input
     def scale(factor): return tuple(max(32, round(n * factor / 32) * 32) for n in image_shape)
     return [scale(1 - spread), tuple(image_shape), scale(1 + spread)]
 
-# %% ../../nbs/plumbing/multi_scale.ipynb #c004
+# %% ../../nbs/plumbing/multi_scale.ipynb #c011
 def _change_unchecked(config, **values): # a `BoxConfig` with sizes that a published one may not have
     changed = copy(config)
     for name, value in values.items(): object.__setattr__(changed, name, value)
     return changed
 
-# %% ../../nbs/plumbing/multi_scale.ipynb #c005
+# %% ../../nbs/plumbing/multi_scale.ipynb #c012
 def rescale_boxes(model,            # `ModelConfig`: its maps decide the steps
                   boxes:BoxConfig,  # of the network
                   image_shape,      # height, width of the input for now
@@ -41,7 +41,7 @@ def rescale_boxes(model,            # `ModelConfig`: its maps decide the steps
     return _change_unchecked(other, first_scale=first * factor, min_scale=boxes.min_scale * factor,
                              max_scale=boxes.max_scale * factor)
 
-# %% ../../nbs/plumbing/multi_scale.ipynb #c006
+# %% ../../nbs/plumbing/multi_scale.ipynb #c020
 def list_scales(model,           # `ModelConfig`: its maps decide what is too small
                 boxes:BoxConfig, # of the network
                 spread:float,    # how far below and above 1 the factors are
@@ -52,7 +52,7 @@ def list_scales(model,           # `ModelConfig`: its maps decide what is too sm
         except UserError: return grow(tuple(n + 32 for n in shape))
     return [grow(shape) for shape in list_shapes(boxes.image_shape, spread)]
 
-# %% ../../nbs/plumbing/multi_scale.ipynb #c007
+# %% ../../nbs/plumbing/multi_scale.ipynb #c024
 _SIZE = 2         # makes the numbers that choose a size others than those that make the order
 _LAST_PART = 0.2  # of the epochs, at the size of evaluation
 

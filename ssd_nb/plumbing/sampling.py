@@ -34,7 +34,7 @@ def draw_balanced(factors:np.ndarray, # (n,) from `find_repeat_factors`
     places = (np.arange(n) + rng.random()) * ends[-1] / n # equally far apart
     return rng.permutation(mixed[np.minimum(np.searchsorted(ends, places, 'right'), n - 1)])
 
-# %% ../../nbs/plumbing/sampling.ipynb #c019
+# %% ../../nbs/plumbing/sampling.ipynb #c021
 @lru_cache(4)
 def _read_factors(path, changed): # of a COCO file; when it was written
     content = drop_crowds(gather_content(path))
@@ -46,27 +46,30 @@ def read_repeat_factors(folder:Path # of a MindRecord
     path = Path(folder) / 'ground_truth.json'
     return _read_factors(path, path.stat().st_mtime_ns)
 
-# %% ../../nbs/plumbing/sampling.ipynb #c025
+# %% ../../nbs/plumbing/sampling.ipynb #c029
+_MOSAIC = 1 # makes the numbers that choose partners others than those that make the order
+
 def plan_examples(order:np.ndarray, # (n,) int: the images of an epoch, in order
                   share:float,      # of them that become a mosaic
-                  rng,              # numpy Generator
+                  seed:int,         # of the run
+                  epoch:int,        # with the seed it decides which, and with whom
                  )->np.ndarray:     # (n, 5) int: image, how often it came before, its three partners or -1
     "What each example of an epoch is made of"
-    n = len(order)
+    n, rng = len(order), np.random.default_rng([seed, epoch, _MOSAIC])
     partners = np.where(rng.random((n, 1)) < share, order[rng.integers(n, size=(n, 3))], -1)
     by_image, came = np.argsort(order, kind='stable'), np.empty(n, int)
     came[by_image] = np.arange(n) - np.searchsorted(order[by_image], order[by_image])
     return np.column_stack([order, came, partners])
 
-# %% ../../nbs/plumbing/sampling.ipynb #c029
+# %% ../../nbs/plumbing/sampling.ipynb #c035
 def read_examples(read,            # function of rows of a MindRecord: an iterator over tuples
                   rows:np.ndarray, # (images,) int: the row of each image
                   plan:np.ndarray, # (n, 5) from `plan_examples`
-                 ):                # yields the tuple of each image, with how often it came, and its partners'
+                 ):                # yields the tuple of each image, how often it came, its partners' tuples
     "Reads the images of a plan, and puts those of a mosaic together"
     images = plan[:, [0, 2, 3, 4]]
     wanted = rows[images[images >= 0]]
     pieces = (wanted[i:i + len(rows)] for i in range(0, len(wanted), len(rows)))
     found = chain.from_iterable(map(read, pieces))
     for _, came, *partners in plan.tolist():
-        yield *next(found), came, tuple(islice(found, sum(p >= 0 for p in partners)))
+        yield *next(found), came, *islice(found, sum(p >= 0 for p in partners))
