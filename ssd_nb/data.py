@@ -339,8 +339,7 @@ def _augment_stepwise(image, boxes, labels, image_shape, rng, # as in `augment_i
     "All random changes of a training image, one after the other (SSD sections 2.2 and 3.6)"
     first = ((others, 'mosaic', partial(make_mosaic, others=others)), (turns, 'turn', turn_randomly),
              (expansion > 1, 'zoom out', partial(_zoom_out, limit=expansion)))
-    for wanted, title, change in first:
-        if not wanted: continue
+    for title, change in (f[1:] for f in first if f[0]):
         image, boxes, labels, *dropped = change(image, boxes, labels, rng)
         yield _Step(title, image, boxes, labels, *dropped)
     if rule != 'none':
