@@ -114,8 +114,8 @@ def extent(image, colour):
     return np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
 
 
-OPTIONS = [dict(turns=True), dict(turns=True, rule='none'), dict(rule='small'), dict(mosaic=True, rule='none'),
-           dict(mosaic=True, turns=True, rule='small')]
+OPTIONS = [dict(turns=True), dict(turns=True, rule='none'), dict(rule='small'),
+           dict(mosaic=True, rule='none'), dict(mosaic=True, turns=True, rule='small')]
 
 
 @pytest.mark.parametrize('options', OPTIONS, ids=lambda options: '-'.join(map(str, options)))
