@@ -26,9 +26,13 @@ from .plumbing.fonts import spell_names
 from .plumbing.formats import SOURCES
 from .plumbing.images import decode_image
 from .plumbing.loader import BatchLoader
+from .plumbing.mosaic import make_mosaic
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.overlap import find_reach
 from .plumbing.records import make_mindrecord, read_rows
+from .plumbing.sampling import draw_balanced, plan_examples, read_examples, read_repeat_factors
+from .plumbing.small_objects import draw_small_window
+from .plumbing.turns import turn_randomly
 
 # %% ../nbs/01_data.ipynb #c013
 def _read_classes(classes # names, or a text with commas, or a file with one name a line
@@ -63,9 +67,13 @@ class DataConfig:
     shards: int = 0       # number of files that a MindRecord is divided into; 0: one for every 4096 images
     augment: bool = True  # crop, flip and colour the training images at random
     jitter: float = 0.4   # how far brightness, contrast and saturation change at random; 0: not at all
-    crop_rule: Literal['modelzoo', 'paper', 'none'] = 'modelzoo' # when a random crop is accepted
+    crop_rule: Literal['modelzoo', 'paper', 'small', 'none'] = 'modelzoo' # where a random crop is taken
     expansion: float = 1  # half of the training images go on a canvas up to this many times as wide; 1: none
     normalisation: Literal['imagenet', 'tensorflow', 'caffe'] = 'imagenet' # what the network's numbers mean
+    mosaic: float = 0     # part of the training images that are put together from four; 0: none
+    turns: bool = False   # turn training images by right angles at random, for what has no up
+    sampling: Literal['plain', 'balanced'] = 'plain' # balanced: images with rare classes come more often
+    multi_scale: float = 0 # epochs with inputs smaller and larger by this part, such as 0.25; 0: one size
 
     def __post_init__(self):
         object.__setattr__(self, 'classes', _read_classes(self.classes))
@@ -77,12 +85,15 @@ def _check_data_config(config # DataConfig
     "Raises `UserError` for the first value of a `DataConfig` that nothing can be read with"
     check_choice(config, 'dataset', SOURCES)
     check_choice(config, 'on_bad', ('skip', 'error'))
-    check_choice(config, 'crop_rule', ('modelzoo', 'paper', 'none'))
+    check_choice(config, 'crop_rule', ('modelzoo', 'paper', 'small', 'none'))
+    check_choice(config, 'sampling', ('plain', 'balanced'))
     check_choice(config, 'crowds', ('ignore', 'objects'))
     check_choice(config, 'normalisation', ('imagenet', 'tensorflow', 'caffe'))
     unique = len(set(config.classes)) == len(config.classes)
     for name, ok, want in (
             ('jitter', 0 <= config.jitter < 1, 'a number from 0 to below 1: colours times 1 ± jitter'),
+            ('mosaic', 0 <= config.mosaic <= 1, 'a number from 0 to 1: the part of the images made of four'),
+            ('multi_scale', 0 <= config.multi_scale <= 0.5, 'a number from 0 to 0.5: sides times 1 ± it'),
             ('num_parallel_workers', 0 <= config.num_parallel_workers <= 256, 'from 0 to 256 processes'),
             ('expansion', 1 <= config.expansion <= 100, 'from 1 to 100, as no canvas is below its image'),
             ('first_class', config.first_class in (0, 1), '0 or 1, the two numbers that tools begin with'),
@@ -209,9 +220,10 @@ def choose_window(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
                   aspect:float,     # height / width of the image in pixels
                   rng,              # numpy Generator
                   min_iou='any',    # None: the whole image; 'any': one of the paper's, drawn at random
-                  rule:str='modelzoo', # which windows are accepted: modelzoo or paper
+                  rule:str='modelzoo', # which windows are accepted: modelzoo or paper; or small
                  )->np.ndarray:     # (4,) y1 x1 y2 x2 in unit coordinates
     "The first of 50 windows that is accepted, not too long and holds a centre; else the whole image"
+    if rule == 'small': return draw_small_window(boxes, rng)
     if min_iou == 'any': min_iou = _MIN_IOUS[rng.integers(len(_MIN_IOUS))]
     whole = np.array([0., 0, 1, 1])
     if min_iou is None or len(boxes) == 0: return whole
@@ -316,20 +328,20 @@ class _Step(NamedTuple):
     window: np.ndarray = np.zeros((0, 4))  # (1, 4) or (0, 4) the same: what will be cut out
 
 # %% ../nbs/01_data.ipynb #c089
-def _augment_stepwise(image:np.ndarray,  # (h, w, 3) RGB uint8
-                      boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
-                      labels:np.ndarray, # (n,)
-                      image_shape,       # height, width of the network's input
-                      rng,               # numpy Generator
+def _augment_stepwise(image, boxes, labels, image_shape, rng, # as in `augment_image`
                       rule:str='modelzoo', # see `choose_window`; none: no crop
                       jitter:float=0.4,  # strength of `jitter_colours`; 0: none
                       expansion:float=1, # limit of `_zoom_out`; 1: none
                       min_iou='any',     # see `choose_window`
+                      turns:bool=False,  # whether it is turned by right angles
+                      others:tuple=(),   # image, boxes and labels of each of three more, for a mosaic
                      ):                  # yields `_Step`s; the last is what is trained on
     "All random changes of a training image, one after the other (SSD sections 2.2 and 3.6)"
-    if expansion > 1:
-        image, boxes, labels = _zoom_out(image, boxes, labels, rng, expansion)
-        yield _Step('zoom out', image, boxes, labels)
+    first = ((others, 'mosaic', partial(make_mosaic, others=others)), (turns, 'turn', turn_randomly),
+             (expansion > 1, 'zoom out', partial(_zoom_out, limit=expansion)))
+    for title, change in (f[1:] for f in first if f[0]):
+        image, boxes, labels, *dropped = change(image, boxes, labels, rng)
+        yield _Step(title, image, boxes, labels, *dropped)
     if rule != 'none':
         window = choose_window(boxes, image.shape[0] / image.shape[1], rng, min_iou, rule)
         window = _snap_window(window, image.shape)
@@ -348,7 +360,7 @@ def augment_image(image:np.ndarray,  # (h, w, 3) RGB uint8
                   labels:np.ndarray, # (n,)
                   image_shape,       # height, width of the network's input
                   rng,               # numpy Generator
-                  **options,         # rule, jitter, expansion and min_iou of `_augment_stepwise`
+                  **options,         # rule and all that follows it of `_augment_stepwise`
                  )->tuple:           # image (height, width, 3) uint8, boxes, labels
     "A training image: what the last step of `_augment_stepwise` gives"
     *_, last = _augment_stepwise(image, boxes, labels, image_shape, rng, **options)
@@ -420,7 +432,7 @@ def describe_columns(box_config:BoxConfig, # input size and default boxes of the
     return dict(zip(_TRAIN_COLUMNS, [image, ((boxes, 4), np.float32), ((boxes,), np.int32), ((), np.int32)]))
 
 # %% ../nbs/01_data.ipynb #c122
-def encode_example(row:tuple,            # bytes of an image file, image id, objects as for `_unpack_objects`
+def encode_example(row:tuple,            # bytes of an image file, id, objects; more from `read_examples`
                    out:list,             # its place in each of _TRAIN_COLUMNS
                    box_config:BoxConfig, # of the network
                    seed:int,             # of the run
@@ -429,11 +441,12 @@ def encode_example(row:tuple,            # bytes of an image file, image id, obj
                    normalisation:str='imagenet', # a key of NORMALISATIONS
                   )->None:
     "Writes image, loc, label and number of matched default boxes of a training image"
-    image, (boxes, labels), shape = decode_image(row[0]), _unpack_objects(row[2]), box_config.image_shape
+    parts = [(decode_image(data), *_unpack_objects(found)) for data, _, found in (row[:3], *row[4:])]
+    (image, boxes, labels), shape = parts[0], box_config.image_shape
     if augmentation is None: image = resize(image, shape)
     else:
-        rng = np.random.default_rng([seed, epoch, int(row[1]) % 2**64]) # an id may be negative
-        image, boxes, labels = augment_image(image, boxes, labels, shape, rng, **augmentation)
+        rng = np.random.default_rng([seed, epoch, int(row[1]) % 2**64, *row[3:4]]) # an id may be negative
+        image, boxes, labels = augment_image(*parts[0], shape, rng, others=parts[1:], **augmentation)
     normalise(image, out[0], normalisation)
     out[1][:], out[2][:], out[3][...] = _get_encoder(box_config).encode(boxes, labels)
 
@@ -454,24 +467,30 @@ def order_images(n:int,          # number of images
                  rank:int,       # number of this process
                  ranks:int,      # number of processes
                  limit:int=None, # use only this many images, the first of the files
+                 factors=None,   # how often each comes, for `draw_balanced`; None: all come once
                 )->np.ndarray:   # the images of this process, in order
     "Which images a process takes in an epoch; in training all processes take equally many"
-    n = min(n, limit or n)
+    n, rng = min(n, limit or n), np.random.default_rng([seed, epoch])
     if not train: return np.arange(n)[rank::ranks]
-    return np.random.default_rng([seed, epoch]).permutation(n)[:n - n % ranks][rank::ranks]
+    order = rng.permutation(n) if factors is None else draw_balanced(factors[:n], rng)
+    return order[:n - n % ranks][rank::ranks]
 
 # %% ../nbs/01_data.ipynb #c130
-def _select_rows(folder,     # of a MindRecord
-                 batch_size, # images
-                 *options,   # train to limit of `order_images`
-                )->np.ndarray: # (n,) int: rows of the MindRecord
+def _select_rows(config, folder, batch_size,                   # images
+                 train, seed, epoch, rank, ranks, limit, skip, # as in `create_dataset`
+                )->tuple: # how many rows, and a function that gives an iterator over them
     "What this process reads in an epoch, in order; raises `UserError` if a training has no whole batch"
-    images = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))['images']
-    rows = np.load(folder / 'rows.npy')[order_images(images, *options)]
-    if options[0] and len(rows) < batch_size:
-        raise UserError(f'batch_size={batch_size} is more than the {len(rows)} images that each process has: '
+    rows, read, first = np.load(folder / 'rows.npy'), partial(read_rows, folder), skip * batch_size
+    factors = read_repeat_factors(folder) if train and config.sampling == 'balanced' else None
+    order = order_images(len(rows), train, seed, epoch, rank, ranks, limit, factors)
+    if train and (n := len(order)) < batch_size:
+        raise UserError(f'batch_size={batch_size} is more than the {n} images that each process has: '
                         'make it smaller.')
-    return rows
+    mosaic = config.mosaic if train and config.augment else 0
+    if factors is None and not mosaic: return len(order[first:]), partial(read, rows[order[first:]])
+    whole = order_images(len(rows), train, seed, epoch, 0, 1, limit, factors) # of all processes
+    plan = plan_examples(whole, mosaic, seed, epoch)[:len(order) * ranks][rank::ranks][first:]
+    return len(plan), partial(read_examples, read, rows, plan)
 
 def _select_encoding(config, box_config, # as in `create_dataset`
                      seed, epoch, train, # the same
@@ -479,7 +498,8 @@ def _select_encoding(config, box_config, # as in `create_dataset`
     "What is done to each image"
     options = dict(box_config=box_config, normalisation=config.normalisation)
     if not train: return encode_eval_example, options
-    changes = dict(rule=config.crop_rule, jitter=config.jitter, expansion=config.expansion)
+    changes = dict(rule=config.crop_rule, jitter=config.jitter, expansion=config.expansion,
+                   turns=config.turns)
     return encode_example, dict(options, seed=seed, epoch=epoch,
                                 augmentation=changes if config.augment else None)
 
@@ -499,10 +519,10 @@ def create_dataset(config:DataConfig,    # what to read
     "One epoch of batches; builds the MindRecord if there is none. `UserError` if there is no whole batch"
     import mindspore.dataset as ds
     folder, columns = make_mindrecord(config, split), describe_columns(box_config, train)
-    rows = _select_rows(folder, batch_size, train, seed, epoch, rank, ranks, limit)[skip * batch_size:]
+    n, read = _select_rows(config, folder, batch_size, train, seed, epoch, rank, ranks, limit, skip)
     fill, options = _select_encoding(config, box_config, seed, epoch, train)
-    batches = BatchLoader(partial(read_rows, folder, rows), len(rows), batch_size, fill, options, columns,
-                          config.num_parallel_workers, keep_last=not train)
+    batches = BatchLoader(read, n, batch_size, fill, options, columns, config.num_parallel_workers,
+                          keep_last=not train)
     ds.config.set_prefetch_size(4) # batches that wait; MindSpore's 16 would take gigabytes at 640×640
     return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,
                                python_multiprocessing=False)

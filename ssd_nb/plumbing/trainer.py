@@ -20,6 +20,7 @@ from .bookkeeping import (
     read_progress, write_progress)
 from .checkpoint import read_json, read_saved, restore_step, to_json, write_checkpoint
 from .files import make_folder
+from .multi_scale import choose_epoch_boxes
 from .options import UserError
 from .preparation import check_early, choose_records, describe_plan, join_team
 from .records import describe_use, find_record_folder, load_manifest
@@ -111,7 +112,8 @@ def read_batches(trainer:Trainer # the run
     trainer.began = time.perf_counter()
     c, p, team = trainer.config, trainer.progress, trainer.team
     if p.step == trainer.steps: return ()
-    data = create_dataset(c.data, c.boxes, 'train', c.train.batch_size, c.train.seed, p.epoch + 1,
+    boxes = choose_epoch_boxes(c, p.epoch + 1)
+    data = create_dataset(c.data, boxes, 'train', c.train.batch_size, c.train.seed, p.epoch + 1,
                           team.rank, team.ranks, skip=p.step)
     return data.create_tuple_iterator(num_epochs=1)
 
