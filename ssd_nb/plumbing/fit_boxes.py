@@ -57,7 +57,8 @@ def _list_sizes(config): # -> for each map (k, 2) height, width in unit coordina
     return np.split(default_boxes(one_cell)[:, 2:].astype(float), np.cumsum(count_cell_boxes(config))[:-1])
 
 # %% ../../nbs/plumbing/fit_boxes.ipynb #c008
-def _take_best(overlaps): # (n, m) IoU, m at least 3; -> (n, 3), the largest first
+def _take_best(overlaps): # (n, m) IoU -> (n, 3), the largest first
+    overlaps = np.pad(overlaps, ((0, 0), (0, max(0, 3 - overlaps.shape[1]))))
     return -np.sort(np.partition(-overlaps, 2, axis=1)[:, :3], axis=1)
 
 # %% ../../nbs/plumbing/fit_boxes.ipynb #c009
@@ -196,8 +197,8 @@ _EDGES = 0, 16, 32, 64, 128, 256, np.inf # pixels of the network's input
 def _group_sizes(fit): # -> names of the groups that have objects, and (n,) the place of each object's
     sides = np.sqrt((fit.boxes[:, 2:] - fit.boxes[:, :2]).prod(axis=1) * np.prod(fit.before.image_shape))
     groups, own = np.unique(np.searchsorted(_EDGES, sides, side='right') - 1, return_inverse=True)
-    words = [f'from {_EDGES[g]}' if g + 2 == len(_EDGES) else f'{_EDGES[g]} to {_EDGES[g + 1]}' for g in groups]
-    return [f'{word} pixels' for word in words], own
+    words = ['under 16', *(f'{low} to {high}' for low, high in zip(_EDGES[1:], _EDGES[2:-1])), '256 or more']
+    return [f'{words[g]} pixels' for g in groups], own
 
 # %% ../../nbs/plumbing/fit_boxes.ipynb #c022
 def _count_groups(fit, own): # (n,) int group of each object; -> objects of each, (2, groups) part reached
@@ -219,23 +220,32 @@ def say_fit(fit:BoxFit # from `fit_default_boxes`
             f'those of the model {parts[0]:.1%}')
 
 # %% ../../nbs/plumbing/fit_boxes.ipynb #c024
+def _say_left(fit): # yields a line where many objects are still not reached
+    left = fit.boxes[fit.reach[1] <= fit.after.match_threshold]
+    if len(left) < 0.1 * len(fit.boxes): return
+    height, width = np.median((left[:, 2:] - left[:, :2]) * fit.after.image_shape, axis=0)
+    yield (f'not reached: {say_count(len(left), "object")}, half of them lower than {height:.0f} and narrower than '
+           f'{width:.0f} pixels: a larger --image_shape makes objects larger')
+
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c025
 def format_fit(fit:BoxFit # from `fit_default_boxes`
               )->list:    # of lines
     "What was found, by size and by class"
-    if fit.why: return [say_fit(fit)]
+    if fit.why: return [say_fit(fit), *_say_left(fit)]
     names = [fit.classes[k] for k in np.unique(fit.labels)]
     own = np.unique(fit.labels, return_inverse=True)[1]
     return [say_fit(fit), 'by size (root of the area, in the image that the network sees):',
-            *_format_groups(fit, *_group_sizes(fit)), 'by class:', *_format_groups(fit, names, own)[:20]]
+            *_format_groups(fit, *_group_sizes(fit)), 'by class:', *_format_groups(fit, names, own)[:20],
+            *_say_left(fit)]
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c025
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c026
 def _write_options(fit): # as YAML
     changed = [name for name in ('first_scale', 'scales', 'aspect_ratios')
                if getattr(fit.before, name) != getattr(fit.after, name)]
     def write(value): return f'[{", ".join(map(write, value))}]' if isinstance(value, tuple) else f'{value:g}'
     return ''.join(f'{name}: {write(getattr(fit.after, name))}\n' for name in changed)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c026
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c027
 def save_fit(fit:BoxFit, # from `fit_default_boxes`
              path:Path,  # the YAML file to write; one that is there is removed if nothing was found
             )->bool:     # whether it was written
@@ -245,16 +255,17 @@ def save_fit(fit:BoxFit, # from `fit_default_boxes`
     write_text(path, f'# {say_fit(fit)}\n{_write_options(fit)}')
     return True
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c027
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c028
 def _draw_default_sizes(fit, config, title, ax):
     sizes = np.concatenate(_list_sizes(config)) * config.image_shape
-    sides = (fit.boxes[:, 2:] - fit.boxes[:, :2])[_pick_objects(fit.labels)] * config.image_shape
+    some = fit.boxes[::len(fit.boxes) // 2000 + 1]
+    sides = (some[:, 2:] - some[:, :2]) * config.image_shape
     ax.loglog(*sides.T[::-1], '.', color=COLORS['truth'], markersize=3, label='objects')
     ax.loglog(*sizes.T[::-1], 'x', color=COLORS['positive'], label='default sizes')
     ax.set(xlabel='width in pixels', ylabel='height in pixels', aspect='equal', title=title)
     ax.legend(loc='lower right')
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c028
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c029
 def draw_fit(fit:BoxFit, # from `fit_default_boxes`
             ):           # three matplotlib Axes
     "Sizes of objects and default boxes before and after, and how much is reached of each size"
