@@ -17,7 +17,7 @@ from .drawing import COLORS
 from .files import write_text
 from .overlap import find_reach, list_near_overlaps
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c003
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c019
 _RAMP = 0.2, 0.1 # below and above the threshold: where help begins and where it is full
 _SHARES = np.array([3, 2, 1]) / 6 # of the best three default boxes
 
@@ -28,19 +28,19 @@ def _rate_overlaps(best,      # (n, 3) each object's largest IoUs, the largest f
     below, above = _RAMP
     return np.clip((best - threshold + below) / (below + above), 0, 1) @ _SHARES
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c004
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c023
 def _weigh_classes(labels): # (n,) int; -> (n,), 1 in all: each class the same, less with under 30 objects
     counts = np.bincount(labels)
     weights = (np.minimum(counts, 30) / np.maximum(counts, 1))[labels]
     return weights / weights.sum()
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c005
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c026
 def _pick_objects(labels, most=1500): # (n,) int; -> (m,) int: places of some objects of every class
     quota = max(1, most // len(np.unique(labels)))
     groups = (np.flatnonzero(labels == k) for k in np.unique(labels))
     return np.concatenate([g[np.linspace(0, len(g) - 1, min(len(g), quota)).astype(int)] for g in groups])
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c006
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c029
 def _crop_around(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates
                  seed=0):
     "(n, 4) the same objects as random crops show them: each in a window that holds its centre"
@@ -51,17 +51,17 @@ def _crop_around(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates
     corner = low + place * np.maximum(high - low, 0)
     return np.clip((boxes - np.tile(corner, 2)) / np.tile(size, 2), 0, 1)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c007
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c032
 def _list_sizes(config): # -> for each map (k, 2) height, width in unit coordinates
     one_cell = replace(config, steps=(max(config.image_shape),) * len(config.steps))
     return np.split(default_boxes(one_cell)[:, 2:].astype(float), np.cumsum(count_cell_boxes(config))[:-1])
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c008
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c035
 def _take_best(overlaps): # (n, m) IoU -> (n, 3), the largest first
     overlaps = np.pad(overlaps, ((0, 0), (0, max(0, 3 - overlaps.shape[1]))))
     return -np.sort(np.partition(-overlaps, 2, axis=1)[:, :3], axis=1)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c009
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c039
 class _Judge:
     "Says how well default boxes suit some objects; remembers what it knows of each map"
     def __init__(self, boxes, labels, config): # (n, 4) y1 x1 y2 x2, (n,) int; sizes alone may change later
@@ -80,14 +80,14 @@ class _Judge:
         best = [self.find_best(level, sizes) for level, sizes in enumerate(_list_sizes(config))]
         return float(_rate_overlaps(_take_best(np.concatenate(best, axis=1)), self.threshold) @ self.weights)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c010
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c043
 def _read_scales(config): # of every map
     if config.scales: return config.scales
     n, low, high = len(config.steps), config.min_scale, config.max_scale
     if config.box_kind == 'ssd': return tuple(np.linspace(low, high, n))
     return config.first_scale or low / 2, *np.linspace(low, high, n - 1)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c011
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c045
 def _read_numbers(config): # -> logarithms of first_scale and scales, then two exponents of the ratios
     return np.array([*np.log([config.first_scale or 0.1, *_read_scales(config)]), 1, 1])
 
@@ -98,25 +98,32 @@ def _set_numbers(config, numbers): # the reverse, rounded as it will be written
     own = dict(first_scale=first) if config.box_kind == 'ssd' else {}
     return replace(config, scales=tuple(scales), aspect_ratios=ratios, **own)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c012
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c048
 def _limit_numbers(config): # -> least and most of each number
     steps = [max(step / side for step, side in zip(pair, config.image_shape)) for pair in pair_steps(config)]
     start = _read_numbers(config)
     sizes, steps = np.exp(start[:-2]), np.array([steps[0], *steps])
-    low, high = np.minimum(sizes, steps), np.minimum(1.5 * sizes, 1)
+    low, high = np.minimum(sizes, steps), np.minimum(1.5 * np.array([sizes[1], *sizes[1:]]), 1)
     return np.array([*np.log(low), 0.5, 0.5]), np.array([*np.log(high), 1.5, 1.5])
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c013
-_STARTS = 1, 0.7, 0.5, 0.35 # times the sizes of the first map, less on the next ones
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c051
+def _measure_reach(boxes, config):
+    return find_reach(boxes, default_boxes(config), find_box_levels(config))
+
+def _count_reached(labels, reach, config): # -> part of the objects of an average class
+    return float((reach > config.match_threshold) @ _weigh_classes(labels))
+
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c055
+_STARTS = 1, 0.7, 0.5 # times the sizes of the first map, less on the next ones
 _STRIDES = 0.3, 0.15, 0.07, 0.03 # of the search
 _PRIOR = 0.05 # what leaving the old numbers costs
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c014
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c057
 def _list_moves(maps): # -> directions: each number alone, all sizes, the fine ones more than the coarse ones
     taper = np.linspace(1, 0, maps)
     return [*np.eye(maps + 3), np.array([1] * (maps + 1) + [0, 0]), np.array([taper[0], *taper, 0, 0])]
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c015
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c059
 def _climb(rate, numbers, moves): # rate: numbers -> a value, the larger the better
     best = rate(numbers)
     for stride in _STRIDES:
@@ -128,7 +135,7 @@ def _climb(rate, numbers, moves): # rate: numbers -> a value, the larger the bet
             if best < before + 1e-4: break
     return best, numbers
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c016
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c063
 def _search(config, judges): # -> BoxConfig
     start, (low, high) = _read_numbers(config), _limit_numbers(config)
     moves = _list_moves(len(config.steps))
@@ -136,14 +143,15 @@ def _search(config, judges): # -> BoxConfig
     def rate(numbers):
         grows = (np.diff(numbers[1:-2]) >= 0).all()
         if not grows or (numbers < low - 1e-9).any() or (numbers > high + 1e-9).any(): return -1
-        return np.mean([judge(_set_numbers(config, numbers)) for judge in judges]) - _PRIOR * np.mean(
-            (numbers - start) ** 2)
+        there, price = _set_numbers(config, numbers), _PRIOR * np.mean((numbers - start) ** 2)
+        return np.mean([judge(there) for judge in judges]) - price
 
-    starts = [np.clip(start + np.log(factor) * moves[-1], low, high) for factor in _STARTS]
-    found = [_climb(rate, numbers, moves) for numbers in starts]
+    starts = [start + np.log(factor) * moves[-1] for factor in _STARTS]
+    starts.append(start[[1, 0, *range(2, len(start))]])
+    found = [_climb(rate, np.clip(numbers, low, high), moves) for numbers in starts]
     return _set_numbers(config, max(found, key=lambda pair: pair[0])[1])
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c017
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c065
 class BoxFit(NamedTuple):
     "What looking for better default boxes has found"
     before: BoxConfig  # what was given
@@ -154,14 +162,7 @@ class BoxFit(NamedTuple):
     reach: np.ndarray  # (2, n) each object's IoU with its best default box, before and after
     why: str = ''      # why nothing was changed; '': it was
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c018
-def _measure_reach(boxes, config):
-    return find_reach(boxes, default_boxes(config), find_box_levels(config))
-
-def _count_reached(labels, reach, config): # -> part of the objects of an average class
-    return float((reach > config.match_threshold) @ _weigh_classes(labels))
-
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c019
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c067
 _FEWEST, _LEAST_GAIN = 50, 0.02 # objects; part of the objects of an average class
 
 def _fit(boxes, labels, config): # (n, 4) y1 x1 y2 x2, (n,) int, BoxConfig; -> BoxConfig, (2, n) reach, why
@@ -169,7 +170,7 @@ def _fit(boxes, labels, config): # (n, 4) y1 x1 y2 x2, (n,) int, BoxConfig; -> B
     if config.box_kind == 'fpn': return config, before, (
         'box_kind=fpn takes the sizes of its boxes from the steps of its maps, and the network sets those')
     if len(boxes) < _FEWEST: return config, before, (
-        f'{say_count(len(boxes), "object")} are too few to say which sizes are common, so at least {_FEWEST} are wanted')
+        f'{say_count(len(boxes), "object")} cannot tell which sizes are common, so give at least {_FEWEST}')
     some = boxes[places := _pick_objects(labels)]
     found = _search(config, [_Judge(each, labels[places], config) for each in (some, _crop_around(some))])
     after = _measure_reach(boxes, found)
@@ -178,8 +179,8 @@ def _fit(boxes, labels, config): # (n, 4) y1 x1 y2 x2, (n,) int, BoxConfig; -> B
     return config, before, (f'the best that were found reach {100 * max(gain, 0):.1f} in 100 objects more, '
                             f'and under {100 * _LEAST_GAIN:.0f} is not worth leaving them')
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c020
-def fit_default_boxes(truth,            # of the training images: file in COCO's form, its content, or a `Content`
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c069
+def fit_default_boxes(truth,            # of training images: file in COCO's form, its content, or a `Content`
                       config:BoxConfig, # the default boxes to start from
                      )->BoxFit:         # with a configuration whose maps have as many boxes in a cell
     "Looks for sizes and shapes of default boxes that reach more of the objects"
@@ -191,7 +192,7 @@ def fit_default_boxes(truth,            # of the training images: file in COCO's
     return BoxFit(config, after, boxes, labels, content.classes,
                   np.stack([_measure_reach(boxes, config), reach]), why)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c021
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c081
 _EDGES = 0, 16, 32, 64, 128, 256, np.inf # pixels of the network's input
 
 def _group_sizes(fit): # -> names of the groups that have objects, and (n,) the place of each object's
@@ -200,17 +201,18 @@ def _group_sizes(fit): # -> names of the groups that have objects, and (n,) the 
     words = ['under 16', *(f'{low} to {high}' for low, high in zip(_EDGES[1:], _EDGES[2:-1])), '256 or more']
     return [f'{words[g]} pixels' for g in groups], own
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c022
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c083
 def _count_groups(fit, own): # (n,) int group of each object; -> objects of each, (2, groups) part reached
     counts = np.bincount(own)
-    return counts, np.array([np.bincount(own, row > fit.before.match_threshold) for row in fit.reach]) / counts
+    reached = fit.reach > fit.before.match_threshold
+    return counts, np.array([np.bincount(own, row) for row in reached]) / counts
 
 def _format_groups(fit, names, own):
     counts, parts = _count_groups(fit, own)
     return [f'  {name:20} {say_count(n, "object"):>15}: {before:6.1%} before, {after:6.1%} after'
             for name, n, before, after in zip(names, counts, *parts)]
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c023
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c086
 def say_fit(fit:BoxFit # from `fit_default_boxes`
            )->str:     # without a full stop
     "What was found, in one sentence"
@@ -219,15 +221,15 @@ def say_fit(fit:BoxFit # from `fit_default_boxes`
     return (f'other default boxes reach {parts[1]:.1%} of the objects of an average class, '
             f'those of the model {parts[0]:.1%}')
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c024
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c088
 def _say_left(fit): # yields a line where many objects are still not reached
     left = fit.boxes[fit.reach[1] <= fit.after.match_threshold]
     if len(left) < 0.1 * len(fit.boxes): return
     height, width = np.median((left[:, 2:] - left[:, :2]) * fit.after.image_shape, axis=0)
-    yield (f'not reached: {say_count(len(left), "object")}, half of them lower than {height:.0f} and narrower than '
-           f'{width:.0f} pixels: a larger --image_shape makes objects larger')
+    yield (f'not reached: {say_count(len(left), "object")}, half of them lower than {height:.0f} or narrower '
+           f'than {width:.0f} pixels: a larger --image_shape makes objects larger')
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c025
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c090
 def format_fit(fit:BoxFit # from `fit_default_boxes`
               )->list:    # of lines
     "What was found, by size and by class"
@@ -238,14 +240,14 @@ def format_fit(fit:BoxFit # from `fit_default_boxes`
             *_format_groups(fit, *_group_sizes(fit)), 'by class:', *_format_groups(fit, names, own)[:20],
             *_say_left(fit)]
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c026
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c093
 def _write_options(fit): # as YAML
     changed = [name for name in ('first_scale', 'scales', 'aspect_ratios')
                if getattr(fit.before, name) != getattr(fit.after, name)]
     def write(value): return f'[{", ".join(map(write, value))}]' if isinstance(value, tuple) else f'{value:g}'
     return ''.join(f'{name}: {write(getattr(fit.after, name))}\n' for name in changed)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c027
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c095
 def save_fit(fit:BoxFit, # from `fit_default_boxes`
              path:Path,  # the YAML file to write; one that is there is removed if nothing was found
             )->bool:     # whether it was written
@@ -255,7 +257,7 @@ def save_fit(fit:BoxFit, # from `fit_default_boxes`
     write_text(path, f'# {say_fit(fit)}\n{_write_options(fit)}')
     return True
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c028
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c099
 def _draw_default_sizes(fit, config, title, ax):
     sizes = np.concatenate(_list_sizes(config)) * config.image_shape
     some = fit.boxes[::len(fit.boxes) // 2000 + 1]
@@ -265,7 +267,7 @@ def _draw_default_sizes(fit, config, title, ax):
     ax.set(xlabel='width in pixels', ylabel='height in pixels', aspect='equal', title=title)
     ax.legend(loc='lower right')
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c029
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c101
 def draw_fit(fit:BoxFit, # from `fit_default_boxes`
             ):           # three matplotlib Axes
     "Sizes of objects and default boxes before and after, and how much is reached of each size"
@@ -281,6 +283,7 @@ def draw_fit(fit:BoxFit, # from `fit_default_boxes`
         axes[2].bar_label(bars, [f' {part:.0%}' for part in parts[row]], fontsize=8)
         bars.set_label(('before', 'after')[row])
     axes[2].set_yticks(np.arange(len(names)), [f'{name}\n{n:,}' for name, n in zip(names, counts)])
-    axes[2].set(xlim=(0, 1.15), xlabel=f'part with an IoU above {fit.before.match_threshold:g}', title='reached')
+    title = f'reached: IoU above {fit.before.match_threshold:g}'
+    axes[2].set(xlim=(0, 1.15), xlabel='part of the objects', title=title)
     axes[2].legend(loc='lower right')
     return axes
