@@ -187,7 +187,7 @@ def test_command_writes_file_and_picture(script_here, tmp_path):
     options = '--dataset=coco', f'--coco_root={tmp_path}', f'--mindrecord_dir={tmp_path}/records'
     done = script_here('create_data.py', '--fit_boxes', *options)
     assert done.code == 0, done.err
-    assert f'--config={tmp_path}/records/train/fitted_boxes.yaml' in done.out and 'average class' in done.out
+    assert f'--config={tmp_path}/records/train/fitted_boxes.yaml' in done.out and 'count the same' in done.out
     assert (tmp_path / 'records/train/fitted_boxes.png').exists()
     again = script_here('train.py', '--only_create_dataset', '--fit_boxes', '--run_platform=CPU', *options,
                         f'--config={tmp_path}/records/train/fitted_boxes.yaml')
