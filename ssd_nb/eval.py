@@ -2,7 +2,8 @@
 
 # %% auto #0
 __all__ = ['AP_POINTS', 'EvalConfig', 'Detections', 'detect', 'draw_detections', 'draw_stages', 'find_objects', 'draw_ranking',
-           'draw_first', 'draw_precision_recall', 'compute_coco_metrics', 'EvalResult', 'evaluate', 'make_evaluate']
+           'draw_first', 'draw_precision_recall', 'compute_coco_metrics', 'check_output', 'EvalResult', 'evaluate',
+           'make_evaluate']
 
 # %% ../nbs/06_eval.ipynb #c002
 from dataclasses import dataclass, replace
@@ -228,7 +229,11 @@ def _iterate_batches(dataset, progress):
     return tqdm(rows, total=total, desc='evaluate', unit='batch', disable=None if progress else True)
 
 # %% ../nbs/06_eval.ipynb #c105
-def _check_output(boxes, scores, image_ids, classes):
+def check_output(boxes,     # (B, N, 4), from a network
+                 scores,    # (B, N, C)
+                 image_ids, # of the B images, for the message
+                 classes:tuple, # names, background first
+                )->None:
     "Raises `UserError` if a network's output does not fit the classes, or holds NaN or infinity"
     if scores.shape[-1] != len(classes):
         raise UserError(f'the network gives {scores.shape[-1]} scores a box, but there are {len(classes)} '
@@ -244,7 +249,7 @@ def _detect_all(predict, dataset, classes, config, progress):
     found = {}
     for batch in _iterate_batches(dataset, progress):
         (boxes, scores), image_ids = map(np.asarray, predict(batch['image'])), batch['image_id'].tolist()
-        _check_output(boxes, scores, image_ids, classes)
+        check_output(boxes, scores, image_ids, classes)
         for i, image_id in enumerate(image_ids):
             found[image_id] = detect(boxes[i], scores[i], batch['shape'][i], config)
     return found
@@ -309,13 +314,14 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
              config:EvalConfig=EvalConfig(), # thresholds, protocol and evaluator
              progress:bool=True, # show a progress bar, on a terminal
              verbose:bool=True,  # print the text
+             detect_all=_detect_all, # finds the Detections by image id
             )->EvalResult:       # numbers, text and detections
     "Detects all images of `dataset` and prints COCO's 12 lines, the mAP and a table of the classes"
     ids = find_category_ids(ground_truth, classes)
     chosen = choose_images(ground_truth, config.eval_protocol, ids[1:])
     check_results(complete_ground_truth(ground_truth), np.zeros((0, 7)), set(chosen), set(ids[1:]))
     if config.evaluator == 'hotcoco': import_hotcoco()
-    found = _detect_all(predict, dataset, classes, config, progress)
+    found = detect_all(predict, dataset, classes, config, progress)
     result = _measure(ground_truth, classes, ids, found, [i for i in chosen if i in found], config)
     if verbose: print(result.text)
     return result

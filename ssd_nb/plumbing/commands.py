@@ -227,6 +227,14 @@ _EVAL_OPTIONS = (
     Option('report', bool, False, 'also write report.html: all numbers and pictures on one page'))
 
 # %% ../../nbs/plumbing/commands.ipynb #c061
+def _add_views(parser):
+    "Adds the options for tiles and mirror images"
+    from ssd_nb.plumbing.tiles import AUTOMATIC, ViewConfig
+    options = [option._replace(bare=AUTOMATIC) if option.name == 'tiles' else option
+               for option in make_field_options(ViewConfig())]
+    parser.add(options, title=ViewConfig.__doc__)
+
+# %% ../../nbs/plumbing/commands.ipynb #c063
 def _make_eval_parser():
     "The options of an evaluation"
     from ssd_nb.data import DataConfig
@@ -235,17 +243,18 @@ def _make_eval_parser():
     parser.add([_CHECKPOINT, *_EVAL_OPTIONS, *make_device_options()])
     parser.add([_make_model_option(), _make_batch_option(16)])
     _add_config(parser, EvalConfig())
+    _add_views(parser)
     _add_config(parser, DataConfig(), unset=True)
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c065
+# %% ../../nbs/plumbing/commands.ipynb #c067
 def _check_classes(known, classes, name):
     "Raises `UserError` if network and data differ in the number of classes"
     if len(classes) == known: return
     raise UserError(f'{name} knows {known} classes with background, the data has {len(classes)}: '
                     'give the data that it was trained for, or its classes with --classes.')
 
-# %% ../../nbs/plumbing/commands.ipynb #c069
+# %% ../../nbs/plumbing/commands.ipynb #c071
 def _choose_data(config, given):
     "The data to evaluate on; and the names that count, background first: () if the network knows none"
     from ssd_nb.plumbing.classes import check_known
@@ -263,7 +272,7 @@ def _choose_data(config, given):
     counted = tuple(name for name in known if name in data.classes)
     return choose_records(replace(data, classes=known)), counted
 
-# %% ../../nbs/plumbing/commands.ipynb #c073
+# %% ../../nbs/plumbing/commands.ipynb #c075
 def _load_truth(data, counted, config, name):
     "Ground truth and class names of the evaluation images, in the order of the network's outputs"
     from ssd_nb.plumbing.cocoeval import fit_ground_truth
@@ -278,13 +287,13 @@ def _load_truth(data, counted, config, name):
     for note in notes: print(f'{note}.')
     return fit_ground_truth(truth, config.data.classes)[0], config.data.classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c075
+# %% ../../nbs/plumbing/commands.ipynb #c077
 def _make_results_folder(given):
     "Makes the folder for the results of an evaluation"
     checkpoint = Path(given.checkpoint_path).resolve()
     return make_folder(given.output_dir or f'runs/eval_{checkpoint.parent.name}_{checkpoint.stem}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c077
+# %% ../../nbs/plumbing/commands.ipynb #c079
 def _write_results(result, truth, page, folder):
     "Writes the results as text and as a COCO result file, and the report if there is one"
     from ssd_nb.plumbing.cocoeval import to_result_dicts, write_results
@@ -296,7 +305,7 @@ def _write_results(result, truth, page, folder):
         raise UserError(f'{folder} cannot be written to ({error.strerror}): '
                         'free space, or give another --output_dir.') from None
 
-# %% ../../nbs/plumbing/commands.ipynb #c079
+# %% ../../nbs/plumbing/commands.ipynb #c081
 def _make_report(given, config, data, result, truth):
     "The report as a page; '' if none is wanted"
     from ssd_nb.plumbing.records import read_images
@@ -306,7 +315,7 @@ def _make_report(given, config, data, result, truth):
     images = lambda ids: read_images(data, ids)
     return make_report_page(result, truth, config.boxes, images, title, given.evaluator)
 
-# %% ../../nbs/plumbing/commands.ipynb #c081
+# %% ../../nbs/plumbing/commands.ipynb #c083
 def _load_detector(given, batch_size):
     "A prediction function, and the configuration that came with it"
     from ssd_nb.export_310 import load_predict
@@ -314,37 +323,49 @@ def _load_detector(given, batch_size):
     choose_device(given.run_platform, given.device_id)
     return load_predict(given.checkpoint_path, given.using_model, batch_size)
 
-# %% ../../nbs/plumbing/commands.ipynb #c083
+# %% ../../nbs/plumbing/commands.ipynb #c085
+def _detect_in(data, config, given):
+    "What `evaluate` takes as its `dataset` and its `detect_all`"
+    from ssd_nb.data import create_dataset
+    from ssd_nb.plumbing.records import iterate_images
+    from ssd_nb.plumbing.tiles import ViewConfig, make_detect_all
+    views = replace_fields(ViewConfig(), given)
+    if views.once:
+        return dict(dataset=create_dataset(data, config.boxes, 'eval', given.batch_size, train=False))
+    look = make_detect_all(config.boxes.image_shape, given.batch_size, data.normalisation, views)
+    return dict(dataset=iterate_images(data), detect_all=look)
+
+# %% ../../nbs/plumbing/commands.ipynb #c087
 def eval_command(words # of the command line
                 )->None:
     "evaluates a checkpoint or an exported file"
     _draw_into_files()
     given = _make_eval_parser().parse(words)
     _check_batch(given)
-    from ssd_nb.data import create_dataset
     from ssd_nb.eval import EvalConfig, evaluate
     predict, config = _load_detector(given, given.batch_size)
     data, counted = _choose_data(config, given)
     truth, classes = _load_truth(data, counted, config, given.checkpoint_path)
     folder = _make_results_folder(given)
-    dataset = create_dataset(data, config.boxes, 'eval', given.batch_size, train=False)
-    result = evaluate(predict, dataset, truth, classes, replace_fields(EvalConfig(), given))
+    images = _detect_in(data, config, given)
+    result = evaluate(predict, ground_truth=truth, classes=classes, config=replace_fields(EvalConfig(), given),
+                      **images)
     _write_results(result, truth, _make_report(given, config, data, result, truth), folder)
     print(f'{"report.html, " if given.report else ""}metrics.txt and detections.json are in {folder}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c087
+# %% ../../nbs/plumbing/commands.ipynb #c091
 _EXPORT_PURPOSE = ('Writes a trained network with its decoder into one file, and a json beside it. '
                    'The two need none of this code to run: see scripts/README.md.')
 _EXPORT_EXAMPLE = 'ssd_nb export --ckpt_file=runs/my_training/last.ckpt --file_name=runs/my_ssd'
 
-# %% ../../nbs/plumbing/commands.ipynb #c088
+# %% ../../nbs/plumbing/commands.ipynb #c092
 _EXPORT_OPTIONS = (
     Option('ckpt_file', str, help='the checkpoint', required=True),
     Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
     Option('batch_size', int, 1, 'images that the file takes at a time'))
 _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 
-# %% ../../nbs/plumbing/commands.ipynb #c090
+# %% ../../nbs/plumbing/commands.ipynb #c094
 def _make_export_parser():
     "The options of an export"
     from ssd_nb.eval import EvalConfig
@@ -356,7 +377,7 @@ def _make_export_parser():
     parser.add(thresholds, title='Thresholds that are written beside the file')
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c092
+# %% ../../nbs/plumbing/commands.ipynb #c096
 def export_command(words # of the command line
                   )->None:
     "writes a checkpoint as a MINDIR, ONNX or AIR file"
@@ -371,13 +392,13 @@ def export_command(words # of the command line
     if difference != difference: print('not read back: only Ascend tools read this form')
     else: print(f'read back: its answers differ from those of the checkpoint by at most {difference:.1e}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c096
+# %% ../../nbs/plumbing/commands.ipynb #c100
 _PREDICT_PURPOSE = ('Detects objects in images, a video or a camera: '
                     'writes annotated copies and detections.json, a COCO result file.')
 _PREDICT_EXAMPLE = ('ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my_ssd.mindir '
                     '--image_path=MY_IMAGES')
 
-# %% ../../nbs/plumbing/commands.ipynb #c098
+# %% ../../nbs/plumbing/commands.ipynb #c102
 _PREDICT_OPTIONS = (
     Option('image_path', str, required=True,
            help='an image, a folder with its sub-folders, a pattern such as "a/*.jpg", a .txt that lists '
@@ -386,40 +407,43 @@ _PREDICT_OPTIONS = (
     Option('score', float, 0.4, 'only detections with a score above this', ('min_score',)),
     Option('nms', float, 0.6, 'of two boxes of a class with an IoU above this, only the higher score is kept',
            ('nms_threshold',)),
-    Option('max_boxes', int, 100, 'at most so many boxes per image and class'),
+    Option('max_boxes', int, 100, 'at most so many boxes per image and class; with --tiles: per tile and class'),
     Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'),
     Option('frames', int, 0, 'stop a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c099
+# %% ../../nbs/plumbing/commands.ipynb #c103
 def _make_predict_parser():
     "The options of a prediction"
     parser = OptionParser('ssd_nb predict', _PREDICT_PURPOSE, _PREDICT_EXAMPLE)
     shared = _make_batch_option(4), *make_device_options(), _make_model_option()
     parser.add([_CHECKPOINT, *_PREDICT_OPTIONS, *shared])
+    _add_views(parser)
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c101
+# %% ../../nbs/plumbing/commands.ipynb #c105
 def _silence_opencv():
     "Keeps OpenCV from printing messages of its own"
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
-# %% ../../nbs/plumbing/commands.ipynb #c103
+# %% ../../nbs/plumbing/commands.ipynb #c107
 def _find_objects(given, source):
     "Name, image and Detections of each entry of a source, and the names of the classes"
     from ssd_nb.eval import EvalConfig
     from ssd_nb.plumbing.detect_files import detect_entries, find_labels, stop_on_signal
     from ssd_nb.plumbing.media import is_camera
+    from ssd_nb.plumbing.tiles import ViewConfig
     thresholds = EvalConfig(given.score, given.nms, given.max_boxes)
+    views = replace_fields(ViewConfig(), given)
     batch_size = 1 if is_camera(given.image_path) else given.batch_size
     predict, config = _load_detector(given, batch_size)
     classes = config.data.classes or tuple(f'class {i}' for i in range(config.model.num_classes))
     labels, entries = find_labels(given.keep, classes), stop_on_signal(source.entries)
     found = detect_entries(entries, predict, config.boxes.image_shape, thresholds, labels, batch_size,
-                           config.data.normalisation)
+                           config.data.normalisation, views)
     return found, classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c105
+# %% ../../nbs/plumbing/commands.ipynb #c109
 def _write_found(given, source, found, classes):
     "Writes the copies, detections.json and, for images, overview.png; returns a sentence that says so"
     from ssd_nb.plumbing.annotations import say_count
@@ -434,7 +458,7 @@ def _write_found(given, source, found, classes):
     total = say_count(sum(len(d) for _, d in every), 'detection')
     return f'{what} and detections.json, with {total}, are in {folder}'
 
-# %% ../../nbs/plumbing/commands.ipynb #c107
+# %% ../../nbs/plumbing/commands.ipynb #c111
 def predict_command(words # of the command line
                    )->None:
     "finds objects in images, a video or a camera"
@@ -447,7 +471,7 @@ def predict_command(words # of the command line
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))
 
-# %% ../../nbs/plumbing/commands.ipynb #c113
+# %% ../../nbs/plumbing/commands.ipynb #c117
 _IMPORT_PURPOSE = ('Reads a detector that others trained, from a file or a package, and writes a checkpoint: '
                    'SSD MobileNetV2 of TensorFlow (.pb, .tflite), ssd300_vgg16 of torchvision (.pth, '
                    '.safetensors), and .ckpt files of MindCV and the ModelZoo.')
@@ -457,7 +481,7 @@ _IMPORT_OPTIONS = (
     Option('classes', str, '', 'its classes, where the file does not say them: names separated by commas, '
            'or a file of names'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c114
+# %% ../../nbs/plumbing/commands.ipynb #c118
 def import_command(words # of the command line: the file, then options
                   )->None:
     "reads a detector that others trained into a checkpoint"
@@ -472,11 +496,11 @@ def import_command(words # of the command line: the file, then options
     path, note = import_detector(file, given.file_name, given.classes)
     print(f'{path} written: {note}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c117
+# %% ../../nbs/plumbing/commands.ipynb #c121
 _COMMANDS = dict(train=train_command, eval=eval_command, predict=predict_command, export=export_command,
                 data=data_command, **{'import': import_command})
 
-# %% ../../nbs/plumbing/commands.ipynb #c119
+# %% ../../nbs/plumbing/commands.ipynb #c123
 _PURPOSE = ('SSD, the Single Shot MultiBox Detector, in MindSpore: '
             'from annotated images to an exported detector.')
 
