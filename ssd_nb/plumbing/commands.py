@@ -324,12 +324,11 @@ def _load_detector(given, batch_size):
     return load_predict(given.checkpoint_path, given.using_model, batch_size)
 
 # %% ../../nbs/plumbing/commands.ipynb #c085
-def _detect_in(data, config, given):
+def _open_evaluation(data, config, given, views): # views: a `ViewConfig`
     "What `evaluate` takes as its `dataset` and its `detect_all`"
     from ssd_nb.data import create_dataset
     from ssd_nb.plumbing.records import iterate_images
-    from ssd_nb.plumbing.tiles import ViewConfig, make_detect_all
-    views = replace_fields(ViewConfig(), given)
+    from ssd_nb.plumbing.tiles import make_detect_all
     if views.once:
         return dict(dataset=create_dataset(data, config.boxes, 'eval', given.batch_size, train=False))
     look = make_detect_all(config.boxes.image_shape, given.batch_size, data.normalisation, views)
@@ -343,13 +342,14 @@ def eval_command(words # of the command line
     given = _make_eval_parser().parse(words)
     _check_batch(given)
     from ssd_nb.eval import EvalConfig, evaluate
+    from ssd_nb.plumbing.tiles import ViewConfig
+    thresholds, views = replace_fields(EvalConfig(), given), replace_fields(ViewConfig(), given)
     predict, config = _load_detector(given, given.batch_size)
     data, counted = _choose_data(config, given)
     truth, classes = _load_truth(data, counted, config, given.checkpoint_path)
     folder = _make_results_folder(given)
-    images = _detect_in(data, config, given)
-    result = evaluate(predict, ground_truth=truth, classes=classes, config=replace_fields(EvalConfig(), given),
-                      **images)
+    images = _open_evaluation(data, config, given, views)
+    result = evaluate(predict, ground_truth=truth, classes=classes, config=thresholds, **images)
     _write_results(result, truth, _make_report(given, config, data, result, truth), folder)
     print(f'{"report.html, " if given.report else ""}metrics.txt and detections.json are in {folder}')
 
