@@ -2,8 +2,7 @@
 
 # %% auto #0
 __all__ = ['AP_POINTS', 'EvalConfig', 'Detections', 'detect', 'draw_detections', 'draw_stages', 'find_objects', 'draw_ranking',
-           'draw_first', 'draw_precision_recall', 'compute_coco_metrics', 'check_output', 'EvalResult', 'evaluate',
-           'make_evaluate']
+           'draw_first', 'draw_precision_recall', 'compute_coco_metrics', 'EvalResult', 'evaluate', 'make_evaluate']
 
 # %% ../nbs/06_eval.ipynb #c002
 from dataclasses import dataclass, replace
@@ -229,11 +228,7 @@ def _iterate_batches(dataset, progress):
     return tqdm(rows, total=total, desc='evaluate', unit='batch', disable=None if progress else True)
 
 # %% ../nbs/06_eval.ipynb #c105
-def check_output(boxes,     # (B, N, 4), from a network
-                 scores,    # (B, N, C)
-                 image_ids, # of the B images, for the message
-                 classes:tuple, # names, background first
-                )->None:
+def _check_output(boxes, scores, image_ids, classes):
     "Raises `UserError` if a network's output does not fit the classes, or holds NaN or infinity"
     if scores.shape[-1] != len(classes):
         raise UserError(f'the network gives {scores.shape[-1]} scores a box, but there are {len(classes)} '
@@ -244,12 +239,12 @@ def check_output(boxes,     # (B, N, 4), from a network
                         'before the training diverged, or train with a smaller lr.')
 
 # %% ../nbs/06_eval.ipynb #c106
-def _detect_all(predict, dataset, classes, config, progress):
+def _detect_all(predict, dataset, check, config, progress): # check: of boxes, scores and image ids
     "Detections by image id"
     found = {}
     for batch in _iterate_batches(dataset, progress):
         (boxes, scores), image_ids = map(np.asarray, predict(batch['image'])), batch['image_id'].tolist()
-        check_output(boxes, scores, image_ids, classes)
+        check(boxes, scores, image_ids)
         for i, image_id in enumerate(image_ids):
             found[image_id] = detect(boxes[i], scores[i], batch['shape'][i], config)
     return found
@@ -321,7 +316,8 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
     chosen = choose_images(ground_truth, config.eval_protocol, ids[1:])
     check_results(complete_ground_truth(ground_truth), np.zeros((0, 7)), set(chosen), set(ids[1:]))
     if config.evaluator == 'hotcoco': import_hotcoco()
-    found = detect_all(predict, dataset, classes, config, progress)
+    check = lambda *answer: _check_output(*answer, classes)
+    found = detect_all(predict, dataset, check, config, progress)
     result = _measure(ground_truth, classes, ids, found, [i for i in chosen if i in found], config)
     if verbose: print(result.text)
     return result

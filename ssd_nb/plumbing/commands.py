@@ -407,7 +407,7 @@ _PREDICT_OPTIONS = (
     Option('score', float, 0.4, 'only detections with a score above this', ('min_score',)),
     Option('nms', float, 0.6, 'of two boxes of a class with an IoU above this, only the higher score is kept',
            ('nms_threshold',)),
-    Option('max_boxes', int, 100, 'at most so many boxes per image and class; with --tiles: per tile and class'),
+    Option('max_boxes', int, 100, 'at most so many boxes per image and class; with --tiles: per tile'),
     Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'),
     Option('frames', int, 0, 'stop a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
 

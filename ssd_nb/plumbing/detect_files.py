@@ -82,7 +82,7 @@ def _shrink(image, detections, most=1600): # most: pixels of the longer side
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return small, replace(detections, boxes=detections.boxes * scale)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c032
+# %% ../../nbs/plumbing/detect_files.ipynb #c033
 def copy_annotated(found,         # of (name, image, Detections)
                    copies,        # what writes them, see `open_copies`
                    classes:tuple, # names of the classes, background first
@@ -100,14 +100,14 @@ def copy_annotated(found,         # of (name, image, Detections)
     finally: copies.close() # a video is readable up to here, whatever happened
     return every, shown
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c036
+# %% ../../nbs/plumbing/detect_files.ipynb #c037
 def _list_rows(found, classes):
     "The rows of detections.json"
     for number, (name, detections) in enumerate(found, start=1):
         for row in to_result_dicts(to_coco(detections, number, range(len(classes)))):
             yield row | dict(file_name=name, category_name=classes[row['category_id']])
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c037
+# %% ../../nbs/plumbing/detect_files.ipynb #c038
 def write_detections(found,         # of (name, Detections)
                      classes:tuple, # names of the classes, background first
                      path,          # file to write
@@ -115,7 +115,7 @@ def write_detections(found,         # of (name, Detections)
     "Writes a COCO result file, with names in it"
     write_results(_list_rows(found, classes), path)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c041
+# %% ../../nbs/plumbing/detect_files.ipynb #c042
 def draw_overview(shown,        # of (image, Detections), up to twelve
                   classes:tuple # names of the classes, background first
                  ):             # the matplotlib Figure

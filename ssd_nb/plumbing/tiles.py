@@ -13,11 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data import prepare_input
-from ..eval import Detections, check_output, detect
-from .nms import nms
+from ..eval import Detections, detect
+from .nms import nms, pixel_iou
 from .options import check_value
 
-# %% ../../nbs/plumbing/tiles.ipynb #c007
+# %% ../../nbs/plumbing/tiles.ipynb #c009
 AUTOMATIC = -1
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class ViewConfig:
         check_value(self, 'tiles', side, 'a number of pixels from 16 up, or 0 for none')
         check_value(self, 'tile_overlap', part, 'a number from 0 to 0.75')
 
-# %% ../../nbs/plumbing/tiles.ipynb #c010
+# %% ../../nbs/plumbing/tiles.ipynb #c013
 def _spread_tiles(length, side, overlap): # pixels, pixels, part of the side
     "Where tiles begin along one side of an image"
     if length <= side: return [0]
     count = 1 + ceil((length - side) / max(side * (1 - overlap), 1))
     return [round(start) for start in np.linspace(0, length - side, count)]
 
-# %% ../../nbs/plumbing/tiles.ipynb #c013
+# %% ../../nbs/plumbing/tiles.ipynb #c016
 class View(NamedTuple):
     "A part of an image, as the network sees it"
     top: int    # pixels of the image
@@ -59,25 +59,28 @@ class View(NamedTuple):
         part = image[self.top:self.top + self.height, self.left:self.left + self.width]
         return np.ascontiguousarray(part[:, ::-1]) if self.mirrored else part
 
-# %% ../../nbs/plumbing/tiles.ipynb #c016
+# %% ../../nbs/plumbing/tiles.ipynb #c020
+def _cut_evenly(shape, size, overlap): # height, width of the image, and of a tile
+    "The tiles of one size, row by row"
+    tops, lefts = (_spread_tiles(length, side, overlap) for length, side in zip(shape, size))
+    return [View(top, left, *size) for top in tops for left in lefts]
+
+# %% ../../nbs/plumbing/tiles.ipynb #c023
 def list_views(shape:tuple,      # height, width of the image in pixels
                views:ViewConfig, # tiles, mirror images
-               image_shape:tuple=(1, 1), # height, width of the network's input: tiles are shaped like it
+               image_shape:tuple=(1, 1), # height, width of the network's input
               )->list:           # of `View`, the whole image first
-    "The parts of an image that the network looks at: tiles of a side, of twice that side ..., and the whole"
-    found, longest = [View(0, 0, *shape)], max(image_shape)
+    "The parts of an image to look at: tiles of a side, of twice that side and so on, and the whole"
+    longest, found = max(image_shape), [View(0, 0, *shape)]
     side = longest if views.tiles == AUTOMATIC else views.tiles
     while side:
-        h, w = (min(max(1, round(side * n / longest)), m) for n, m in zip(image_shape, shape))
-        if 2 * shape[0] < 3 * h and 2 * shape[1] < 3 * w: break # hardly more than the whole image shows
-        starts = (_spread_tiles(m, n, views.tile_overlap) for m, n in zip(shape, (h, w)))
-        tops, lefts = starts
-        found += [View(top, left, h, w) for top in tops for left in lefts]
-        side *= 2
-    if not views.flip_test: return found
-    return [view._replace(mirrored=mirrored) for view in found for mirrored in (False, True)]
+        size = [min(max(1, round(side * n / longest)), most) for n, most in zip(image_shape, shape)]
+        if all(3 * tile > 2 * most for tile, most in zip(size, shape)): break
+        found, side = found + _cut_evenly(shape, size, views.tile_overlap), 2 * side
+    mirrors = (False, True) if views.flip_test else (False,)
+    return [view._replace(mirrored=mirrored) for view in found for mirrored in mirrors]
 
-# %% ../../nbs/plumbing/tiles.ipynb #c022
+# %% ../../nbs/plumbing/tiles.ipynb #c032
 _MARGIN = 0.02 # of a tile's side
 
 def find_cut(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels of the image
@@ -91,7 +94,7 @@ def find_cut(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels of the image
     behind = (boxes[:, 2:] > last - near) & (last < shape[:2])
     return (before | behind).any(axis=1)
 
-# %% ../../nbs/plumbing/tiles.ipynb #c028
+# %% ../../nbs/plumbing/tiles.ipynb #c039
 def _place(found, view, shape): # Detections in pixels of the view; shape of the image
     "Detections in pixels of the image"
     boxes, whole = found.boxes, view[:4] == (0, 0, *shape)
@@ -100,7 +103,18 @@ def _place(found, view, shape): # Detections in pixels of the view; shape of the
     placed = replace(found, boxes=boxes + [view.top, view.left] * 2)
     return placed if whole else replace(placed[~find_cut(placed.boxes, view, shape)], defaults=None)
 
-# %% ../../nbs/plumbing/tiles.ipynb #c032
+# %% ../../nbs/plumbing/tiles.ipynb #c043
+def _average(boxes, scores, labels, stay, threshold): # as for `nms`; stay: what it answers
+    "(k, 4) the boxes that stay, averaged with those of their class that overlap them too much to stay"
+    averaged, kinds = boxes[stay], labels[stay]
+    for c in np.unique(kinds):
+        mine = np.flatnonzero(labels == c)
+        for row in np.flatnonzero(kinds == c):
+            near = mine[(pixel_iou(averaged[[row]], boxes[mine])[0] > threshold) | (mine == stay[row])]
+            averaged[row] = np.average(boxes[near], axis=0, weights=scores[near])
+    return averaged
+
+# %% ../../nbs/plumbing/tiles.ipynb #c046
 def _merge(looks, thresholds): # Detections of each view, in pixels of the image
     "One Detections of the whole image"
     if len(looks) == 1: return looks[0]
@@ -109,15 +123,16 @@ def _merge(looks, thresholds): # Detections of each view, in pixels of the image
     known = all(look.defaults is not None for look in looks)
     defaults = np.concatenate([look.defaults for look in looks]) if known else None
     stay = nms(boxes, scores, thresholds.nms_threshold, len(scores), labels)
-    return Detections(boxes, scores, labels, defaults)[stay]
+    averaged = _average(boxes, scores, labels, stay, thresholds.nms_threshold)
+    return replace(Detections(boxes, scores, labels, defaults)[stay], boxes=averaged)
 
-# %% ../../nbs/plumbing/tiles.ipynb #c036
+# %% ../../nbs/plumbing/tiles.ipynb #c050
 def _make_batches(entries, size):
     "The entries in lists of so many"
     entries = iter(entries)
     while batch := list(islice(entries, size)): yield batch
 
-# %% ../../nbs/plumbing/tiles.ipynb #c038
+# %% ../../nbs/plumbing/tiles.ipynb #c053
 @dataclass
 class _Job:
     "An image that is being looked at"
@@ -131,13 +146,14 @@ class _Job:
         self.looks.append(_place(found, view, self.image.shape[:2]))
         return _merge(self.looks, thresholds) if len(self.looks) == len(self.views) else None
 
+# %% ../../nbs/plumbing/tiles.ipynb #c055
 def _list_looks(entries, views, image_shape):
     "Each view of each image"
     for name, image in entries:
         job = _Job(name, image, list_views(image.shape[:2], views, image_shape))
         for view in job.views: yield job, view
 
-# %% ../../nbs/plumbing/tiles.ipynb #c039
+# %% ../../nbs/plumbing/tiles.ipynb #c059
 def detect_views(entries,           # of (name, (h, w, 3) RGB uint8), of any sizes
                  predict,           # images (n, 3, H, W) -> boxes (n, boxes, 4), scores (n, boxes, classes)
                  image_shape:tuple, # height, width of the network's input in pixels
@@ -156,16 +172,15 @@ def detect_views(entries,           # of (name, (h, w, 3) RGB uint8), of any siz
             found = job.finish(view, detect(boxes, scores, view[2:4], thresholds), thresholds)
             if found is not None: yield job.name, job.image, found
 
-# %% ../../nbs/plumbing/tiles.ipynb #c050
+# %% ../../nbs/plumbing/tiles.ipynb #c073
 def make_detect_all(image_shape:tuple, # height, width of the network's input in pixels
                     batch_size:int,    # views that the network gets at once
                     normalisation:str, # of the network, see `prepare_input`
                     views:ViewConfig,  # tiles, mirror images
                    ): # for `evaluate`, whose dataset is then an iterator of (image id, (h, w, 3) RGB uint8)
     "Makes what `evaluate` calls to find the Detections of all images, by image id"
-    def detect_all(predict, dataset, classes, config, progress):
+    def detect_all(predict, dataset, check, config, progress):
         entries = tqdm(dataset, desc='evaluate', unit='image', disable=None if progress else True)
-        check = lambda boxes, scores, ids: check_output(boxes, scores, ids, classes)
         found = detect_views(entries, predict, image_shape, config, batch_size, normalisation, views, check)
         return {image_id: detections for image_id, _, detections in found}
     return detect_all
