@@ -8,7 +8,7 @@ from ssd_nb.plumbing.options import Option, OptionParser, run_command
 
 def make_samples(words):
     "draws a sample set"
-    from ssd_nb.plumbing.samples import SAMPLE_SEED, write_samples
+    from ssd_nb.plumbing.samples import SAMPLE_SEED, draw_large_sample, draw_sample, write_samples
     parser = OptionParser('make_samples.py',
                           'Draws a set of sample images with annotations in COCO, VOC and TXT form. '
                           'The same seed draws the same images.',
@@ -16,9 +16,11 @@ def make_samples(words):
     parser.add([Option('output_dir', str, help='folder to write to', required=True),
                 Option('train', int, 48, 'number of training images'),
                 Option('evaluation', int, 80, 'number of held-out images'),
-                Option('seed', int, SAMPLE_SEED, 'another seed draws other images')])
+                Option('seed', int, SAMPLE_SEED, 'another seed draws other images'),
+                Option('large', bool, False, 'images of 960×1280 pixels with 20 to 40 objects, many of them small')])
     given = parser.parse(words)
-    folder = write_samples(given.output_dir, given.train, given.evaluation, given.seed, progress=True)
+    folder = write_samples(given.output_dir, given.train, given.evaluation, given.seed, progress=True,
+                           draw=draw_large_sample if given.large else draw_sample)
     print(f'{given.train} training and {given.evaluation} held-out images are in {folder}')
 
 

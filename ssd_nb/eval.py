@@ -239,12 +239,12 @@ def _check_output(boxes, scores, image_ids, classes):
                         'before the training diverged, or train with a smaller lr.')
 
 # %% ../nbs/06_eval.ipynb #c106
-def _detect_all(predict, dataset, classes, config, progress):
+def _detect_all(predict, dataset, check, config, progress): # check: of boxes, scores and image ids
     "Detections by image id"
     found = {}
     for batch in _iterate_batches(dataset, progress):
         (boxes, scores), image_ids = map(np.asarray, predict(batch['image'])), batch['image_id'].tolist()
-        _check_output(boxes, scores, image_ids, classes)
+        check(boxes, scores, image_ids)
         for i, image_id in enumerate(image_ids):
             found[image_id] = detect(boxes[i], scores[i], batch['shape'][i], config)
     return found
@@ -309,13 +309,15 @@ def evaluate(predict,           # images (B, 3, H, W) float32 -> boxes (B, N, 4)
              config:EvalConfig=EvalConfig(), # thresholds, protocol and evaluator
              progress:bool=True, # show a progress bar, on a terminal
              verbose:bool=True,  # print the text
+             detect_all=_detect_all, # finds the Detections by image id
             )->EvalResult:       # numbers, text and detections
     "Detects all images of `dataset` and prints COCO's 12 lines, the mAP and a table of the classes"
     ids = find_category_ids(ground_truth, classes)
     chosen = choose_images(ground_truth, config.eval_protocol, ids[1:])
     check_results(complete_ground_truth(ground_truth), np.zeros((0, 7)), set(chosen), set(ids[1:]))
     if config.evaluator == 'hotcoco': import_hotcoco()
-    found = _detect_all(predict, dataset, classes, config, progress)
+    check = lambda *answer: _check_output(*answer, classes)
+    found = detect_all(predict, dataset, check, config, progress)
     result = _measure(ground_truth, classes, ids, found, [i for i in chosen if i in found], config)
     if verbose: print(result.text)
     return result

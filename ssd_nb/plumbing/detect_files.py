@@ -7,21 +7,21 @@ __all__ = ['find_labels', 'detect_entries', 'stop_on_signal', 'open_copies', 'co
 # %% ../../nbs/plumbing/detect_files.ipynb #c002
 import re
 import signal
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import Iterator
 
+import cv2
 import numpy as np
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c004
-from ..data import prepare_input
-from ..eval import detect
 from .classes import find_label
 from .cocoeval import to_coco, to_result_dicts, write_results
 from .fonts import spell_names
 from .media import ImageCopies, VideoCopy
 from .options import UserError, suggest_name
 from .paint import annotate
+from .tiles import ViewConfig, detect_views
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c009
 def find_labels(names:str,    # of classes, separated by commas; '': all
@@ -38,12 +38,6 @@ def find_labels(names:str,    # of classes, separated by commas; '': all
     return [find_label(name, classes) for name in wanted]
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c013
-def _make_batches(entries, size):
-    "The entries in lists of so many"
-    entries = iter(entries)
-    while batch := list(islice(entries, size)): yield batch
-
-# %% ../../nbs/plumbing/detect_files.ipynb #c017
 def detect_entries(entries,           # of (name, (h, w, 3) RGB uint8), of any sizes
                    predict,           # images (n, 3, H, W) -> boxes (n, boxes, 4), scores (n, boxes, classes)
                    image_shape:tuple, # height, width of the network's input in pixels
@@ -51,15 +45,13 @@ def detect_entries(entries,           # of (name, (h, w, 3) RGB uint8), of any s
                    labels:list,       # numbers of the classes to report
                    batch_size:int,    # images that `predict` gets at once
                    normalisation:str='imagenet', # of the network, see `prepare_input`
+                   views:ViewConfig=ViewConfig(), # tiles, mirror images
                   )->Iterator:        # of (name, image, Detections)
     "Finds objects in images, batch by batch"
-    for batch in _make_batches(entries, batch_size):
-        inputs = np.stack([prepare_input(image, image_shape, None, normalisation) for _, image in batch])
-        for (name, image), boxes, scores in zip(batch, *predict(inputs)):
-            found = detect(boxes, scores, image.shape[:2], thresholds)
-            yield name, image, found[np.isin(found.labels, labels)]
+    looks = detect_views(entries, predict, image_shape, thresholds, batch_size, normalisation, views)
+    for name, image, found in looks: yield name, image, found[np.isin(found.labels, labels)]
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c024
+# %% ../../nbs/plumbing/detect_files.ipynb #c022
 def stop_on_signal(entries # of any kind
                  )->Iterator: # the same
     "The entries, until Ctrl-C or SIGTERM"
@@ -72,7 +64,7 @@ def stop_on_signal(entries # of any kind
     finally:
         for number, handler in zip(signals, before): signal.signal(number, handler)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c028
+# %% ../../nbs/plumbing/detect_files.ipynb #c026
 def open_copies(path:str,    # what was opened; a copied video gets its name
                 folder:Path, # where to write
                 fps:float,   # frames a second; 0: these are images
@@ -82,7 +74,15 @@ def open_copies(path:str,    # what was opened; a copied video gets its name
     name = path if Path(path).is_file() else re.sub(r'[^\w./-]', '', path.split('?')[0].split('@')[-1])
     return VideoCopy(folder, Path(name).stem or 'video', fps)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c032
+# %% ../../nbs/plumbing/detect_files.ipynb #c030
+def _shrink(image, detections, most=1600): # most: pixels of the longer side
+    "An image and its detections, not larger than an overview needs"
+    scale = most / max(image.shape[:2])
+    if scale >= 1: return image, detections
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return small, replace(detections, boxes=detections.boxes * scale)
+
+# %% ../../nbs/plumbing/detect_files.ipynb #c033
 def copy_annotated(found,         # of (name, image, Detections)
                    copies,        # what writes them, see `open_copies`
                    classes:tuple, # names of the classes, background first
@@ -96,18 +96,18 @@ def copy_annotated(found,         # of (name, image, Detections)
         for name, image, detections in tqdm(found, total=count, unit=unit, disable=None):
             copies(name, annotate(image, detections, classes))
             every.append((name, detections))
-            if len(shown) < 12: shown.append((image, detections))
+            if len(shown) < 12: shown.append(_shrink(image, detections))
     finally: copies.close() # a video is readable up to here, whatever happened
     return every, shown
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c036
+# %% ../../nbs/plumbing/detect_files.ipynb #c037
 def _list_rows(found, classes):
     "The rows of detections.json"
     for number, (name, detections) in enumerate(found, start=1):
         for row in to_result_dicts(to_coco(detections, number, range(len(classes)))):
             yield row | dict(file_name=name, category_name=classes[row['category_id']])
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c037
+# %% ../../nbs/plumbing/detect_files.ipynb #c038
 def write_detections(found,         # of (name, Detections)
                      classes:tuple, # names of the classes, background first
                      path,          # file to write
@@ -115,7 +115,7 @@ def write_detections(found,         # of (name, Detections)
     "Writes a COCO result file, with names in it"
     write_results(_list_rows(found, classes), path)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c041
+# %% ../../nbs/plumbing/detect_files.ipynb #c042
 def draw_overview(shown,        # of (image, Detections), up to twelve
                   classes:tuple # names of the classes, background first
                  ):             # the matplotlib Figure

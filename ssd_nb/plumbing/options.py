@@ -169,6 +169,7 @@ class Option(NamedTuple):
     help: str = ''         # what it means
     others: tuple = ()     # other names for it
     required: bool = False # whether it must be given
+    bare: object = None    # its value where it is given without one; a `bool` is then True
 
 # %% ../../nbs/plumbing/options.ipynb #c063
 _OTHER_NAMES = dict(num_classes=('class_num',)) # the ModelZoo's README uses both
@@ -211,7 +212,8 @@ def _write_help(option, unset):
 # %% ../../nbs/plumbing/options.ipynb #c072
 def _add_option(group, option, unset):
     "Adds an option to a group of the parser; without a default if `unset`"
-    more = dict(nargs='?', const=True) if option.kind is bool else {}
+    bare = True if option.kind is bool else option.bare
+    more = {} if bare is None else dict(nargs='?', const=bare)
     group.add_argument(*(f'--{name}' for name in (option.name, *option.others)), type=option.kind,
                        help=_write_help(option, unset).replace('%', '%%'), required=option.required,
                        default=SUPPRESS if unset else option.default, **more)
@@ -251,7 +253,7 @@ def _check_given(options, given):
     for name, value, file in given:
         option = options.get(name)
         if option is None or (file and option.name != name): _refuse_name(name, file, options)
-        if option.kind is bool and value is None and not file: continue
+        if (option.kind is bool or option.bare is not None) and value is None and not file: continue
         want = _describe_kind(option.kind, option.default, value)
         if value is None: raise UserError(f'--{name} needs a value: give {want}.')
         if not _fits(option.kind, value, bool(file)):
@@ -268,7 +270,7 @@ def _refuse_name(name, file, options):
     if name in options: meant = f'write {options[name].name}.'
     raise UserError(f'{place}there is no option {mark}{name}: {meant or "--help lists them."}')
 
-# %% ../../nbs/plumbing/options.ipynb #c086
+# %% ../../nbs/plumbing/options.ipynb #c088
 def replace_fields(config,  # a dataclass
                    options, # a namespace, as `OptionParser.parse` returns it
                   ):        # a copy of `config` with the options that are fields of it
@@ -276,7 +278,7 @@ def replace_fields(config,  # a dataclass
     names = {field.name for field in fields(config)}
     return replace(config, **{name: value for name, value in vars(options).items() if name in names})
 
-# %% ../../nbs/plumbing/options.ipynb #c090
+# %% ../../nbs/plumbing/options.ipynb #c092
 PLATFORMS = 'Ascend', 'GPU', 'CPU' # values of --run_platform
 
 def make_device_options(run_platform:str='Ascend' # the default
@@ -285,7 +287,7 @@ def make_device_options(run_platform:str='Ascend' # the default
     return (Option('run_platform', Literal[PLATFORMS], run_platform, 'device to run on'),
             Option('device_id', int, 0, 'number of the device, from 0'))
 
-# %% ../../nbs/plumbing/options.ipynb #c094
+# %% ../../nbs/plumbing/options.ipynb #c096
 def run_command(command,    # a function of the words of the command line
                 words=None, # the words; None: those that the program was started with
                )->None:
@@ -297,7 +299,7 @@ def run_command(command,    # a function of the words of the command line
         sys.exit(code)
     except KeyboardInterrupt: sys.exit(130)
 
-# %% ../../nbs/plumbing/options.ipynb #c099
+# %% ../../nbs/plumbing/options.ipynb #c101
 def run_subcommand(commands:dict, # name -> function of a list of words, whose docstring says what it does
                prog:str,      # how the program is called
                purpose:str,   # what it is for

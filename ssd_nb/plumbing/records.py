@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['find_record_folder', 'load_manifest', 'describe_use', 'make_mindrecord', 'read_rows', 'load_ground_truth',
-           'read_images']
+           'iterate_images', 'read_images']
 
 # %% ../../nbs/plumbing/records.ipynb #c002
 import json
@@ -19,6 +19,7 @@ from functools import lru_cache
 from itertools import repeat
 from math import ceil
 from pathlib import Path
+from typing import Iterator
 from uuid import uuid4
 
 # %% ../../nbs/plumbing/records.ipynb #c003
@@ -558,12 +559,21 @@ def load_ground_truth(config,           # DataConfig: where the MindRecord is
     return _renumber(truth, json.loads(written.read_text()))
 
 # %% ../../nbs/plumbing/records.ipynb #c141
+def iterate_images(config,           # DataConfig: where the MindRecord is
+                   image_ids=None,   # which images, in which order; None: all
+                   split:str='eval', # 'train' or 'eval'
+                  )->Iterator:       # of (image id, (h, w, 3) RGB uint8)
+    "The images of a data set, out of its MindRecord"
+    folder = make_mindrecord(config, split)
+    listed = [image['id'] for image in json.loads((folder / 'ground_truth.json').read_text())['images']]
+    places = range(len(listed)) if image_ids is None else [listed.index(i) for i in image_ids]
+    rows = np.load(folder / 'rows.npy')[list(places)]
+    for data, image_id, _ in read_rows(folder, rows): yield int(image_id), decode_image(data)
+
+# %% ../../nbs/plumbing/records.ipynb #c143
 def read_images(config,           # DataConfig: where the MindRecord is
                 image_ids:list,   # which images
                 split:str='eval', # 'train' or 'eval'
                )->dict:           # (h, w, 3) RGB uint8 by image id
     "A few images of a data set, in their own size, out of its MindRecord"
-    folder = make_mindrecord(config, split)
-    listed = [image['id'] for image in json.loads((folder / 'ground_truth.json').read_text())['images']]
-    rows = np.load(folder / 'rows.npy')[[listed.index(i) for i in image_ids]]
-    return {int(i): decode_image(image) for image, i, _ in read_rows(folder, rows)}
+    return dict(iterate_images(config, image_ids, split))

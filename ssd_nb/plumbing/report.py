@@ -101,8 +101,11 @@ def _make_calibration(judged):
 def _make_groups(result, ground_truth, box_config, evaluator):
     "The section of AP by size and by feature map"
     ids = result.category_ids, result.image_ids
-    by_level, count = evaluate_levels(result.detections, ground_truth, *ids, box_config, evaluator)
     sizes = draw_groups(np.where(result.stats[3:6] < 0, np.nan, result.stats[3:6]), SIZES[1:])
+    if any(d.defaults is None for d in result.detections.values()): # from tiles, whose maps are not the image's
+        text = "COCO's sizes: below 32², below 96², and more pixels."
+        return _make_section('Which sizes?', text, _embed_figure(sizes, 'AP by size'))
+    by_level, count = evaluate_levels(result.detections, ground_truth, *ids, box_config, evaluator)
     maps = draw_groups(by_level, [f'map {i}' for i in range(len(by_level))], count)
     text = ("Left: COCO's sizes, below 32², below 96², and more pixels. Right: each object counts for the "
             'feature map whose default boxes fit it best; the number is how many there are.')
