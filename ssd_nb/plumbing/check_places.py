@@ -121,7 +121,9 @@ def _rank_readings(scene,   # `Scene`
     some = rng.permutation(len(scene.boxes))[:_MOST_BOXES]
     places, side = draw_places(rng, len(some)), np.tile(np.array(scene.size, float), 2)
     readings = list_boxes(scene.boxes[some], scene.size, dataset)
-    return {name: rank_contrast(scene.sums, boxes / side, places).mean() for name, boxes in readings.items()}
+    every = np.concatenate(list(readings.values())) / side # in one go, which is faster
+    ranks = rank_contrast(scene.sums, every, np.tile(places, (len(readings), 1, 1)))
+    return dict(zip(readings, ranks.reshape(len(readings), -1).mean(axis=1)))
 
 def rank_readings(scenes:list, # of `Scene`
                   dataset:str, # the format that their boxes were read from
