@@ -100,9 +100,10 @@ class BoxConfig:
     matching: Literal['modelzoo', 'last', 'bipartite'] = 'modelzoo' # which of two objects gets a shared box
     first_scale: float = 0   # small square of the first map; 0: 0.1 (paper: half of min_scale; not fpn)
     clip_sizes: bool = False # no default box is higher or wider than the image, as in torchvision (paper)
+    scales: tuple[float, ...] = () # box size on each map; empty: by min_scale and max_scale (not fpn)
 
     def __post_init__(self):
-        for name in 'image_shape steps aspect_ratios prior_scaling'.split():
+        for name in 'image_shape steps aspect_ratios prior_scaling scales'.split():
             value = tuple(tuple(v) if isinstance(v, list) else v for v in getattr(self, name))
             object.__setattr__(self, name, value) # YAML gives lists; tuples keep a configuration hashable
         _check_config(self)
@@ -141,6 +142,9 @@ def _check_config(config):
     check_value(config, 'prior_scaling', two, 'two numbers above 0, because offsets are divided by them')
     check_value(config, 'match_threshold', 0 <= config.match_threshold < 1,
                 'a number from 0 to below 1, because no IoU is above 1')
+    grow = list(config.scales) == sorted(config.scales) and all(0 < scale <= 1 for scale in config.scales)
+    check_value(config, 'scales', grow and len(config.scales) in (0, len(config.steps)),
+                f'a number above 0, at most 1, for each of the {len(config.steps)} maps, none below the last')
 
 # %% ../nbs/00_boxes.ipynb #c039
 def _check_sizes(config):
@@ -164,7 +168,7 @@ def _ssd_sizes(config):
     "(k, 2) float64 height, width in unit coordinates for each map (SSD equation 4; ModelZoo's first map)"
     n = len(config.steps)
     rate = (config.max_scale - config.min_scale) / max(n - 1, 1)
-    scales = [config.min_scale + rate * i for i in range(n)] + [1.0]
+    scales = [*(config.scales or (config.min_scale + rate * i for i in range(n))), 1.0]
     result = [[(config.first_scale or 0.1,) * 2, *_ratio_sizes(scales[0], config.aspect_ratios[0])]]
     for s, following, ratios in zip(scales[1:], scales[2:], config.aspect_ratios[1:]):
         result.append([(s, s), *_ratio_sizes(s, ratios), (sqrt(s * following),) * 2])
@@ -175,6 +179,7 @@ def _paper_sizes(config):
     "(k, 2) float64 height, width in unit coordinates for each map, as in Caffe (SSD sections 2.2, 3.1)"
     n, low, high = len(config.steps), config.min_scale, config.max_scale
     scales = [config.first_scale or low / 2] + [low + (high - low) / max(n - 2, 1) * i for i in range(n)]
+    if config.scales: scales = [*config.scales, 2 * config.scales[-1] - config.scales[-2]]
     return [np.minimum([(s, s), (sqrt(s * t),) * 2, *_ratio_sizes(s, r)], 1 if config.clip_sizes else np.inf)
             for s, t, r in zip(scales, scales[1:], config.aspect_ratios)] # one scale more than maps
 
@@ -212,11 +217,10 @@ def _map_boxes(grid, cells, sizes): # rows, columns; cells in a unit of length; 
 # %% ../nbs/00_boxes.ipynb #c062
 def _unscaled_boxes(config):
     "(m, 4) centre y, centre x, height, width not yet rounded, and the divisor that gives unit coordinates"
-    (height, width), pixels = config.image_shape, config.box_kind == 'fpn'
-    unit, scale = ((1, 1), [height, width] * 2) if pixels else ((height, width), 1)
+    (height, width), sizes = config.image_shape, _BOX_SIZES[config.box_kind](config)
+    unit, scale = ((1, 1), [height, width] * 2) if config.box_kind == 'fpn' else ((height, width), 1)
     cells = [(unit[0] / y, unit[1] / x) for y, x in pair_steps(config)]
-    maps = zip(grids(config), cells, _BOX_SIZES[config.box_kind](config))
-    return np.concatenate([_map_boxes(*args) for args in maps]), np.float32(scale)
+    return np.concatenate(list(map(_map_boxes, grids(config), cells, sizes))), np.float32(scale)
 
 # %% ../nbs/00_boxes.ipynb #c063
 def default_boxes(config:BoxConfig # a configuration

@@ -81,11 +81,26 @@ def _report_split(data, boxes, split):
     _describe_records(boxes, split, folder, manifest['images'])
 
 # %% ../../nbs/plumbing/commands.ipynb #c025
+_FIT_BOXES = Option('fit_boxes', bool, False, 'look for default boxes that reach more of the training objects, '
+                    'and write their options into a YAML file for --config')
+
+def _fit_boxes(folder, boxes):
+    "Looks for better default boxes for converted training data, prints and draws what it found"
+    from ssd_nb.plumbing.fit_boxes import draw_fit, fit_default_boxes, format_fit, save_fit
+    fit = fit_default_boxes(Path(folder) / 'ground_truth.json', boxes)
+    print('', *format_fit(fit), sep='\n')
+    _save_figure(draw_fit(fit)[0].figure, Path(folder) / 'fitted_boxes.png')
+    print(f'picture: {folder}/fitted_boxes.png')
+    if save_fit(fit, path := Path(folder) / 'fitted_boxes.yaml'): print(f'to train with them: --config={path}')
+
+# %% ../../nbs/plumbing/commands.ipynb #c027
 def _create_data(data,  # DataConfig that says where the set is
                  boxes, # BoxConfig whose default boxes the objects are compared with
+                 fit=False, # whether to look for default boxes that suit the training objects better
                 )->None:
     "Converts and reports a data set, part by part; raises `UserError` if it has none"
     from ssd_nb.plumbing.formats import list_source_files
+    from ssd_nb.plumbing.records import find_record_folder
     from ssd_nb.plumbing.verdict import describe_splits
     _draw_into_files()
     splits, missing = [], []
@@ -96,39 +111,43 @@ def _create_data(data,  # DataConfig that says where the set is
     if not splits: raise missing[0]
     for split in splits: _report_split(data, boxes, split)
     for error in missing: print(f'\nleft out: {error}')
+    if fit and 'train' not in splits: raise UserError(f'--fit_boxes needs training images: {missing[0]}')
+    if fit: _fit_boxes(find_record_folder(data, 'train'), boxes)
     print('', *describe_splits(data, boxes, splits, progress=True), sep='\n')
 
-# %% ../../nbs/plumbing/commands.ipynb #c027
+# %% ../../nbs/plumbing/commands.ipynb #c029
 _DATA_PURPOSE = ('Converts a data set to MindRecord, checks every image and box on the way, '
                  'and reports what is in it, without training.')
 _DATA_EXAMPLE = 'ssd_nb data --dataset=voc --voc_root=MY_DATA --mindrecord_dir=runs/my_mindrecord'
 
-# %% ../../nbs/plumbing/commands.ipynb #c028
+# %% ../../nbs/plumbing/commands.ipynb #c030
 def data_command(words # of the command line
                 )->None:
     "converts a data set to MindRecord, checks every image and box, and reports what is in it"
     from ssd_nb.data import DataConfig
     from ssd_nb.ssd_heads import MODELS
     parser = OptionParser('ssd_nb data', _DATA_PURPOSE, _DATA_EXAMPLE)
-    parser.add([_make_model_option('ssd300', 'the model whose default boxes are compared with the objects')])
+    help = 'the model whose default boxes are compared with the objects'
+    parser.add([_make_model_option('ssd300', help), _FIT_BOXES])
     _add_config(parser, DataConfig())
     given = parser.parse(words)
-    _create_data(replace_fields(DataConfig(), given), MODELS[given.using_model].boxes)
+    _create_data(replace_fields(DataConfig(), given), MODELS[given.using_model].boxes, given.fit_boxes)
 
-# %% ../../nbs/plumbing/commands.ipynb #c034
+# %% ../../nbs/plumbing/commands.ipynb #c039
 _TRAIN_PURPOSE = 'Trains a detector. The defaults are those of the model on its device.'
 _TRAIN_EXAMPLE = 'ssd_nb train --using_model=ssd300 --run_platform=CPU --dataset=voc --voc_root=MY_DATA'
 
-# %% ../../nbs/plumbing/commands.ipynb #c036
+# %% ../../nbs/plumbing/commands.ipynb #c041
 _TRAIN_OPTIONS = (
     Option('only_create_dataset', bool, False,
            'convert, check and report the data, as ssd_nb data does, and stop'),
+    _FIT_BOXES._replace(help=f'with only_create_dataset: {_FIT_BOXES.help}'),
     Option('only_prepare', bool, False, 'check options and device, convert the data, and stop: '
            'run_distribute.sh does it once before the processes start'),
     Option('tensorboard', bool, False, 'write event files into output_dir (pip install tensorboardX)'))
 _PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 
-# %% ../../nbs/plumbing/commands.ipynb #c038
+# %% ../../nbs/plumbing/commands.ipynb #c043
 def _make_train_parser(config):
     "The options of a training"
     parser = OptionParser('ssd_nb train', _TRAIN_PURPOSE, _TRAIN_EXAMPLE)
@@ -136,7 +155,7 @@ def _make_train_parser(config):
     for part in _PARTS: _add_config(parser, getattr(config, part))
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c040
+# %% ../../nbs/plumbing/commands.ipynb #c045
 def _read_config(words, make_parser=None):
     "The configuration of a training, and all options"
     make_parser = make_parser or _make_train_parser
@@ -156,7 +175,7 @@ def _read_config(words, make_parser=None):
         wanted = replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))
     return wanted, given
 
-# %% ../../nbs/plumbing/commands.ipynb #c044
+# %% ../../nbs/plumbing/commands.ipynb #c049
 def _open_event_writer(folder):
     "A function that writes reports for TensorBoard"
     try: from tensorboardX import SummaryWriter
@@ -171,7 +190,7 @@ def _open_event_writer(folder):
         writer.flush()
     return write
 
-# %% ../../nbs/plumbing/commands.ipynb #c046
+# %% ../../nbs/plumbing/commands.ipynb #c051
 def _print_reports(reports, write_events):
     "Prints what a training reports, epoch by epoch"
     from tqdm import tqdm
@@ -181,7 +200,7 @@ def _print_reports(reports, write_events):
         sys.stdout.flush()
         write_events(report)
 
-# %% ../../nbs/plumbing/commands.ipynb #c048
+# %% ../../nbs/plumbing/commands.ipynb #c053
 def _train(config, tensorboard):
     "Trains, prints what is reported, and draws the curves"
     from ssd_nb.train import draw_history, train
@@ -197,7 +216,7 @@ def _train(config, tensorboard):
     _save_figure(axes[0].figure, folder / 'metrics.png')
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c050
+# %% ../../nbs/plumbing/commands.ipynb #c055
 def _prepare(config):
     "Checks options and device, and converts the data"
     from ssd_nb.plumbing.device import choose_device
@@ -206,22 +225,24 @@ def _prepare(config):
     choose_device(config.train.run_platform, config.train.device_id)
     prepare(config)
 
-# %% ../../nbs/plumbing/commands.ipynb #c052
+# %% ../../nbs/plumbing/commands.ipynb #c057
 def train_command(words # of the command line
                  )->None:
     "trains a detector"
     _draw_into_files()
     config, given = _read_config(words)
-    if given.only_create_dataset: _create_data(config.data, config.boxes)
+    check_value(given, 'fit_boxes', given.only_create_dataset or not given.fit_boxes,
+                '--only_create_dataset with it, and its YAML file to the training')
+    if given.only_create_dataset: _create_data(config.data, config.boxes, given.fit_boxes)
     elif given.only_prepare: _prepare(config)
     else: _train(config, given.tensorboard)
 
-# %% ../../nbs/plumbing/commands.ipynb #c057
+# %% ../../nbs/plumbing/commands.ipynb #c062
 _EVAL_PURPOSE = ('Evaluates a checkpoint or an exported file. It knows its model and data; '
                  'only a checkpoint of the ModelZoo needs --using_model and the options of its data.')
 _EVAL_EXAMPLE = 'ssd_nb eval --run_platform=CPU --checkpoint_path=runs/my_training/last.ckpt --report'
 
-# %% ../../nbs/plumbing/commands.ipynb #c059
+# %% ../../nbs/plumbing/commands.ipynb #c064
 _CHECKPOINT = Option('checkpoint_path', str, required=True,
                      help='a .ckpt, or a file written by ssd_nb export')
 _EVAL_OPTIONS = (
@@ -229,7 +250,7 @@ _EVAL_OPTIONS = (
            'empty: runs/eval_FOLDER_NAME, from folder and name of the checkpoint'),
     Option('report', bool, False, 'also write report.html: all numbers and pictures on one page'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c061
+# %% ../../nbs/plumbing/commands.ipynb #c066
 def _make_eval_parser():
     "The options of an evaluation"
     from ssd_nb.data import DataConfig
@@ -241,14 +262,14 @@ def _make_eval_parser():
     _add_config(parser, DataConfig(), unset=True)
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c065
+# %% ../../nbs/plumbing/commands.ipynb #c070
 def _check_classes(known, classes, name):
     "Raises `UserError` if network and data differ in the number of classes"
     if len(classes) == known: return
     raise UserError(f'{name} knows {known} classes with background, the data has {len(classes)}: '
                     'give the data that it was trained for, or its classes with --classes.')
 
-# %% ../../nbs/plumbing/commands.ipynb #c069
+# %% ../../nbs/plumbing/commands.ipynb #c074
 def _choose_data(config, given):
     "The data to evaluate on; and the names that count, background first: () if the network knows none"
     from ssd_nb.plumbing.classes import check_known
@@ -266,7 +287,7 @@ def _choose_data(config, given):
     counted = tuple(name for name in known if name in data.classes)
     return choose_records(replace(data, classes=known)), counted
 
-# %% ../../nbs/plumbing/commands.ipynb #c073
+# %% ../../nbs/plumbing/commands.ipynb #c078
 def _load_truth(data, counted, config, name):
     "Ground truth and class names of the evaluation images, in the order of the network's outputs"
     from ssd_nb.plumbing.cocoeval import fit_ground_truth
@@ -281,13 +302,13 @@ def _load_truth(data, counted, config, name):
     for note in notes: print(f'{note}.')
     return fit_ground_truth(truth, config.data.classes)[0], config.data.classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c075
+# %% ../../nbs/plumbing/commands.ipynb #c080
 def _make_results_folder(given):
     "Makes the folder for the results of an evaluation"
     checkpoint = Path(given.checkpoint_path).resolve()
     return make_folder(given.output_dir or f'runs/eval_{checkpoint.parent.name}_{checkpoint.stem}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c077
+# %% ../../nbs/plumbing/commands.ipynb #c082
 def _list_metrics(result):
     "The numbers of an evaluation; None where a class has no objects"
     def number(value): return round(float(value), 6) if value == value else None
@@ -296,7 +317,7 @@ def _list_metrics(result):
     return dict(mAP=number(result.stats[0]), AP50=number(result.stats[1]), AP75=number(result.stats[2]),
                 stats=[number(value) for value in result.stats], classes=classes)
 
-# %% ../../nbs/plumbing/commands.ipynb #c078
+# %% ../../nbs/plumbing/commands.ipynb #c083
 def _write_results(result, truth, page, folder):
     "Writes the results as text and as a COCO result file, and the report if there is one"
     from ssd_nb.plumbing.cocoeval import to_result_dicts, write_results
@@ -309,7 +330,7 @@ def _write_results(result, truth, page, folder):
         raise UserError(f'{folder} cannot be written to ({error.strerror}): '
                         'free space, or give another --output_dir.') from None
 
-# %% ../../nbs/plumbing/commands.ipynb #c080
+# %% ../../nbs/plumbing/commands.ipynb #c085
 def _make_report(given, config, data, result, truth):
     "The report as a page; '' if none is wanted"
     from ssd_nb.plumbing.records import read_images
@@ -319,7 +340,7 @@ def _make_report(given, config, data, result, truth):
     images = lambda ids: read_images(data, ids)
     return make_report_page(result, truth, config.boxes, images, title, given.evaluator)
 
-# %% ../../nbs/plumbing/commands.ipynb #c082
+# %% ../../nbs/plumbing/commands.ipynb #c087
 def _load_detector(given, batch_size):
     "A prediction function, and the configuration that came with it"
     from ssd_nb.export_310 import load_predict
@@ -327,7 +348,7 @@ def _load_detector(given, batch_size):
     choose_device(given.run_platform, given.device_id)
     return load_predict(given.checkpoint_path, given.using_model, batch_size)
 
-# %% ../../nbs/plumbing/commands.ipynb #c084
+# %% ../../nbs/plumbing/commands.ipynb #c089
 def eval_command(words # of the command line
                 )->None:
     "evaluates a checkpoint or an exported file"
@@ -346,19 +367,19 @@ def eval_command(words # of the command line
     report = 'report.html, ' if given.report else ''
     print(f'{report}metrics.txt, metrics.json and detections.json are in {folder}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c088
+# %% ../../nbs/plumbing/commands.ipynb #c093
 _EXPORT_PURPOSE = ('Writes a trained network with its decoder into one file, and a json beside it. '
                    'The two need none of this code to run: see scripts/README.md.')
 _EXPORT_EXAMPLE = 'ssd_nb export --ckpt_file=runs/my_training/last.ckpt --file_name=runs/my_ssd'
 
-# %% ../../nbs/plumbing/commands.ipynb #c089
+# %% ../../nbs/plumbing/commands.ipynb #c094
 _EXPORT_OPTIONS = (
     Option('ckpt_file', str, help='the checkpoint', required=True),
     Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
     Option('batch_size', int, 1, 'images that the file takes at a time'))
 _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 
-# %% ../../nbs/plumbing/commands.ipynb #c091
+# %% ../../nbs/plumbing/commands.ipynb #c096
 def _make_export_parser():
     "The options of an export"
     from ssd_nb.eval import EvalConfig
@@ -370,7 +391,7 @@ def _make_export_parser():
     parser.add(thresholds, title='Thresholds that are written beside the file')
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c093
+# %% ../../nbs/plumbing/commands.ipynb #c098
 def export_command(words # of the command line
                   )->None:
     "writes a checkpoint as a MINDIR, ONNX or AIR file"
@@ -385,13 +406,13 @@ def export_command(words # of the command line
     if difference != difference: print('not read back: only Ascend tools read this form')
     else: print(f'read back: its answers differ from those of the checkpoint by at most {difference:.1e}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c097
+# %% ../../nbs/plumbing/commands.ipynb #c102
 _PREDICT_PURPOSE = ('Detects objects in images, a video or a camera: '
                     'writes annotated copies and detections.json, a COCO result file.')
 _PREDICT_EXAMPLE = ('ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my_ssd.mindir '
                     '--image_path=MY_IMAGES')
 
-# %% ../../nbs/plumbing/commands.ipynb #c099
+# %% ../../nbs/plumbing/commands.ipynb #c104
 _PREDICT_OPTIONS = (
     Option('image_path', str, required=True,
            help='an image, a folder with its sub-folders, a pattern such as "a/*.jpg", a .txt that lists '
@@ -404,7 +425,7 @@ _PREDICT_OPTIONS = (
     Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'),
     Option('frames', int, 0, 'stop a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c100
+# %% ../../nbs/plumbing/commands.ipynb #c105
 def _make_predict_parser():
     "The options of a prediction"
     parser = OptionParser('ssd_nb predict', _PREDICT_PURPOSE, _PREDICT_EXAMPLE)
@@ -412,13 +433,13 @@ def _make_predict_parser():
     parser.add([_CHECKPOINT, *_PREDICT_OPTIONS, *shared])
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c102
+# %% ../../nbs/plumbing/commands.ipynb #c107
 def _silence_opencv():
     "Keeps OpenCV from printing messages of its own"
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
-# %% ../../nbs/plumbing/commands.ipynb #c104
+# %% ../../nbs/plumbing/commands.ipynb #c109
 def _find_objects(given, source):
     "Name, image and Detections of each entry of a source, and the names of the classes"
     from ssd_nb.eval import EvalConfig
@@ -433,7 +454,7 @@ def _find_objects(given, source):
                            config.data.normalisation)
     return found, classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c106
+# %% ../../nbs/plumbing/commands.ipynb #c111
 def _write_found(given, source, found, classes):
     "Writes the copies, detections.json and, for images, overview.png; returns a sentence that says so"
     from ssd_nb.plumbing.annotations import say_count
@@ -448,7 +469,7 @@ def _write_found(given, source, found, classes):
     total = say_count(sum(len(d) for _, d in every), 'detection')
     return f'{what} and detections.json, with {total}, are in {folder}'
 
-# %% ../../nbs/plumbing/commands.ipynb #c108
+# %% ../../nbs/plumbing/commands.ipynb #c113
 def predict_command(words # of the command line
                    )->None:
     "finds objects in images, a video or a camera"
@@ -461,7 +482,7 @@ def predict_command(words # of the command line
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))
 
-# %% ../../nbs/plumbing/commands.ipynb #c114
+# %% ../../nbs/plumbing/commands.ipynb #c119
 _IMPORT_PURPOSE = ('Reads a detector that others trained, from a file or a package, and writes a checkpoint: '
                    'SSD MobileNetV2 of TensorFlow (.pb, .tflite), ssd300_vgg16 of torchvision (.pth, '
                    '.safetensors), and .ckpt files of MindCV and the ModelZoo.')
@@ -471,7 +492,7 @@ _IMPORT_OPTIONS = (
     Option('classes', str, '', 'its classes, where the file does not say them: names separated by commas, '
            'or a file of names'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c115
+# %% ../../nbs/plumbing/commands.ipynb #c120
 def import_command(words # of the command line: the file, then options
                   )->None:
     "reads a detector that others trained into a checkpoint"
@@ -486,7 +507,7 @@ def import_command(words # of the command line: the file, then options
     path, note = import_detector(file, given.file_name, given.classes)
     print(f'{path} written: {note}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c118
+# %% ../../nbs/plumbing/commands.ipynb #c123
 _RECIPE_PURPOSE = ('Trains a recipe with several seeds, each in a process of its own, evaluates them, and '
                    'writes median and spread to recipe.txt and recipe.json. NAME is a recipe that comes with '
                    'ssd_nb, or a YAML file of yours. Seeds that are done already are not trained again.')
@@ -495,7 +516,7 @@ _RECIPE_OPTIONS = (
     Option('seeds', int, 3, 'how many; they are numbered from --seed on'),
     Option('vary', str, '', 'variants to compare with the recipe, such as "lr=0.1; lr=0.02 clip_norm=1"'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c119
+# %% ../../nbs/plumbing/commands.ipynb #c124
 def _make_recipe_parser(config):
     "The options of a recipe: its own, and those of training and evaluation"
     from ssd_nb.eval import EvalConfig
@@ -504,14 +525,14 @@ def _make_recipe_parser(config):
     for part in (*(getattr(config, name) for name in _PARTS), EvalConfig()): _add_config(parser, part)
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c120
+# %% ../../nbs/plumbing/commands.ipynb #c125
 def _read_recipe(words):
     "Configuration, evaluation and all options of a recipe"
     from ssd_nb.eval import EvalConfig
     config, given = _read_config(words, _make_recipe_parser)
     return config, replace_fields(EvalConfig(), given), given
 
-# %% ../../nbs/plumbing/commands.ipynb #c121
+# %% ../../nbs/plumbing/commands.ipynb #c126
 def recipe_command(words # of the command line: the recipe, then options
                   )->None:
     "trains a recipe with several seeds, and writes median and spread"
@@ -524,11 +545,11 @@ def recipe_command(words # of the command line: the recipe, then options
     raise UserError('ssd_nb recipe needs a recipe as its first word: give a YAML file with options, or one '
                     f'of {", ".join(list_recipes())}.')
 
-# %% ../../nbs/plumbing/commands.ipynb #c127
+# %% ../../nbs/plumbing/commands.ipynb #c132
 _COMMANDS = dict(train=train_command, eval=eval_command, predict=predict_command, export=export_command,
                 data=data_command, **{'import': import_command}, recipe=recipe_command)
 
-# %% ../../nbs/plumbing/commands.ipynb #c129
+# %% ../../nbs/plumbing/commands.ipynb #c134
 _PURPOSE = ('SSD, the Single Shot MultiBox Detector, in MindSpore: '
             'from annotated images to an exported detector.')
 

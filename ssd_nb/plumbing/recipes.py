@@ -33,7 +33,7 @@ class _Spread(NamedTuple):
     least: float  # of all
     most: float   # of all
 
-# %% ../../nbs/plumbing/recipes.ipynb #c008
+# %% ../../nbs/plumbing/recipes.ipynb #c009
 def _measure_spread(values # numbers, one for each seed; None and nan are left out
                   )->_Spread:
     "Median, least and most; nan where there is no number"
@@ -41,13 +41,13 @@ def _measure_spread(values # numbers, one for each seed; None and nan are left o
     if not known: return _Spread(*[float('nan')] * 3)
     return _Spread(statistics.median(known), min(known), max(known))
 
-# %% ../../nbs/plumbing/recipes.ipynb #c012
+# %% ../../nbs/plumbing/recipes.ipynb #c013
 def _say_spread(spread, digits=3):
     "Such as '0.410 (0.400 to 0.460)'"
     median, least, most = (f'{value:.{digits}f}' for value in spread)
     return f'{median} ({least} to {most})' if least != most else median
 
-# %% ../../nbs/plumbing/recipes.ipynb #c015
+# %% ../../nbs/plumbing/recipes.ipynb #c016
 def _find_recipe_folder()->Path: # which holds YAML files
     "The recipes that come with ssd_nb: in the package that pip installed, or beside it in a checkout"
     package = Path(ssd_nb.__file__).parent
@@ -58,7 +58,7 @@ def list_recipes()->list: # of names, without .yaml
     "The recipes that come with ssd_nb"
     return sorted(path.stem for path in _find_recipe_folder().glob('*.yaml'))
 
-# %% ../../nbs/plumbing/recipes.ipynb #c018
+# %% ../../nbs/plumbing/recipes.ipynb #c020
 def find_recipe(name:str # of a recipe, or the path of a YAML file
                )->Path:
     "The file of a recipe; raises `UserError` if there is none"
@@ -69,24 +69,24 @@ def find_recipe(name:str # of a recipe, or the path of a YAML file
     raise UserError(f"there is no recipe '{name}': give a YAML file with options, or one of "
                     f'{", ".join(names)}{f" ({asked})" if asked else ""}.')
 
-# %% ../../nbs/plumbing/recipes.ipynb #c021
+# %% ../../nbs/plumbing/recipes.ipynb #c024
 def read_title(path # of a recipe
               )->str: # '' if it begins with something else
     "What a recipe says about itself: its first comment"
     first = Path(path).read_text(encoding='utf-8').splitlines()[:1]
     return first[0].lstrip('# ').rstrip('.') if first and first[0].startswith('#') else ''
 
-# %% ../../nbs/plumbing/recipes.ipynb #c024
+# %% ../../nbs/plumbing/recipes.ipynb #c027
 _FREE = set('output_dir resume mindrecord_dir num_parallel_workers device_id save_checkpoint_epochs'.split())
 _FILES = 'pre_trained', 'feature_extractor_base_param' # options that name a file whose content counts
 
-# %% ../../nbs/plumbing/recipes.ipynb #c026
+# %% ../../nbs/plumbing/recipes.ipynb #c029
 def _digest(path):
     "Sixteen letters that stand for a file's content; '' if it cannot be read"
     try: return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
     except OSError: return ''
 
-# %% ../../nbs/plumbing/recipes.ipynb #c028
+# %% ../../nbs/plumbing/recipes.ipynb #c031
 def _list_settings(config,     # dataclass of dataclasses, such as `Config`
                   evaluation, # dataclass: `EvalConfig`
                   truths=(),  # paths of the ground truth of each part of the data
@@ -98,7 +98,7 @@ def _list_settings(config,     # dataclass of dataclasses, such as `Config`
     digests |= {f'content of the {Path(path).parent.name} data': _digest(path) for path in truths}
     return json.loads(json.dumps(values | digests))
 
-# %% ../../nbs/plumbing/recipes.ipynb #c033
+# %% ../../nbs/plumbing/recipes.ipynb #c037
 def _say_change(was, now): # settings of the same seed
     "What differs between two settings; '' if nothing"
     for name in sorted(was | now, key=lambda name: name.startswith('content')):
@@ -108,7 +108,7 @@ def _say_change(was, now): # settings of the same seed
         return f'--{name} was {before} and is {after}'
     return ''
 
-# %% ../../nbs/plumbing/recipes.ipynb #c036
+# %% ../../nbs/plumbing/recipes.ipynb #c040
 def _read_seed(folder):
     "What seed.json says; {} if there is none, or none that can be read"
     try: return dict(json.loads((folder / 'seed.json').read_text(encoding='utf-8')))
@@ -117,13 +117,13 @@ def _read_seed(folder):
 def _write_seed(folder, values):
     write_text(make_folder(folder) / 'seed.json', json.dumps(values, indent=1))
 
-# %% ../../nbs/plumbing/recipes.ipynb #c038
+# %% ../../nbs/plumbing/recipes.ipynb #c042
 def _move_aside(folder):
     "Renames a folder to the first free name such as seed_1_before_1; returns that"
     number = next(n for n in range(1, 10_000) if not Path(f'{folder}_before_{n}').exists())
     return folder.rename(f'{folder}_before_{number}')
 
-# %% ../../nbs/plumbing/recipes.ipynb #c039
+# %% ../../nbs/plumbing/recipes.ipynb #c044
 def _make_ready(folder:Path,   # of one seed
                settings:dict, # from `_list_settings`
               )->tuple:       # 'done', 'resume' or 'new'; and a sentence without a full stop, or ''
@@ -136,7 +136,7 @@ def _make_ready(folder:Path,   # of one seed
     if 'mAP' in saved: return 'done', 'done before'
     return ('resume' if saved else 'new'), ''
 
-# %% ../../nbs/plumbing/recipes.ipynb #c044
+# %% ../../nbs/plumbing/recipes.ipynb #c050
 def _read_cpu(cpuinfo='/proc/cpuinfo'):
     "The name of the processor and its widest instruction set"
     text = Path(cpuinfo).read_text() if Path(cpuinfo).exists() else ''
@@ -145,7 +145,7 @@ def _read_cpu(cpuinfo='/proc/cpuinfo'):
     widest = next((name for flag, name in (('avx512f', 'AVX-512'), ('avx2', 'AVX2')) if flag in flags), '')
     return found[1] if found else platform.machine(), widest
 
-# %% ../../nbs/plumbing/recipes.ipynb #c047
+# %% ../../nbs/plumbing/recipes.ipynb #c054
 def _find_commit(root):
     "The commit of a checkout, with a + where files differ from it; '' if this is none"
     def git(*words):
@@ -156,13 +156,13 @@ def _find_commit(root):
         return commit[:10] + '+' * bool(git('status', '--porcelain', '--untracked-files=no'))
     except (OSError, subprocess.SubprocessError): return ''
 
-# %% ../../nbs/plumbing/recipes.ipynb #c049
+# %% ../../nbs/plumbing/recipes.ipynb #c056
 def _find_version(name):
     "The version of an installed package; '' if it is not there"
     try: return version(name)
     except PackageNotFoundError: return ''
 
-# %% ../../nbs/plumbing/recipes.ipynb #c051
+# %% ../../nbs/plumbing/recipes.ipynb #c058
 def _describe_machine()->dict: # name -> text or number
     "Processor, versions and commit"
     name, widest = _read_cpu()
@@ -172,7 +172,7 @@ def _describe_machine()->dict: # name -> text or number
                 mindspore=_find_version('mindspore'), numpy=_find_version('numpy'),
                 ssd_nb=ssd_nb.__version__, commit=_find_commit(root))
 
-# %% ../../nbs/plumbing/recipes.ipynb #c053
+# %% ../../nbs/plumbing/recipes.ipynb #c060
 def _say_machine(machine):
     "A machine in one line"
     m, held = machine, ' (MindSpore held to AVX2)' if machine['instructions'] == 'AVX-512' else ''
@@ -182,7 +182,7 @@ def _say_machine(machine):
             f'NumPy {m["numpy"]}, Python {m["python"]}, {compiler} a C++ compiler; '
             f'ssd_nb {m["ssd_nb"]}{commit}')
 
-# %% ../../nbs/plumbing/recipes.ipynb #c056
+# %% ../../nbs/plumbing/recipes.ipynb #c064
 _PROGRAM = 'from ssd_nb.plumbing.commands import main; main()'
 
 def _start(words, program=_PROGRAM): # `program` is Python
@@ -193,7 +193,7 @@ def _start(words, program=_PROGRAM): # `program` is Python
                             encoding='utf-8', errors='replace', stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, start_new_session=True)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c058
+# %% ../../nbs/plumbing/recipes.ipynb #c066
 class _PassOn:
     "Passes SIGINT, SIGTERM and SIGHUP on to a process"
     def __init__(self, process): self.process, self.caught = process, 0
@@ -211,7 +211,7 @@ class _PassOn:
     def __exit__(self, *error):
         for number, handler in self.before.items(): signal.signal(number, handler)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c060
+# %% ../../nbs/plumbing/recipes.ipynb #c068
 def _run_process(words,            # of a command of ssd_nb
                 log:Path,         # to which all that it prints is added
                 show,             # is called with each line
@@ -228,7 +228,7 @@ def _run_process(words,            # of a command of ssd_nb
     if passed.caught: raise Stopped(passed.caught, 'stopped: the same command goes on from here')
     return child.returncode, last
 
-# %% ../../nbs/plumbing/recipes.ipynb #c064
+# %% ../../nbs/plumbing/recipes.ipynb #c072
 def _say_end(code, last): # from `_run_process`
     "Why a process ended, without a full stop"
     if last.startswith('error: '): return last.removeprefix('error: ').rstrip('.')
@@ -236,7 +236,7 @@ def _say_end(code, last): # from `_run_process`
     if code < 0: return f'its process was ended by signal {signal.Signals(-code).name}'
     return f'its process ended with exit code {code}: {last.rstrip(".")}'
 
-# %% ../../nbs/plumbing/recipes.ipynb #c069
+# %% ../../nbs/plumbing/recipes.ipynb #c077
 class Plan(NamedTuple):
     "What is to be trained"
     name: str          # of the recipe
@@ -247,7 +247,7 @@ class Plan(NamedTuple):
     seeds: tuple       # numbers
     command: str       # that the user gave
 
-# %% ../../nbs/plumbing/recipes.ipynb #c070
+# %% ../../nbs/plumbing/recipes.ipynb #c079
 def _write_options(path, config, **changes):
     "Writes a configuration as a file for `ssd_nb train --config`"
     import yaml
@@ -260,7 +260,7 @@ def _write_words(evaluation):
     "The options of an evaluation as words of a command line"
     return [f'--{name}={value}' for name, value in asdict(evaluation).items()]
 
-# %% ../../nbs/plumbing/recipes.ipynb #c073
+# %% ../../nbs/plumbing/recipes.ipynb #c082
 def _prepare(plan, run):
     "Checks options and converts the data; raises `UserError` with what the process says"
     log, options = make_folder(plan.folder) / 'prepare.log', plan.folder / 'prepare.yaml'
@@ -276,7 +276,7 @@ def _list_truths(plan):
     from ssd_nb.plumbing.records import find_record_folder
     return [find_record_folder(plan.config.data, split) / 'ground_truth.json' for split in ('train', 'eval')]
 
-# %% ../../nbs/plumbing/recipes.ipynb #c075
+# %% ../../nbs/plumbing/recipes.ipynb #c084
 def _train_seed(plan, seed, folder, resume, run):
     "Trains and evaluates; returns '' or why there is no result"
     def show(line):
@@ -291,7 +291,7 @@ def _train_seed(plan, seed, folder, resume, run):
         if code: return _say_end(code, last)
     return ''
 
-# %% ../../nbs/plumbing/recipes.ipynb #c077
+# %% ../../nbs/plumbing/recipes.ipynb #c086
 def _run_seed(plan, seed, settings, run):
     "One seed, if it is not done; returns '' or why there is no result"
     folder = plan.folder / f'seed_{seed}'
@@ -308,13 +308,13 @@ def _run_seed(plan, seed, settings, run):
     if not trouble: _write_seed(folder, values | _read_numbers(folder))
     return trouble
 
-# %% ../../nbs/plumbing/recipes.ipynb #c079
+# %% ../../nbs/plumbing/recipes.ipynb #c088
 def _read_numbers(folder):
     "What a seed reached"
     measured = json.loads((folder / 'eval/metrics.json').read_text(encoding='utf-8'))
     return measured | dict(epochs=read_metrics(folder / 'metrics.csv')[-1].epoch)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c081
+# %% ../../nbs/plumbing/recipes.ipynb #c090
 def _list_rows(seed):
     "Name -> number of all that a seed measured"
     rows = {name: seed[name] for name in ('mAP', 'AP50', 'AP75')}
@@ -327,7 +327,7 @@ def _write_number(name, value):
     digits = dict(epochs=0, minutes=1).get(name, 3)
     return f'{value:.{digits}f}'
 
-# %% ../../nbs/plumbing/recipes.ipynb #c082
+# %% ../../nbs/plumbing/recipes.ipynb #c092
 def _format_table(seeds:dict # number -> what its seed.json says
                 )->str:
     "What was measured, one column for each seed, then median, least and most"
@@ -341,7 +341,7 @@ def _format_table(seeds:dict # number -> what its seed.json says
     pad = lambda row: [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))]
     return '\n'.join('  '.join(pad(row)).rstrip() for row in table)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c087
+# %% ../../nbs/plumbing/recipes.ipynb #c097
 def _list_machines(seeds):
     "A line for each machine"
     found = {}
@@ -349,7 +349,7 @@ def _list_machines(seeds):
     if len(found) == 1: return [f'machine: {next(iter(found))}']
     return [f'machine of seed {", ".join(numbers)}: {text}' for text, numbers in found.items()]
 
-# %% ../../nbs/plumbing/recipes.ipynb #c090
+# %% ../../nbs/plumbing/recipes.ipynb #c101
 def _format_row(plan:Plan,  # the recipe
                seeds:dict, # as in `_format_table`
               )->str:
@@ -364,7 +364,7 @@ def _format_row(plan:Plan,  # the recipe
             f'AP50 {_say_spread(AP50)}{means}, {minutes.median:.0f} min{" each" * many} | '
             f'`{plan.command}`, {computer} |')
 
-# %% ../../nbs/plumbing/recipes.ipynb #c093
+# %% ../../nbs/plumbing/recipes.ipynb #c104
 def _write_summary(plan:Plan,   # the recipe
                   seeds:dict,  # as in `_format_table`
                   dead:dict,   # number of a seed -> why it has no result
@@ -381,7 +381,7 @@ def _write_summary(plan:Plan,   # the recipe
     write_text(plan.folder / 'recipe.txt', '\n'.join(lines) + '\n')
     return '\n'.join(lines)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c095
+# %% ../../nbs/plumbing/recipes.ipynb #c106
 def run_recipe(plan:Plan,       # what is to be trained
                run=_run_process, # runs a command; another one for tests
               )->dict:          # number of each seed -> what it reached
@@ -406,7 +406,7 @@ def _make_death(plan, dead):
                      f'(all that it said is in {plan.folder}/seed_{seed}/log.txt; the same command goes on '
                      'with it).')
 
-# %% ../../nbs/plumbing/recipes.ipynb #c108
+# %% ../../nbs/plumbing/recipes.ipynb #c120
 def _split_variants(text:str # such as 'lr=0.1; lr=0.02 clip_norm=1'
                   )->dict:  # text of each variant -> words of a command line
     "Reads the variants of an ablation; raises `UserError` for a word that is no option"
@@ -417,14 +417,14 @@ def _split_variants(text:str # such as 'lr=0.1; lr=0.02 clip_norm=1'
                             '"lr=0.1; lr=0.02 clip_norm=1".')
     return {name: [f'--{word.removeprefix("--")}' for word in words] for name, words in variants.items()}
 
-# %% ../../nbs/plumbing/recipes.ipynb #c111
+# %% ../../nbs/plumbing/recipes.ipynb #c123
 def _name_folder(folder, # of the recipe
                 name:str, # of a variant
                )->Path:
     "Where the seeds of a variant are"
     return Path(folder) / re.sub(r'[^\w.=,-]+', '_', name)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c113
+# %% ../../nbs/plumbing/recipes.ipynb #c125
 def _plan(file, words, read): # as in `plan_recipe`
     "What is to be trained, and all options"
     path = find_recipe(file)
@@ -436,7 +436,7 @@ def _plan(file, words, read): # as in `plan_recipe`
     folder = Path(given.output_dir)
     return Plan(path.stem, read_title(path), config, evaluation, folder, seeds, command), given
 
-# %% ../../nbs/plumbing/recipes.ipynb #c115
+# %% ../../nbs/plumbing/recipes.ipynb #c127
 def plan_recipe(file:str, # name or path of a recipe
                 words,    # of the command line, after it
                 read,     # words -> `Config`, `EvalConfig` and all options
@@ -450,7 +450,7 @@ def plan_recipe(file:str, # name or path of a recipe
         plans.append(variant._replace(name=name, title=f'{plan.title}; {name}'))
     return plans
 
-# %% ../../nbs/plumbing/recipes.ipynb #c119
+# %% ../../nbs/plumbing/recipes.ipynb #c131
 def _compare(results): # name of the recipe and of each variant -> seeds, as in `_format_table`
     "One row for each: median and spread, and the difference in mAP to the first, seed by seed"
     (_, base), *_ = results.items()
@@ -463,7 +463,7 @@ def _compare(results): # name of the recipe and of each variant -> seeds, as in 
     widths = [max(map(len, column)) for column in zip(*table)]
     return '\n'.join('  '.join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in table)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c122
+# %% ../../nbs/plumbing/recipes.ipynb #c135
 def run_variants(plans,          # `Plan`s: the recipe, then its variants
                  run=_run_process, # as in `run_recipe`
                 )->None:
