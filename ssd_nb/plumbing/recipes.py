@@ -446,7 +446,8 @@ def plan_recipe(file:str, # name or path of a recipe
     plans = [plan]
     for name, more in _split_variants(given.vary).items():
         folder = _name_folder(plan.folder, name)
-        variant, _ = _plan(file, [*words, *more, f'--output_dir={folder}'], read)
+        own = [word for word in words if not word.startswith('--vary=')]
+        variant, _ = _plan(file, [*own, *more, f'--output_dir={folder}'], read)
         plans.append(variant._replace(name=name, title=f'{plan.title}; {name}'))
     return plans
 
