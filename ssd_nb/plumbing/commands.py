@@ -81,8 +81,8 @@ def _report_split(data, boxes, split):
     _describe_records(boxes, split, folder, manifest['images'])
 
 # %% ../../nbs/plumbing/commands.ipynb #c025
-_FIT_BOXES = Option('fit_boxes', bool, False, 'look for default boxes that reach more of the training objects, '
-                    'and write their options into a YAML file for --config')
+_FIT_BOXES = Option('fit_boxes', bool, False, 'look for default boxes that reach more of the training '
+                    'objects, and write their options into a YAML file for --config')
 
 def _fit_boxes(folder, boxes):
     "Looks for better default boxes for converted training data, prints and draws what it found"
@@ -91,7 +91,8 @@ def _fit_boxes(folder, boxes):
     print('', *format_fit(fit), sep='\n')
     _save_figure(draw_fit(fit)[0].figure, Path(folder) / 'fitted_boxes.png')
     print(f'picture: {folder}/fitted_boxes.png')
-    if save_fit(fit, path := Path(folder) / 'fitted_boxes.yaml'): print(f'to train with them: --config={path}')
+    path = Path(folder) / 'fitted_boxes.yaml'
+    if save_fit(fit, path): print(f'to train with them: --config={path}')
 
 # %% ../../nbs/plumbing/commands.ipynb #c027
 def _create_data(data,  # DataConfig that says where the set is

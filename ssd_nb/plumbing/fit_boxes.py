@@ -224,7 +224,7 @@ def say_fit(fit:BoxFit # from `fit_default_boxes`
 # %% ../../nbs/plumbing/fit_boxes.ipynb #c088
 def _say_left(fit): # yields a line where many objects are still not reached
     left = fit.boxes[fit.reach[1] <= fit.after.match_threshold]
-    if len(left) < 0.1 * len(fit.boxes): return
+    if len(left) < max(20, 0.1 * len(fit.boxes)): return # a few say nothing of the size of the image
     height, width = np.median((left[:, 2:] - left[:, :2]) * fit.after.image_shape, axis=0)
     yield (f'not reached: {say_count(len(left), "object")}, half of them lower than {height:.0f} or narrower '
            f'than {width:.0f} pixels: a larger --image_shape makes objects larger')
