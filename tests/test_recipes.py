@@ -126,7 +126,7 @@ def test_a_stopped_recipe_goes_on(place):
     for line in process.stdout:
         if 'epoch: 2 ' in line: break
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM and 'the same command goes on from here' in err, err
     seed = json.loads((place / 'stopped/seed_1/seed.json').read_text())
     assert 'mAP' not in seed and seed['seconds'] > 0
