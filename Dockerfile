@@ -15,6 +15,7 @@ RUN if command -v apt-get > /dev/null; then \
 
 COPY settings.ini setup.py README.md LICENSE ./
 COPY ssd_nb ssd_nb
+COPY recipes recipes
 RUN python3 -m pip install --no-cache-dir ".[onnx]"
 
 COPY scripts scripts

@@ -22,7 +22,9 @@ setup(
     url=settings['git_url'],
     license='Apache-2.0',
     classifiers=['Framework :: Jupyter', 'Programming Language :: Python :: 3'],
-    packages=find_packages(include=['ssd_nb', 'ssd_nb.*']),
+    packages=[*find_packages(include=['ssd_nb', 'ssd_nb.*']), 'ssd_nb.recipes'],
+    package_dir={'ssd_nb.recipes': 'recipes'}, # not in a checkout: `find_recipe_folder` looks in both places
+    package_data={'ssd_nb.recipes': ['*.yaml']},
     python_requires=f">={settings['min_python']}",
     install_requires=settings['requirements'].split(),
     extras_require={name: settings[f'{name}_requirements'].split() for name in EXTRAS},

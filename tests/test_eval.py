@@ -313,8 +313,8 @@ def test_run_eval_with_a_modelzoo_checkpoint(model, run, tmp_path):
     done = run(*command, f'--using_model={model}', '--batch_size=2', '--report', '--max_boxes=10',
                cwd=tmp_path, env=env)
     assert done.code == 0, done.err
-    assert {p.name for p in (tmp_path / 'eval0').iterdir()} == {'log.txt', 'metrics.txt', 'detections.json',
-                                                                'report.html'}
+    assert {p.name for p in (tmp_path / 'eval0').iterdir()} == {'log.txt', 'metrics.txt', 'metrics.json',
+                                                                'detections.json', 'report.html'}
     log = (tmp_path / 'eval0/log.txt').read_text()
     assert len(re.findall(r'^ Average (Precision|Recall) .* = -?[\d.]+$', log, flags=re.M)) == 12
     assert re.search(r'^=+\nmAP: [\d.e-]+$', log, flags=re.M)

@@ -49,7 +49,7 @@ def test_checkpoint_is_evaluated(trained, script): # test_export.py does it with
                   '--report', cwd=trained)
     assert done.code == 0, done.err
     written = {p.name for p in (trained / 'runs/eval_run_ssd-2_6').iterdir()}
-    assert written == {'metrics.txt', 'detections.json', 'report.html'}
+    assert written == {'metrics.txt', 'metrics.json', 'detections.json', 'report.html'}
     assert 'Worst images' in (trained / 'runs/eval_run_ssd-2_6/report.html').read_text()
     assert len(re.findall(r'^ Average (Precision|Recall) ', done.out, flags=re.M)) == 12
 
