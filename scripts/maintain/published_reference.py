@@ -7,8 +7,8 @@
 
 The last two make the file: the public code with the weights of tests/published_seeds.py. mindcv needs MINDCV,
 a checkout of its repository, on a Python with MindSpore, mindcv, addict and opencv (ssd_resnet50_fpn.ckpt
-makes the other model), and ONEDNN_MAX_CPU_ISA=AVX2 where MindSpore is slow without. With UNDAMPED=1 its random
-weights are larger: ResNet-50's numbers grow from block to block, and so does the rounding.
+makes the other model), and ONEDNN_MAX_CPU_ISA=AVX2 where MindSpore is slow without. With UNDAMPED=1 the
+random weights are larger: ResNet-50's numbers grow from block to block, and so does the rounding.
 inputs.npz has `images`, (n, 300, 300, 3) uint8: compare_published.py writes it. What is written: `loc` and
 `scores` (n, boxes, ...) as they are before NMS, and for each image i `boxes_i`, `labels_i`, `found_i` after
 it (boxes y1 x1 y2 x2 in [0, 1]).
