@@ -13,7 +13,7 @@ from ..eval import AP_POINTS, Detections, find_objects
 from .annotations import say_count
 from .check_causes import Cause
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c004
+# %% ../../nbs/plumbing/check_answers.ipynb #c005
 def _rank_hits(detections, objects, threshold):
     "Scores and hits of one class in all images, best first; how many objects there are"
     scores, hits, count = [np.zeros(0)], [np.zeros(0, bool)], 0
@@ -30,7 +30,7 @@ def _compute_ap(hits, count): # of one class
     filled = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
     return filled[np.searchsorted(recall, AP_POINTS['coco'])].mean()
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c005
+# %% ../../nbs/plumbing/check_answers.ipynb #c008
 def measure_ap(detections:dict,     # Detections by image id
                objects:dict,        # Objects by image id, of the images that count
                threshold:float=0.5, # least IoU of a hit
@@ -48,7 +48,7 @@ def measure_ap(detections:dict,     # Detections by image id
         if count: values.append(_compute_ap(hits, count))
     return float(np.mean(values)) if values else 0.0
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c007
+# %% ../../nbs/plumbing/check_answers.ipynb #c012
 class Answers(NamedTuple):
     "What a detector says about some images"
     detections: dict # Detections by image id, with all scores above `LEAST_SCORE`
@@ -60,7 +60,7 @@ LEAST_SCORE = 0.01 # of detections that are looked at
 
 def _above(detections, score): return {i: d[d.scores > score] for i, d in detections.items()}
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c008
+# %% ../../nbs/plumbing/check_answers.ipynb #c017
 def _judge_scores(answers, min_score):
     every = np.concatenate([np.zeros(1), *(d.scores for d in answers.detections.values())])
     found = sum(bool((d.scores > min_score).any()) for d in answers.detections.values())
@@ -73,7 +73,7 @@ def _judge_scores(answers, min_score):
                       f'something has a score above {min_score:g}, and the highest is {every.max():.2g}: train longer, and '
                       'look at --lr and at the options of the loss')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c009
+# %% ../../nbs/plumbing/check_answers.ipynb #c020
 def _pair_objects(answers, least): # labels of the truth, and of the best detection with at least this IoU
     pairs = []
     for i, truth in answers.objects.items():
@@ -86,7 +86,7 @@ def _pair_objects(answers, least): # labels of the truth, and of the best detect
         pairs += zip(truth.labels[seen].tolist(), mine.labels[best[seen]].tolist())
     return np.array(pairs, int).reshape(-1, 2)
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c010
+# %% ../../nbs/plumbing/check_answers.ipynb #c021
 def _find_order(pairs, count): # (n, 2) truth and detection; classes with background -> {truth: detected} or {}
     table = np.zeros((count, count), int)
     np.add.at(table, tuple(pairs.T), 1)
@@ -97,7 +97,7 @@ def _find_order(pairs, count): # (n, 2) truth and detection; classes with backgr
     if len(seen) < 2 or not moved or not all(sure) or len(set(best[seen])) < len(seen): return {}
     return moved
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c011
+# %% ../../nbs/plumbing/check_answers.ipynb #c024
 def _judge_classes(answers, aware, agnostic):
     pairs, names = _pair_objects(answers, 0.5), answers.classes
     if not len(pairs): return
@@ -117,7 +117,7 @@ def _judge_classes(answers, aware, agnostic):
                     f'{agnostic:.2f} if classes do not count; {right:.0%} of the objects that are found have their '
                     'class: look at the names in the annotations, and train longer')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c012
+# %% ../../nbs/plumbing/check_answers.ipynb #c027
 def _move_detections(answers, change): # a function of (n, 4) unit boxes
     moved = {}
     for i, d in answers.detections.items():
@@ -129,7 +129,7 @@ _CHANGES = {'x and y are swapped': lambda b: b[:, [1, 0, 3, 2]],
             'they are mirrored left to right': lambda b: np.stack([b[:, 0], 1 - b[:, 3], b[:, 2], 1 - b[:, 1]], 1),
             'they are upside down': lambda b: np.stack([1 - b[:, 2], b[:, 1], 1 - b[:, 0], b[:, 3]], 1)}
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c013
+# %% ../../nbs/plumbing/check_answers.ipynb #c028
 def _judge_boxes(answers, strict, near):
     moved = {name: measure_ap(_move_detections(answers, change), answers.objects)
              for name, change in _CHANGES.items()} if strict < 0.5 else {}
@@ -147,7 +147,7 @@ def _judge_loose(answers, strict):
         yield Cause(54, 'loose', f'the mAP hides what is found: the AP50 is {strict:.2f} and the AP at an IoU of 0.75 '
                     f'{tight:.2f}, so the boxes are loose: train longer, and look whether those of the annotations are tight')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c015
+# %% ../../nbs/plumbing/check_answers.ipynb #c031
 def _judge_protocol(answers):
     count = {i: int((~t.crowd).sum()) for i, t in answers.objects.items()}
     total, areas = sum(count.values()), [box_area(t.boxes[~t.crowd]) for t in answers.objects.values()]
@@ -170,7 +170,7 @@ def _judge_empty(answers):
                     f'those without objects or with crowds: over all the AP50 is {whole:.2f} instead of {part:.2f}: give '
                     '--eval_protocol=coco')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c016
+# %% ../../nbs/plumbing/check_answers.ipynb #c032
 def judge_answers(answers:Answers, # of a detector, on images that it was not trained on
                   min_score:float=0.1, # as evaluation has it
                  )->list:          # of `Cause`

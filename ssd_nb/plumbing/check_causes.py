@@ -16,14 +16,15 @@ class Cause(NamedTuple):
     text: str     # a sentence without its full stop: what is wrong, its figure, and what to change
 
 # %% ../../nbs/plumbing/check_causes.ipynb #c009
-_EXPLAINS = dict(rate_high=('nan', 'steps', 'flat', 'background', 'scores', 'options', 'moved'),
-                 rate_low=('steps', 'flat', 'short', 'background', 'scores', 'options', 'moved'),
-                 nan=('background', 'scores', 'flat', 'short'),
-                 options=('steps', 'start', 'flat', 'background', 'scores', 'short', 'moved'),
-                 normalisation=('background', 'scores', 'classes', 'places', 'one_class', 'gap', 'loose'),
-                 mismatch=('background', 'scores', 'classes', 'places', 'one_class', 'normalisation'),
-                 order=('one_class', 'classes'), short=('background', 'scores', 'places', 'loose'),
-                 flat=('background', 'scores'), moved=('background', 'scores', 'flat'))
+_NO_RESULT = 'background', 'scores', 'flat', 'weak', 'places', 'classes', 'gap', 'loose'
+_WRONG_PLACE = ('reach', 'clipping', 'sizes', 'losses', 'unreadable', 'doubles', 'images', 'owners', 'shift',
+                'steps', 'small', *_NO_RESULT)
+_EXPLAINS = dict.fromkeys(('axes', 'form', 'unit', 'moved_boxes', 'shift', 'owners'), _WRONG_PLACE) | dict(
+    rate_high=('nan', 'steps', 'options', 'start', *_NO_RESULT),
+    rate_low=('steps', 'short', 'options', *_NO_RESULT), nan=('short', *_NO_RESULT),
+    options=('steps', 'start', 'short', *_NO_RESULT), short=_NO_RESULT, flat=_NO_RESULT,
+    normalisation=('one_class', *_NO_RESULT), mismatch=('one_class', 'normalisation', *_NO_RESULT),
+    order=('one_class', *_NO_RESULT), unreadable=('losses',), sizes=('reach', 'small'), reach=('small',))
 
 # %% ../../nbs/plumbing/check_causes.ipynb #c011
 def sort_causes(causes:list # of `Cause`, in any order

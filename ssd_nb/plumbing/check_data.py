@@ -5,6 +5,7 @@ __all__ = ['ReachRow', 'measure_reach', 'format_reach', 'check_data']
 
 # %% ../../nbs/plumbing/check_data.ipynb #c002
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from .overlap import find_reach
 from .records import make_mindrecord
 from .verdict import SplitFacts, gather_facts, judge_splits
 
-# %% ../../nbs/plumbing/check_data.ipynb #c004
+# %% ../../nbs/plumbing/check_data.ipynb #c005
 _EDGES = 0, 0.05, 0.1, 0.2, 0.4, 10 # of the image's side
 _SIZE_NAMES = 'below 5%', '5 to 10%', '10 to 20%', '20 to 40%', 'above 40%'
 
@@ -44,7 +45,7 @@ def measure_reach(content,              # `Content` without crowds
             if len(own): yield ReachRow(name, len(own), float((own < 0.5).mean()), float((own < 0.3).mean()))
     return list(rows(content.classes, content.labels)), list(rows(_SIZE_NAMES, sizes))
 
-# %% ../../nbs/plumbing/check_data.ipynb #c005
+# %% ../../nbs/plumbing/check_data.ipynb #c008
 def format_reach(classes:list, # of `ReachRow`
                  sizes:list,   # the same
                 )->list:       # of lines
@@ -55,7 +56,7 @@ def format_reach(classes:list, # of `ReachRow`
         for r in rows: yield f'{r.name:{width}} {r.objects:8,} {r.missed:10.1%} {r.far:10.1%}'
     return [*lines('class', classes), *lines('size (side)', sizes)]
 
-# %% ../../nbs/plumbing/check_data.ipynb #c006
+# %% ../../nbs/plumbing/check_data.ipynb #c013
 _REACH_DO = ('ssd_nb data --fit_boxes looks for default boxes that fit, --using_model=ssd_mobilenet_v1_fpn has '
              'smaller ones, and larger --image_shape or tiles make objects larger')
 
@@ -73,7 +74,7 @@ def _judge_reach(facts, box_config):
     return [Cause(40 + 30 * r.objects / count, 'reach', f'{facts.name}: {r.missed:.0%} of the {r.objects:,} '
                   f'objects of {r.name} have an IoU below 0.5 to every default box: {_REACH_DO}') for r in lost]
 
-# %% ../../nbs/plumbing/check_data.ipynb #c008
+# %% ../../nbs/plumbing/check_data.ipynb #c016
 _WEIGHTS = dict( # of a finding of the verdict -> of a cause; below 40 it stays a note
     losses=lambda w: 40 + 0.7 * (w - 24) if w >= 24 else 20, shared=lambda w: 45 + 2.25 * (w - 80),
     images=lambda w: w if w >= 60 else 30, absent=lambda w: w if w > 40 else 30,
@@ -87,7 +88,7 @@ def _weigh_findings(splits, box_config):
         if 'would not as x1 y1 x2 y2' in finding.text: weight = 90
         yield Cause(weight, finding.kind, finding.text)
 
-# %% ../../nbs/plumbing/check_data.ipynb #c010
+# %% ../../nbs/plumbing/check_data.ipynb #c019
 def _simplify(name): return re.sub(r'[\W_]+', '', name.casefold()).removesuffix('s')
 
 def _judge_names(splits):
@@ -97,7 +98,22 @@ def _judge_names(splits):
     if pairs: yield Cause(88, 'names', f'{say_count(len(pairs), "class")} written in two ways, such as '
                           f'{" and ".join(pairs[0][:2])}: write each name in one way')
 
-# %% ../../nbs/plumbing/check_data.ipynb #c012
+# %% ../../nbs/plumbing/check_data.ipynb #c022
+def _judge_left_out(facts):
+    count = facts.manifest.get('left_out', 0)
+    if facts.manifest.get('asked') or count < 0.02 * (count + facts.manifest.get('objects', 0)): return
+    listed = (Path(facts.folder) / 'problems.txt').read_text(encoding='utf-8')
+    names = list(dict.fromkeys(re.findall(r'the class (.+?)(?:, which was not| is not one of)', listed)))
+    known = {_simplify(name): name for name in facts.content.classes}
+    said = f'{facts.name}: {say_count(count, "object")} of other classes than those of train left out'
+    for name in names:
+        if other := known.get(_simplify(name)):
+            yield Cause(88, 'names', f'{said}, such as {name}, which train calls {other}: write each name in one way')
+            return
+    yield Cause(85, 'absent', f'{said}, such as {", ".join(names[:3]) or "those in problems.txt"}: correct the names, '
+                'or give --classes')
+
+# %% ../../nbs/plumbing/check_data.ipynb #c024
 _LEAST_OBJECTS = 5
 
 def _judge_counts(facts):
@@ -107,7 +123,7 @@ def _judge_counts(facts):
         yield Cause(42, 'few', f'train: fewer than {_LEAST_OBJECTS} objects of {", ".join(few[:3])}: add images of '
                     'them, or leave the class out with --classes')
 
-# %% ../../nbs/plumbing/check_data.ipynb #c014
+# %% ../../nbs/plumbing/check_data.ipynb #c027
 def _read_split(data, split):
     "Facts of a split or None, its causes"
     try: records = read_annotations(data, split).records
@@ -127,5 +143,6 @@ def check_data(data,                 # `DataConfig`
     causes = [cause for _, some in read.values() for cause in some]
     if not facts: return facts, causes
     causes += [*_weigh_findings(list(facts.values()), box_config), *_judge_names(facts.values())]
-    for each in facts.values(): causes += [*_judge_reach(each, box_config), *_judge_counts(each)]
+    for each in facts.values():
+        causes += [*_judge_reach(each, box_config), *_judge_counts(each), *_judge_left_out(each)]
     return facts, causes

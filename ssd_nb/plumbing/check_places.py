@@ -32,7 +32,7 @@ def _read_numbers(numbers, # (n, 4) as the file has them
                 centre_yx=_stack(a - c / 2, b - d / 2, a + c / 2, b + d / 2),
                 centre_hw=_stack(b - c / 2, a - d / 2, b + c / 2, a + d / 2))
 
-# %% ../../nbs/plumbing/check_places.ipynb #c006
+# %% ../../nbs/plumbing/check_places.ipynb #c007
 _FORMS = dict(coco='xywh', voc='xyxy', other='xyxy', yolo='centre') # what each format wants
 
 def _list_numbers(boxes, # (n, 4) y1 x1 y2 x2 as they were read
@@ -43,7 +43,7 @@ def _list_numbers(boxes, # (n, 4) y1 x1 y2 x2 as they were read
     if form == 'xywh': return _stack(x1, y1, x2 - x1, y2 - y1)
     return _stack((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
 
-# %% ../../nbs/plumbing/check_places.ipynb #c009
+# %% ../../nbs/plumbing/check_places.ipynb #c012
 def _move_boxes(boxes, # (n, 4) y1 x1 y2 x2 in pixels
                 size,  # height, width
                )->dict: # name -> (n, 4)
@@ -51,11 +51,9 @@ def _move_boxes(boxes, # (n, 4) y1 x1 y2 x2 in pixels
     (h, w), (y1, x1, y2, x2) = size, boxes.T
     moved = dict(mirror=_stack(y1, w - x2, y2, w - x1), upside=_stack(h - y2, x1, h - y1, x2),
                  turn=_stack(h - y2, w - x2, h - y1, w - x1))
-    r = h / w # the picture was turned by a quarter, and has its sides swapped
-    return moved | dict(right=_stack(x1 * r, (h - y2) / r, x2 * r, (h - y1) / r),
-                         left=_stack((w - x2) * r, y1 / r, (w - x1) * r, y2 / r))
+    return moved | dict(right=_stack(h - x2, y1, h - x1, y2), left=_stack(x1, w - y2, x2, w - y1))
 
-# %% ../../nbs/plumbing/check_places.ipynb #c010
+# %% ../../nbs/plumbing/check_places.ipynb #c014
 def list_readings(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were read
                   size:tuple,       # height, width of the image
                   dataset:str='coco', # the format that they were read from
@@ -67,7 +65,7 @@ def list_readings(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were
     read = {name: box * unit for name, box in _read_numbers(numbers, size).items() if name != form}
     return dict(given=boxes) | read | _move_boxes(boxes, size)
 
-# %% ../../nbs/plumbing/check_places.ipynb #c013
+# %% ../../nbs/plumbing/check_places.ipynb #c018
 _FRAMES = 1, 100, 224, 300, 320, 416, 512, 608, 640, 800, 1000, 1024, 1280 # squares that images are scaled to
 _SCALES = 1.12 ** np.array([*range(-14, 0), *range(1, 15)]) # from 0.2 to 4.9, in steps that an IoU survives
 
@@ -80,13 +78,15 @@ def list_scales(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were r
     frames = {f'frame_{s}': boxes * side / s for s in _FRAMES}
     return dict(given=boxes) | frames | {f'times_{k:.2g}': boxes * k for k in _SCALES}
 
-# %% ../../nbs/plumbing/check_places.ipynb #c015
+# %% ../../nbs/plumbing/check_places.ipynb #c021
 class Scene(NamedTuple):
     "An image as it is looked at here"
     sums: np.ndarray  # from `sum_colours`
     size: tuple       # height, width in pixels
     boxes: np.ndarray # (n, 4) y1 x1 y2 x2 in pixels, as they were read: some may lie outside
     name: str         # of the file
+
+_WHOLE = 0.8 # of its image: a box that covers so much has no surroundings to compare with
 
 def _open_scene(record, # `Record`
                )->Scene: # None where the image cannot be used
@@ -98,9 +98,12 @@ def _open_scene(record, # `Record`
             if checked is None: return None
             boxes = checked.boxes
     except (OSError, ValueError, UserError): return None
-    return Scene(sum_colours(image), image.shape[:2], np.float64(boxes), record.image.name)
+    size, boxes = image.shape[:2], np.float64(boxes)
+    inside = np.clip(boxes, 0, np.tile(size, 2))
+    part = (inside[:, 2:] - inside[:, :2]).clip(0).prod(axis=1) / np.prod(size)
+    return Scene(sum_colours(image), size, boxes[part < _WHOLE], record.image.name)
 
-# %% ../../nbs/plumbing/check_places.ipynb #c016
+# %% ../../nbs/plumbing/check_places.ipynb #c023
 _MOST_SCENES, _MOST_BOXES = 120, 10 # images of a set, boxes of an image: more would not change the answer
 
 def open_scenes(records,       # list of `Record`, or `Records`
@@ -112,7 +115,7 @@ def open_scenes(records,       # list of `Record`, or `Records`
         scenes = list(pool.map(_open_scene, [records[int(i)] for i in chosen]))
     return [scene for scene in scenes if scene and len(scene.boxes)]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c018
+# %% ../../nbs/plumbing/check_places.ipynb #c027
 def _rank_readings(scene,   # `Scene`
                    dataset, # the format
                    list_boxes, # `list_readings` or `list_scales`
@@ -134,7 +137,7 @@ def rank_readings(scenes:list, # of `Scene`
     rows = [_rank_readings(scene, dataset, list_boxes, rng) for scene in scenes]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
-# %% ../../nbs/plumbing/check_places.ipynb #c019
+# %% ../../nbs/plumbing/check_places.ipynb #c032
 _LEAST_SCENES = 8
 
 def _measure_lead(ranks, others): # (images,) each: the mean difference; whether it is more than chance gives
@@ -151,7 +154,7 @@ def find_reading(ranks:dict # from `rank_readings`
     found = sure and lead > 0.03 and ranks[best].mean() > 0.6
     return best if found else '', given.mean(), ranks[best].mean()
 
-# %% ../../nbs/plumbing/check_places.ipynb #c021
+# %% ../../nbs/plumbing/check_places.ipynb #c035
 def find_partly(ranks:dict # from `rank_readings`
                )->tuple:   # name of a reading, or ''; (n,) int: the images that it fits, and the given one does not
     "Whether another reading fits some of the images, more of them than chance would give"
@@ -162,7 +165,7 @@ def find_partly(ranks:dict # from `rank_readings`
     found = counts[0] >= max(4, 0.05 * len(given)) and counts[0] >= 3 * counts[1]
     return (best, fits[best]) if found else ('', np.zeros(0, int))
 
-# %% ../../nbs/plumbing/check_places.ipynb #c023
+# %% ../../nbs/plumbing/check_places.ipynb #c038
 _OFFSETS = np.arange(-14, 15) / 40 # of a side of the image
 
 def _shift_scene(scene, # `Scene`
@@ -185,7 +188,7 @@ def find_shift(scenes:list # of `Scene`
     found = len(scenes) >= _LEAST_SCENES and sure and lead > 0.05
     return _OFFSETS[list(place)] if found else np.zeros(2), here.mean(), middle.max()
 
-# %% ../../nbs/plumbing/check_places.ipynb #c025
+# %% ../../nbs/plumbing/check_places.ipynb #c043
 def _fit_others(scene, # `Scene`
                 boxes, # list of (n, 4) in unit coordinates, of all scenes
                 rng,   # numpy Generator
@@ -199,7 +202,7 @@ def _are_alike(boxes, # list of (n, 4) in unit coordinates
     overlap = lambda a, b: iou(b, a).max(axis=1).mean()
     return np.array([[overlap(a, b) > 0.5 for b in boxes] for a in boxes])
 
-# %% ../../nbs/plumbing/check_places.ipynb #c026
+# %% ../../nbs/plumbing/check_places.ipynb #c044
 def fit_owners(scenes:list # of `Scene`
               )->tuple:    # (n, n) mean rank of the boxes of the second in the picture of the first; (n, n) bool:
                            # they lie in the same places, so that they say nothing
@@ -219,7 +222,7 @@ def rank_owners(fits:np.ndarray,  # (n, n) from `fit_owners`
     counts = others.sum(axis=1)
     return worse.sum(axis=1)[counts >= 5] / counts[counts >= 5]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c028
+# %% ../../nbs/plumbing/check_places.ipynb #c048
 _NAMES = dict(xyxy='xmin, ymin, xmax, ymax', yxyx='ymin, xmin, ymax, xmax', xywh='left, top, width, height',
               yxhw='top, left, height, width', xyhw='left, top, height, width', xxyy='xmin, xmax, ymin, ymax',
               centre='centre x, centre y, width, height', centre_yx='centre y, centre x, height, width',
@@ -229,22 +232,22 @@ _MOVES = dict(mirror='mirrored left to right: count x from the left', turn='turn
               right='turned by 90°: draw them on the pictures as they are now',
               left='turned by 90°: draw them on the pictures as they are now')
 
-# %% ../../nbs/plumbing/check_places.ipynb #c029
+# %% ../../nbs/plumbing/check_places.ipynb #c049
 _SWAPPED = {('xywh', 'yxhw'), ('xyxy', 'yxyx'), ('centre', 'centre_yx')} # x and y
 _SIZES = {('xywh', 'xyhw'), ('centre', 'centre_hw')} # width and height
 
-def _name_fault(name, wanted):
-    if (wanted, name) in _SWAPPED: return 'x and y are swapped'
-    if (wanted, name) in _SIZES: return 'width and height are swapped'
-    corners, centres = name in ('xyxy', 'yxyx', 'xxyy'), name.startswith('centre')
-    if corners: return 'the boxes are two corners, where ' + ('a centre' if wanted == 'centre' else 'a corner') \
-                       + ' and a size are wanted'
-    if centres: return 'the boxes are a centre and a size, and were read as ' + \
-                       ('two corners' if wanted == 'xyxy' else 'a corner and a size')
-    return 'the boxes are a corner and a size, and were read as ' + \
-           ('two corners' if wanted == 'xyxy' else 'a centre and a size')
+def _name_kind(name):
+    if name.startswith('centre'): return 'a centre and a size'
+    return 'two corners' if name in ('xyxy', 'yxyx', 'xxyy') else 'a corner and a size'
 
-# %% ../../nbs/plumbing/check_places.ipynb #c030
+def _name_fault(name, wanted):
+    if (wanted, name) in _SWAPPED: return 'x and y are swapped in the boxes'
+    if (wanted, name) in _SIZES: return 'width and height are swapped in the boxes'
+    its, read = _name_kind(name), _name_kind(wanted)
+    if its == read: return 'the four numbers of the boxes are in another order'
+    return f'the boxes are {its}, and were read as {read}'
+
+# %% ../../nbs/plumbing/check_places.ipynb #c050
 def describe_reading(name:str,    # from `find_reading`
                      dataset:str, # the format that the boxes were read from
                     )->tuple:     # key of a `Cause`; what is wrong; what to do
@@ -264,7 +267,7 @@ def describe_reading(name:str,    # from `find_reading`
     return 'unit', f'the boxes are {frame}', (f'multiply x by the width and y by the height of each image, and '
                                               f'divide by {number:g}')
 
-# %% ../../nbs/plumbing/check_places.ipynb #c031
+# %% ../../nbs/plumbing/check_places.ipynb #c053
 def _judge_reading(ranks, dataset, split):
     name, given, best = find_reading(ranks)
     if not name: return []
@@ -276,17 +279,17 @@ def _judge_partly(ranks, dataset, split):
     name, where = find_partly(ranks)
     if not name: return []
     (key, what, do), part = describe_reading(name, dataset), len(where) / len(ranks['given'])
-    return [Cause(60 + 35 * part, key, f'{split}: {what} in {len(where)} of {len(ranks["given"])} images that '
+    return [Cause(70 + 27 * part, key, f'{split}: {what} in {len(where)} of {len(ranks["given"])} images that '
                   f'were looked at ({part:.0%}): {do}')]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c032
+# %% ../../nbs/plumbing/check_places.ipynb #c055
 def _describe_shift(offset, here, there, split):
     down, across = offset
     return Cause(96, 'shift', f'{split}: all boxes lie beside their objects: {abs(across):.0%} of the width '
                  f'further {"right" if across > 0 else "left"} and {abs(down):.0%} of the height further '
                  f'{"down" if down > 0 else "up"} their contrast is {there:.2f} instead of {here:.2f}: move them')
 
-# %% ../../nbs/plumbing/check_places.ipynb #c033
+# %% ../../nbs/plumbing/check_places.ipynb #c056
 def _judge_owners(scenes, split):
     fits, alike = fit_owners(scenes)
     ranks = {step: rank_owners(fits, alike, step) for step in (0, 1, -1)}
@@ -302,7 +305,7 @@ def _judge_owners(scenes, split):
         return [Cause(96, 'owners', f'{said}, and those of the {which} image {ranks[best].mean():.0%}: {do}')]
     return [Cause(80, 'owners', f'{said}: {do}')]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c034
+# %% ../../nbs/plumbing/check_places.ipynb #c059
 _GOOD = 0.9 # mean rank of boxes that need no look at other units
 
 def _judge_elsewhere(scenes, dataset, split): # another unit, or another place: what fits better
@@ -315,7 +318,7 @@ def _judge_elsewhere(scenes, dataset, split): # another unit, or another place: 
     if by_unit and find_reading(units)[2] >= moved: return by_unit
     return [_describe_shift(*shift, split)] if moved else []
 
-# %% ../../nbs/plumbing/check_places.ipynb #c035
+# %% ../../nbs/plumbing/check_places.ipynb #c060
 def judge_places(records,     # list of `Record`, or `Records`, as read from the annotations
                  dataset:str, # their format
                  split:str,   # 'train' or 'eval', for the message

@@ -17,7 +17,7 @@ from .drawing import COLORS
 
 import mindspore as ms
 
-# %% ../../nbs/plumbing/check_rates.ipynb #c004
+# %% ../../nbs/plumbing/check_rates.ipynb #c005
 _MOST_IMAGES = 16 # in a batch of a trial: more take time, and say the same
 
 class Trial:
@@ -30,19 +30,20 @@ class Trial:
         options = replace(config.train, epoch_size=1, warmup_epochs=0, pre_trained_epoch_size=0, batch_size=size,
                           accumulate=1, ema_decay=0., dynamic_loss_scale=False)
         self.config = replace(config, train=options)
-        self.network, self.step, _, self.notes = _build_step(self.config, steps)
+        self.network, self.step, self.planned, self.notes = _build_step(self.config, steps)
         training_mode(self.step.set_train(), self.network, options)
         self.parameters = list(self.step.get_parameters())
         self.first = [p.asnumpy().copy() for p in self.parameters]
-        self.steps = steps
 
-    def restart(self, rates): # (n,) the rate of each step, at most `steps`
+    def restart(self,
+                rates, # (n,) the rate of each step, at most as many as were planned
+               )->None:
         "New weights, momenta and counters, and these rates"
-        padded = np.float32(np.resize(np.append(rates, rates[-1:]), self.steps))
-        padded[len(rates):] = rates[-1]
+        padded = np.append(rates, np.full(len(self.planned) - len(rates), rates[-1]))
         for p, value in zip(self.parameters, self.first):
-            is_rate = p.name.startswith('learning_rate') and value.shape == padded.shape
-            p.set_data(ms.Tensor(padded if is_rate else value, p.dtype))
+            if p.name.startswith('learning_rate') and value.shape == padded.shape:
+                value = padded * np.median(value / self.planned) # some weights may move at a part of the rate
+            p.set_data(ms.Tensor(value, p.dtype))
 
     def run(self,
             rates,       # (n,) the rate of each step
@@ -56,7 +57,7 @@ class Trial:
             if not abs(losses[-1][0]) < 1e6: break
         return np.array(losses)
 
-# %% ../../nbs/plumbing/check_rates.ipynb #c005
+# %% ../../nbs/plumbing/check_rates.ipynb #c007
 def take_batches(config,    # a `Config` of `05_train`, as a `Trial` has it
                  count:int, # how many
                  augment:bool=True, # as the training does
@@ -70,8 +71,8 @@ def take_batches(config,    # a `Config` of `05_train`, as a `Trial` has it
             if len(found) == count: return found
     return found
 
-# %% ../../nbs/plumbing/check_rates.ipynb #c007
-RATES = np.geomspace(1e-5, 10, 40) # of a test: four for each factor of 2.7
+# %% ../../nbs/plumbing/check_rates.ipynb #c014
+RATES = np.geomspace(1e-5, 10, 40) # of a test
 
 def smooth_losses(losses:np.ndarray, # (n,)
                   part:float=0.6,    # how much of the average stays at each step
@@ -83,33 +84,33 @@ def smooth_losses(losses:np.ndarray, # (n,)
         result.append(average / (1 - part ** i))
     return np.array(result)
 
-# %% ../../nbs/plumbing/check_rates.ipynb #c008
+# %% ../../nbs/plumbing/check_rates.ipynb #c017
 class RateRange(NamedTuple):
     "What a range test says"
     rates: np.ndarray  # (n,) tried
     losses: np.ndarray # (n,) smoothed
     low: float         # from here the loss falls
-    high: float        # to here a training is safe; both nan where no rate made it fall
+    high: float        # to here it does; both nan where no rate made it fall
 
 def find_range(rates:np.ndarray,  # (n,) rising
                losses:np.ndarray, # (k,) loss at each; k < n where it became infinite
               )->RateRange:
-    "The rates that a training can take: from where the loss falls to a third of where it is lowest"
+    "The rates that a training can take: from where the loss begins to fall to where it is lowest"
     rates, curve = rates[:len(losses)], smooth_losses(np.minimum(np.nan_to_num(losses, nan=1e6), 1e6))
     start, best = curve[:5].mean(), int(curve.argmin())
     drop = start - curve[best]
     if drop < 0.05 * abs(start): return RateRange(rates, curve, np.nan, np.nan)
     low = np.flatnonzero(curve[:best + 1] > start - 0.1 * drop)[-1]
-    return RateRange(rates, curve, float(rates[low]), float(max(rates[best] / 3, rates[low])))
+    return RateRange(rates, curve, float(rates[low]), float(rates[best]))
 
-# %% ../../nbs/plumbing/check_rates.ipynb #c009
+# %% ../../nbs/plumbing/check_rates.ipynb #c021
 def try_rates(trial:Trial,  # of this training
                batches:list, # of tuples of Tensors
               )->RateRange:
     "Raises the rate from step to step and watches the loss (Smith 2017, section 3.3)"
     return find_range(RATES, trial.run(RATES, batches)[:, 0])
 
-# %% ../../nbs/plumbing/check_rates.ipynb #c010
+# %% ../../nbs/plumbing/check_rates.ipynb #c023
 def draw_rates(found:RateRange, # from `try_rates`
                lr:float=None,   # the rate that is asked for; None: not drawn
                ax=None,         # matplotlib Axes; a new one if None
@@ -125,7 +126,7 @@ def draw_rates(found:RateRange, # from `try_rates`
     if ax.get_legend_handles_labels()[0]: ax.legend()
     return ax
 
-# %% ../../nbs/plumbing/check_rates.ipynb #c012
+# %% ../../nbs/plumbing/check_rates.ipynb #c026
 TRIAL_STEPS = 20
 
 def learn_batch(trial:Trial, # of this training
@@ -142,24 +143,31 @@ def measure_drop(losses:np.ndarray # (k, 3) from `learn_batch`
     if len(total) < TRIAL_STEPS or not np.isfinite(total).all(): return -np.inf
     return float(1 - np.median(total[-3:]) / total[0])
 
-# %% ../../nbs/plumbing/check_rates.ipynb #c014
+# %% ../../nbs/plumbing/check_rates.ipynb #c031
 _LEARNS = 0.25 # part of the loss that twenty steps take off when all is well
+_JUMPS = 1.5   # times the first loss: with a rate that is too high it grows before it falls
 
-def judge_rates(found:RateRange, # from `try_rates`
-                drop:float,      # from `measure_drop`, at the rate that is asked for
-                lr:float,        # that rate
-               )->list:          # of `Cause`
+def _say_trial(losses):
+    total, drop = losses[:, 0], measure_drop(losses)
+    if drop == -np.inf: much = f'the loss grew beyond all numbers after {len(total)} steps'
+    else: much = f'the loss went from {total[0]:.3g} to {np.median(total[-3:]):.3g}, with {total.max():.3g} between'
+    return f'in {TRIAL_STEPS} steps on one batch {much}'
+
+# %% ../../nbs/plumbing/check_rates.ipynb #c032
+def judge_rates(found:RateRange,   # from `try_rates`
+                losses:np.ndarray, # (k, 3) from `learn_batch`, at the rate that is asked for
+                lr:float,          # that rate
+               )->list:            # of `Cause`
     "Whether the rate lies in the range, and whether the training learns"
-    if drop >= _LEARNS: return []
-    much = 'the loss grew beyond all numbers' if drop == -np.inf else \
-           f'the loss {"fell" if drop >= 0 else "grew"} by {abs(drop):.0%}'
-    trial, take = f'in {TRIAL_STEPS} steps on one batch {much}', f'{found.low:.2g} to {found.high:.2g}'
+    drop, in_range = measure_drop(losses), found.low <= lr <= found.high
+    if drop >= _LEARNS and (in_range or losses[:, 0].max() < _JUMPS * losses[0, 0]): return []
+    trial, take = _say_trial(losses), f'{found.low:.2g} to {found.high:.2g}'
     if found.low != found.low:
         return [Cause(75, 'steps', f'no learning rate makes the loss fall, and {trial}: look at the options of '
                       'the loss, at --freeze_layer and at --pre_trained')]
-    if lr > found.high: return [Cause(86, 'rate_high', f'the learning rate is too high: {trial}, and the range '
-                                      f'test says {take}: give --lr={found.high:.1g} instead of {lr:g}')]
-    if lr < found.low: return [Cause(86, 'rate_low', f'the learning rate is too low: {trial}, and the range '
-                                     f'test says {take}: give --lr={found.high:.1g} instead of {lr:g}')]
-    return [Cause(70, 'steps', f'the network hardly learns: {trial}, although --lr={lr:g} lies in the range from '
-                  f'{take}: compare the options with those of the preset')]
+    if in_range:
+        return [Cause(70, 'steps', f'the network hardly learns: {trial}, although --lr={lr:g} lies in the range from '
+                      f'{take}: compare the options with those of the preset')]
+    key, word = ('rate_high', 'high') if lr > found.high else ('rate_low', 'low')
+    return [Cause(86, key, f'the learning rate is too {word}: {trial}, and the range test says {take}: give '
+                  f'--lr={found.high / 3:.1g} instead of {lr:g}')]

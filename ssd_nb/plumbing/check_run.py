@@ -14,7 +14,7 @@ from .annotations import say_count
 from .bookkeeping import read_metrics
 from .check_causes import Cause
 
-# %% ../../nbs/plumbing/check_run.ipynb #c004
+# %% ../../nbs/plumbing/check_run.ipynb #c005
 _LIMITS = dict( # option -> least, most, what is wrong beyond
     momentum=(0, 0.99, 'old steps never fade'),
     alpha=(0.02, 0.98, 'either objects or background weigh nothing in the loss'),
@@ -25,7 +25,7 @@ _LIMITS = dict( # option -> least, most, what is wrong beyond
     batch_size=(2, 1e9, 'batch norm has no statistics to take'))
 _FACTORS = dict(lr=30, weight_decay=30, clip_norm=100) # how far from the preset an option may be
 
-# %% ../../nbs/plumbing/check_run.ipynb #c005
+# %% ../../nbs/plumbing/check_run.ipynb #c006
 def _list_extremes(config, usual): # `Config` of `05_train`: the one of the run, the preset of its model
     parts = [(p, getattr(config, p.name), getattr(usual, p.name)) for p in fields(config)]
     values = {name: (value, asdict(its)[name]) for _, part, its in parts for name, value in asdict(part).items()}
@@ -39,7 +39,7 @@ def _list_extremes(config, usual): # `Config` of `05_train`: the one of the run,
         if name != 'lr' and not its and value and name == 'clip_norm' and value < 0.01:
             yield f'--clip_norm={value:g} shortens every step to almost nothing: leave it out'
 
-# %% ../../nbs/plumbing/check_run.ipynb #c006
+# %% ../../nbs/plumbing/check_run.ipynb #c009
 _FEW_STEPS = 100 # from random weights nothing has been seen to learn in fewer
 
 def judge_options(config, # a `Config` of `05_train`
@@ -61,7 +61,7 @@ def judge_options(config, # a `Config` of `05_train`
                            f'fewer than {_FEW_STEPS} teach nothing: give a larger --epoch_size'))
     return found
 
-# %% ../../nbs/plumbing/check_run.ipynb #c008
+# %% ../../nbs/plumbing/check_run.ipynb #c014
 def _judge_nan(reports, folder):
     bad = [r.epoch for r in reports if not math.isfinite(r.loss)]
     do = 'give a smaller --lr, more --warmup_epochs, or --clip_norm=1'
@@ -69,7 +69,7 @@ def _judge_nan(reports, folder):
     elif not reports: yield Cause(66, 'nan', f'no epoch was finished ({folder}/metrics.csv is empty), as when the '
                                   f'loss became no number in the first one: {do}')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c009
+# %% ../../nbs/plumbing/check_run.ipynb #c016
 def _judge_rates(reports, usual):
     rates, wanted = [r.lr for r in reports], usual.train.lr
     if max(rates) < wanted / 100:
@@ -87,7 +87,7 @@ def _judge_curve(reports, usual):
         yield Cause(64, 'flat', f'the loss hardly fell, from {losses[0]:.3g} to {losses[-1]:.3g} in '
                     f'{say_count(len(losses), "epoch")}: look at --lr and at the data')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c010
+# %% ../../nbs/plumbing/check_run.ipynb #c018
 _STILL = 0.3 # part of the loss that fell in the last third: then more epochs would help
 
 def _judge_length(reports, epochs, begins):
@@ -102,7 +102,7 @@ def _judge_length(reports, epochs, begins):
         yield Cause(58, 'short', f'the loss still fell by {fell:.0%} in the last third of the run: give a larger '
                     f'--epoch_size than {epochs}')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c011
+# %% ../../nbs/plumbing/check_run.ipynb #c020
 def _judge_overfitting(reports):
     seen = [r for r in reports if r.mAP == r.mAP]
     if len(seen) < 3: return
@@ -112,7 +112,7 @@ def _judge_overfitting(reports):
                     f'epoch {last.epoch} while the training loss fell from {best.loss:.3g} to {last.loss:.3g}: take '
                     'best_map.ckpt, give --early_stop, more images or --augment=True')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c012
+# %% ../../nbs/plumbing/check_run.ipynb #c022
 def judge_run(folder:Path, # of a run, with metrics.csv
               config,      # a `Config` of `05_train`: that of the run
               usual,       # the preset of its model
@@ -130,7 +130,7 @@ def judge_run(folder:Path, # of a run, with metrics.csv
                                          'learn: look at --match_threshold and at the size of the objects'))
     return found
 
-# %% ../../nbs/plumbing/check_run.ipynb #c014
+# %% ../../nbs/plumbing/check_run.ipynb #c028
 def judge_weights(weights:dict # name -> np.ndarray of a checkpoint
                  )->list:      # of `Cause`
     "Weights that are no numbers"
@@ -140,7 +140,7 @@ def judge_weights(weights:dict # name -> np.ndarray of a checkpoint
                   f'{bad[0]}: the training diverged, so give a smaller --lr or --clip_norm=1, and take a checkpoint '
                   'from before')]
 
-# %% ../../nbs/plumbing/check_run.ipynb #c016
+# %% ../../nbs/plumbing/check_run.ipynb #c031
 _BELONGS = dict(model=('using_model', 'heads', 'pad', 'paper_vgg', 'extras'), data=('normalisation',),
                 loss=('cls_loss',), boxes=('image_shape', 'steps', 'box_kind', 'min_scale', 'max_scale',
                                            'aspect_ratios', 'prior_scaling', 'first_scale'))

@@ -24,7 +24,7 @@ def predict_focal(labels:np.ndarray, # (B, N) int of the default boxes, 0 = back
     total = background * (~matched).sum() + object_ * matched.sum()
     return float(total / max(matched.sum(), 1))
 
-# %% ../../nbs/plumbing/check_start.ipynb #c006
+# %% ../../nbs/plumbing/check_start.ipynb #c009
 def predict_softmax(labels:np.ndarray, # (B, N) int of the default boxes, 0 = background
                     classes:int,       # with background
                     prior:float,       # what the biases are made from
@@ -38,7 +38,7 @@ def predict_softmax(labels:np.ndarray, # (B, N) int of the default boxes, 0 = ba
     loss = (total - logit) * matched.sum() + (total + logit) * kept
     return float(loss / max(matched.sum(), 1))
 
-# %% ../../nbs/plumbing/check_start.ipynb #c007
+# %% ../../nbs/plumbing/check_start.ipynb #c012
 def predict_place(targets:np.ndarray, # (B, N, 4) encoded offsets
                   labels:np.ndarray,  # (B, N) int, 0 = background
                  )->float:            # per matched box
@@ -47,7 +47,7 @@ def predict_place(targets:np.ndarray, # (B, N, 4) encoded offsets
     losses = np.where(distance < 1, distance ** 2 / 2, distance - 0.5)
     return float(losses.sum() / max((labels > 0).sum(), 1))
 
-# %% ../../nbs/plumbing/check_start.ipynb #c009
+# %% ../../nbs/plumbing/check_start.ipynb #c015
 def predict_losses(batch,  # image, gt_loc, gt_label, num_matched as arrays or Tensors
                    config, # a `Config` of `05_train`: its `model` and `loss` are used
                   )->tuple: # loc_loss, cls_loss
@@ -58,8 +58,8 @@ def predict_losses(batch,  # image, gt_loc, gt_label, num_matched as arrays or T
     else: cls = predict_focal(labels, classes, prior, loss.gamma, loss.alpha)
     return predict_place(targets, labels), cls
 
-# %% ../../nbs/plumbing/check_start.ipynb #c011
-_FACTOR = 3 # between theory and measurement, before something is said
+# %% ../../nbs/plumbing/check_start.ipynb #c017
+_FACTOR = 2 # between theory and measurement, before something is said
 
 def judge_start(measured:tuple, # loc_loss, cls_loss of the first step
                 expected:tuple, # from `predict_losses`

@@ -76,7 +76,7 @@ def _try_training(config, picture):
     print(f'learning rates to take: {found.low:.2g} to {found.high:.2g}, --lr is {config.train.lr:g} ({picture}); '
           f'twenty steps on one batch take {drop:.0%} off the loss')
     known = bool(config.train.pre_trained)
-    return judge_rates(found, drop, config.train.lr) + judge_start(losses[0, 1:], expected, known)
+    return judge_rates(found, losses, config.train.lr) + judge_start(losses[0, 1:], expected, known)
 
 # %% ../../nbs/plumbing/check_training.ipynb #c011
 _MOST_IMAGES = 96 # that a checkpoint is asked about
