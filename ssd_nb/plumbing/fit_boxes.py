@@ -187,8 +187,8 @@ def _fit(boxes, labels, config): # (n, 4) y1 x1 y2 x2, (n,) int, BoxConfig; -> B
     after = _measure_reach(boxes, found)
     old, new = (_count_reached(boxes, labels, reach, config) for reach in (before, after))
     if new - old >= _LEAST_GAIN: return found, after, ''
-    return config, before, (f'the best found reach {100 * max(new - old, 0):.1f} in 100 objects more, and under '
-                            f'{100 * _LEAST_GAIN:.0f} is not worth leaving them')
+    return config, before, (f'the best found reach {100 * max(new - old, 0):.1f} in 100 objects more, and '
+                            f'under {100 * _LEAST_GAIN:.0f} is not worth leaving them')
 
 # %% ../../nbs/plumbing/fit_boxes.ipynb #c073
 def fit_default_boxes(truth,            # of training images: file in COCO's form, its content, or a `Content`
