@@ -29,18 +29,29 @@ def _rate_overlaps(best,      # (n, 3) each object's largest IoUs, the largest f
     return np.clip((best - threshold + below) / (below + above), 0, 1) @ _SHARES
 
 # %% ../../nbs/plumbing/fit_boxes.ipynb #c023
-def _weigh_classes(labels): # (n,) int; -> (n,), 1 in all: each class the same, less with under 30 objects
-    counts = np.bincount(labels)
-    weights = (np.minimum(counts, 30) / np.maximum(counts, 1))[labels]
-    return weights / weights.sum()
+def _weigh_groups(own): # (n,) int group of each object; -> (n,), 1 in all: each group the same
+    counts = np.bincount(own)
+    weights = (np.minimum(counts, 30) / np.maximum(counts, 1))[own] # with under 30 objects it is less
+    return weights / max(weights.sum(), 1)
 
 # %% ../../nbs/plumbing/fit_boxes.ipynb #c026
+_EDGES = 16, 32, 64, 128, 256 # pixels of the network's input
+_WORDS = 'under 16', *(f'{low} to {high}' for low, high in zip(_EDGES, _EDGES[1:])), '256 or more'
+
+def _group_sides(boxes, config): # (n, 4) y1 x1 y2 x2 in unit coordinates; -> (n,) int place in `_WORDS`
+    sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) * np.prod(config.image_shape))
+    return np.searchsorted(_EDGES, sides, side='right')
+
+def _weigh(boxes, labels, config): # -> (n,), 1 in all: half by class, half by size
+    return (_weigh_groups(labels) + _weigh_groups(_group_sides(boxes, config))) / 2
+
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c030
 def _pick_objects(labels, most=1500): # (n,) int; -> (m,) int: places of some objects of every class
     quota = max(1, most // len(np.unique(labels)))
     groups = (np.flatnonzero(labels == k) for k in np.unique(labels))
     return np.concatenate([g[np.linspace(0, len(g) - 1, min(len(g), quota)).astype(int)] for g in groups])
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c029
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c033
 def _crop_around(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates
                  seed=0):
     "(n, 4) the same objects as random crops show them: each in a window that holds its centre"
@@ -51,21 +62,21 @@ def _crop_around(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates
     corner = low + place * np.maximum(high - low, 0)
     return np.clip((boxes - np.tile(corner, 2)) / np.tile(size, 2), 0, 1)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c032
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c036
 def _list_sizes(config): # -> for each map (k, 2) height, width in unit coordinates
     one_cell = replace(config, steps=(max(config.image_shape),) * len(config.steps))
     return np.split(default_boxes(one_cell)[:, 2:].astype(float), np.cumsum(count_cell_boxes(config))[:-1])
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c035
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c039
 def _take_best(overlaps): # (n, m) IoU -> (n, 3), the largest first
     overlaps = np.pad(overlaps, ((0, 0), (0, max(0, 3 - overlaps.shape[1]))))
     return -np.sort(np.partition(-overlaps, 2, axis=1)[:, :3], axis=1)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c039
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c043
 class _Judge:
     "Says how well default boxes suit some objects; remembers what it knows of each map"
     def __init__(self, boxes, labels, config): # (n, 4) y1 x1 y2 x2, (n,) int; sizes alone may change later
-        self.threshold, self.weights, self.known = config.match_threshold, _weigh_classes(labels), {}
+        self.threshold, self.weights, self.known = config.match_threshold, _weigh(boxes, labels, config), {}
         self.boxes, shape = boxes, config.image_shape
         self.centres = [[(np.arange(n) + 0.5) * step / side for n, step, side in zip(grid, steps, shape)]
                         for grid, steps in zip(grids(config), pair_steps(config))]
@@ -80,14 +91,14 @@ class _Judge:
         best = [self.find_best(level, sizes) for level, sizes in enumerate(_list_sizes(config))]
         return float(_rate_overlaps(_take_best(np.concatenate(best, axis=1)), self.threshold) @ self.weights)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c043
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c047
 def _read_scales(config): # of every map
     if config.scales: return config.scales
     n, low, high = len(config.steps), config.min_scale, config.max_scale
     if config.box_kind == 'ssd': return tuple(np.linspace(low, high, n))
     return config.first_scale or low / 2, *np.linspace(low, high, n - 1)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c045
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c049
 def _read_numbers(config): # -> logarithms of first_scale and scales, then two exponents of the ratios
     return np.array([*np.log([config.first_scale or 0.1, *_read_scales(config)]), 1, 1])
 
@@ -98,7 +109,7 @@ def _set_numbers(config, numbers): # the reverse, rounded as it will be written
     own = dict(first_scale=first) if config.box_kind == 'ssd' else {}
     return replace(config, scales=tuple(scales), aspect_ratios=ratios, **own)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c048
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c052
 def _limit_numbers(config): # -> least and most of each number
     steps = [max(step / side for step, side in zip(pair, config.image_shape)) for pair in pair_steps(config)]
     start = _read_numbers(config)
@@ -106,24 +117,24 @@ def _limit_numbers(config): # -> least and most of each number
     low, high = np.minimum(sizes, steps), np.minimum(1.5 * np.array([sizes[1], *sizes[1:]]), 1)
     return np.array([*np.log(low), 0.5, 0.5]), np.array([*np.log(high), 1.5, 1.5])
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c051
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c055
 def _measure_reach(boxes, config):
     return find_reach(boxes, default_boxes(config), find_box_levels(config))
 
-def _count_reached(labels, reach, config): # -> part of the objects of an average class
-    return float((reach > config.match_threshold) @ _weigh_classes(labels))
+def _count_reached(boxes, labels, reach, config): # -> part of the objects, weighed
+    return float((reach > config.match_threshold) @ _weigh(boxes, labels, config))
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c055
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c059
 _STARTS = 1, 0.7, 0.5 # times the sizes of the first map, less on the next ones
 _STRIDES = 0.3, 0.15, 0.07, 0.03 # of the search
 _PRIOR = 0.05 # what leaving the old numbers costs
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c057
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c061
 def _list_moves(maps): # -> directions: each number alone, all sizes, the fine ones more than the coarse ones
     taper = np.linspace(1, 0, maps)
     return [*np.eye(maps + 3), np.array([1] * (maps + 1) + [0, 0]), np.array([taper[0], *taper, 0, 0])]
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c059
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c063
 def _climb(rate, numbers, moves): # rate: numbers -> a value, the larger the better
     best = rate(numbers)
     for stride in _STRIDES:
@@ -135,7 +146,7 @@ def _climb(rate, numbers, moves): # rate: numbers -> a value, the larger the bet
             if best < before + 1e-4: break
     return best, numbers
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c063
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c067
 def _search(config, judges): # -> BoxConfig
     start, (low, high) = _read_numbers(config), _limit_numbers(config)
     moves = _list_moves(len(config.steps))
@@ -151,7 +162,7 @@ def _search(config, judges): # -> BoxConfig
     found = [_climb(rate, np.clip(numbers, low, high), moves) for numbers in starts]
     return _set_numbers(config, max(found, key=lambda pair: pair[0])[1])
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c065
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c069
 class BoxFit(NamedTuple):
     "What looking for better default boxes has found"
     before: BoxConfig  # what was given
@@ -162,7 +173,7 @@ class BoxFit(NamedTuple):
     reach: np.ndarray  # (2, n) each object's IoU with its best default box, before and after
     why: str = ''      # why nothing was changed; '': it was
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c067
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c071
 _FEWEST, _LEAST_GAIN = 50, 0.02 # objects; part of the objects of an average class
 
 def _fit(boxes, labels, config): # (n, 4) y1 x1 y2 x2, (n,) int, BoxConfig; -> BoxConfig, (2, n) reach, why
@@ -174,12 +185,12 @@ def _fit(boxes, labels, config): # (n, 4) y1 x1 y2 x2, (n,) int, BoxConfig; -> B
     some = boxes[places := _pick_objects(labels)]
     found = _search(config, [_Judge(each, labels[places], config) for each in (some, _crop_around(some))])
     after = _measure_reach(boxes, found)
-    gain = _count_reached(labels, after, config) - _count_reached(labels, before, config)
-    if gain >= _LEAST_GAIN: return found, after, ''
-    return config, before, (f'the best that were found reach {100 * max(gain, 0):.1f} in 100 objects more, '
-                            f'and under {100 * _LEAST_GAIN:.0f} is not worth leaving them')
+    old, new = (_count_reached(boxes, labels, reach, config) for reach in (before, after))
+    if new - old >= _LEAST_GAIN: return found, after, ''
+    return config, before, (f'the best found reach {100 * max(new - old, 0):.1f} in 100 objects more, and '
+                            f'under {100 * _LEAST_GAIN:.0f} is not worth leaving them')
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c069
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c073
 def fit_default_boxes(truth,            # of training images: file in COCO's form, its content, or a `Content`
                       config:BoxConfig, # the default boxes to start from
                      )->BoxFit:         # with a configuration whose maps have as many boxes in a cell
@@ -192,16 +203,12 @@ def fit_default_boxes(truth,            # of training images: file in COCO's for
     return BoxFit(config, after, boxes, labels, content.classes,
                   np.stack([_measure_reach(boxes, config), reach]), why)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c081
-_EDGES = 0, 16, 32, 64, 128, 256, np.inf # pixels of the network's input
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c085
+def _name_groups(fit): # -> names of the sizes that there are, and (n,) int place of each object's
+    groups, own = np.unique(_group_sides(fit.boxes, fit.before), return_inverse=True)
+    return [f'{_WORDS[g]} pixels' for g in groups], own
 
-def _group_sizes(fit): # -> names of the groups that have objects, and (n,) the place of each object's
-    sides = np.sqrt((fit.boxes[:, 2:] - fit.boxes[:, :2]).prod(axis=1) * np.prod(fit.before.image_shape))
-    groups, own = np.unique(np.searchsorted(_EDGES, sides, side='right') - 1, return_inverse=True)
-    words = ['under 16', *(f'{low} to {high}' for low, high in zip(_EDGES[1:], _EDGES[2:-1])), '256 or more']
-    return [f'{words[g]} pixels' for g in groups], own
-
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c083
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c087
 def _count_groups(fit, own): # (n,) int group of each object; -> objects of each, (2, groups) part reached
     counts = np.bincount(own)
     reached = fit.reach > fit.before.match_threshold
@@ -212,16 +219,16 @@ def _format_groups(fit, names, own):
     return [f'  {name:20} {say_count(n, "object"):>15}: {before:6.1%} before, {after:6.1%} after'
             for name, n, before, after in zip(names, counts, *parts)]
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c086
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c090
 def say_fit(fit:BoxFit # from `fit_default_boxes`
            )->str:     # without a full stop
     "What was found, in one sentence"
     if fit.why: return f'the default boxes stay as they are: {fit.why}'
-    parts = [_count_reached(fit.labels, reach, fit.before) for reach in fit.reach]
-    return (f'other default boxes reach {parts[1]:.1%} of the objects of an average class, '
-            f'those of the model {parts[0]:.1%}')
+    parts = [_count_reached(fit.boxes, fit.labels, reach, fit.before) for reach in fit.reach]
+    return (f'other default boxes reach {parts[1]:.1%} of the objects, those of the model {parts[0]:.1%}, '
+            'where classes and sizes count the same')
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c088
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c092
 def _say_left(fit): # yields a line where many objects are still not reached
     left = fit.boxes[fit.reach[1] <= fit.after.match_threshold]
     if len(left) < max(20, 0.1 * len(fit.boxes)): return # a few say nothing of the size of the image
@@ -229,7 +236,7 @@ def _say_left(fit): # yields a line where many objects are still not reached
     yield (f'not reached: {say_count(len(left), "object")}, half of them lower than {height:.0f} or narrower '
            f'than {width:.0f} pixels: a larger --image_shape makes objects larger')
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c090
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c094
 def format_fit(fit:BoxFit # from `fit_default_boxes`
               )->list:    # of lines
     "What was found, by size and by class"
@@ -237,17 +244,17 @@ def format_fit(fit:BoxFit # from `fit_default_boxes`
     names = [fit.classes[k] for k in np.unique(fit.labels)]
     own = np.unique(fit.labels, return_inverse=True)[1]
     return [say_fit(fit), 'by size (root of the area, in the image that the network sees):',
-            *_format_groups(fit, *_group_sizes(fit)), 'by class:', *_format_groups(fit, names, own)[:20],
+            *_format_groups(fit, *_name_groups(fit)), 'by class:', *_format_groups(fit, names, own)[:20],
             *_say_left(fit)]
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c093
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c097
 def _write_options(fit): # as YAML
     changed = [name for name in ('first_scale', 'scales', 'aspect_ratios')
                if getattr(fit.before, name) != getattr(fit.after, name)]
     def write(value): return f'[{", ".join(map(write, value))}]' if isinstance(value, tuple) else f'{value:g}'
     return ''.join(f'{name}: {write(getattr(fit.after, name))}\n' for name in changed)
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c095
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c099
 def save_fit(fit:BoxFit, # from `fit_default_boxes`
              path:Path,  # the YAML file to write; one that is there is removed if nothing was found
             )->bool:     # whether it was written
@@ -257,17 +264,18 @@ def save_fit(fit:BoxFit, # from `fit_default_boxes`
     write_text(path, f'# {say_fit(fit)}\n{_write_options(fit)}')
     return True
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c099
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c103
 def _draw_default_sizes(fit, config, title, ax):
     sizes = np.concatenate(_list_sizes(config)) * config.image_shape
     some = fit.boxes[::len(fit.boxes) // 2000 + 1]
     sides = (some[:, 2:] - some[:, :2]) * config.image_shape
-    ax.loglog(*sides.T[::-1], '.', color=COLORS['truth'], markersize=3, label='objects')
-    ax.loglog(*sizes.T[::-1], 'x', color=COLORS['positive'], label='default sizes')
+    ax.loglog(*sides.T[::-1], '.', base=2, color=COLORS['truth'], markersize=3, label='objects')
+    ax.loglog(*sizes.T[::-1], 'x', base=2, color=COLORS['positive'], label='default sizes')
+    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter('{x:g}')
     ax.set(xlabel='width in pixels', ylabel='height in pixels', aspect='equal', title=title)
     ax.legend(loc='lower right')
 
-# %% ../../nbs/plumbing/fit_boxes.ipynb #c101
+# %% ../../nbs/plumbing/fit_boxes.ipynb #c105
 def draw_fit(fit:BoxFit, # from `fit_default_boxes`
             ):           # three matplotlib Axes
     "Sizes of objects and default boxes before and after, and how much is reached of each size"
@@ -276,7 +284,7 @@ def draw_fit(fit:BoxFit, # from `fit_default_boxes`
     for config, title, ax in zip((fit.before, fit.after), ('before', 'after'), axes):
         _draw_default_sizes(fit, config, title, ax)
     axes[1].sharex(axes[0]), axes[1].sharey(axes[0])
-    names, own = _group_sizes(fit)
+    names, own = _name_groups(fit)
     counts, parts = _count_groups(fit, own)
     for shift, row, kind in ((0.2, 0, 'ignored'), (-0.2, 1, 'positive')):
         bars = axes[2].barh(np.arange(len(names)) + shift, parts[row], 0.4, color=COLORS[kind])
@@ -284,6 +292,6 @@ def draw_fit(fit:BoxFit, # from `fit_default_boxes`
         bars.set_label(('before', 'after')[row])
     axes[2].set_yticks(np.arange(len(names)), [f'{name}\n{n:,}' for name, n in zip(names, counts)])
     title = f'reached: IoU above {fit.before.match_threshold:g}'
-    axes[2].set(xlim=(0, 1.15), xlabel='part of the objects', title=title)
+    axes[2].set(xlim=(0, 1.2), xlabel='part of the objects', title=title)
     axes[2].legend(loc='lower right')
     return axes
