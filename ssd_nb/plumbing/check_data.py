@@ -62,11 +62,13 @@ _REACH_DO = ('ssd_nb data --fit_boxes looks for default boxes that fit, --using_
 def _judge_reach(facts, box_config):
     classes, sizes = measure_reach(facts.content, box_config)
     count = sum(row.objects for row in classes)
-    missed = sum(row.missed * row.objects for row in classes) / max(count, 1)
-    if missed >= 0.3:
-        worst = max(sizes, key=lambda row: row.missed * row.objects)
-        return [Cause(40 + 50 * missed, 'reach', f'{facts.name}: {missed:.0%} of the objects have an IoU below '
-                      f'0.5 to every default box, most of them with a side {worst.name} of the image: {_REACH_DO}')]
+    missed, far = (sum(getattr(row, part) * row.objects for row in classes) / max(count, 1)
+                   for part in ('missed', 'far'))
+    if missed >= 0.6 or far >= 0.15:
+        worst = max(sizes, key=lambda row: row.far * row.objects + row.missed)
+        return [Cause(45 + 40 * max(missed, far), 'reach', f'{facts.name}: {missed:.0%} of the objects have an IoU '
+                      f'below 0.5 to every default box, and {far:.0%} below 0.3, most of them with a side '
+                      f'{worst.name} of the image: {_REACH_DO}')]
     lost = [r for r in classes if r.objects >= 10 and (r.far >= 0.2 or r.missed >= 0.8)]
     return [Cause(40 + 30 * r.objects / count, 'reach', f'{facts.name}: {r.missed:.0%} of the {r.objects:,} '
                   f'objects of {r.name} have an IoU below 0.5 to every default box: {_REACH_DO}') for r in lost]

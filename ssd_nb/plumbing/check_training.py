@@ -81,7 +81,7 @@ def _try_training(config, picture):
 # %% ../../nbs/plumbing/check_training.ipynb #c011
 _MOST_IMAGES = 96 # that a checkpoint is asked about
 
-def _ask(network, config, data, split, predict, limit=_MOST_IMAGES):
+def _ask(config, data, split, predict, limit):
     "The `Answers` of a network"
     classes = config.data.classes
     truth = fit_ground_truth(load_ground_truth(data, split), classes)[0]

@@ -1,0 +1,448 @@
+"""Whether `ssd_nb check` finds what is wrong with sets and runs that are spoiled on purpose, and says nothing
+about sound ones."""
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+from make_sets import voc_xml, write_image, write_text
+
+from ssd_nb.data import DataConfig
+from ssd_nb.eval import Detections
+from ssd_nb.plumbing.bookkeeping import EpochReport, MetricsFile
+from ssd_nb.plumbing.check_answers import Answers, judge_answers
+from ssd_nb.plumbing.check_causes import format_causes, sort_causes
+from ssd_nb.plumbing.check_data import check_data
+from ssd_nb.plumbing.check_rates import RATES, find_range, judge_rates
+from ssd_nb.plumbing.check_run import judge_match, judge_options, judge_run, judge_weights
+from ssd_nb.plumbing.check_start import judge_start
+from ssd_nb.plumbing.mistakes import Objects
+from ssd_nb.plumbing.samples import draw_sample
+from ssd_nb.ssd_heads import MODELS
+from ssd_nb.train import preset
+
+TINY = MODELS['ssd_tiny'].boxes
+
+
+# sound sets
+
+def draw_bars(rng, number):
+    "Upright figures before a ground that changes from left to right; two classes"
+    h, w = 150, 200
+    image = np.float64(rng.uniform(60, 160, 3)) + np.linspace(0, rng.uniform(-50, 50), w)[None, :, None]
+    image = np.repeat(image, h, axis=0)
+    boxes, labels = [], []
+    for _ in range(rng.integers(1, 5)):
+        bh, bw = int(rng.integers(30, 90)), int(rng.integers(12, 34))
+        y, x, label = int(rng.integers(h - bh)), int(rng.integers(w - bw)), int(rng.integers(2))
+        colour = np.array([[200, 60, 50], [40, 70, 200]][label]) + rng.uniform(-30, 30, 3)
+        image[y:y + bh, x:x + bw] = colour * rng.uniform(0.7, 1, (bh, 1, 1))
+        boxes.append((y, x, y + bh, x + bw)), labels.append(label)
+    return np.uint8((image + rng.normal(0, 6, image.shape)).clip(0, 255)), boxes, labels
+
+
+def draw_discs(rng, number):
+    "Dark and light cells that may touch, on a light ground with stains; three classes"
+    side = 192
+    image = np.full((side, side, 3), rng.uniform(190, 230, 3))
+    stains = cv2.resize(rng.normal(0, 8, (6, 6, 3)), (side, side), interpolation=cv2.INTER_CUBIC)
+    boxes, labels = [], []
+    for _ in range(rng.integers(3, 9)):
+        radius = rng.integers(9, 26, 2)
+        y, x = (int(rng.integers(r, side - r)) for r in radius)
+        label = int(rng.integers(3))
+        colour = np.array([[200, 120, 130], [110, 60, 140], [240, 240, 150]][label]) + rng.uniform(-20, 20, 3)
+        cv2.ellipse(image, (x, y), (int(radius[1]), int(radius[0])), 0, 0, 360, colour.tolist(), -1)
+        boxes.append((y - radius[0], x - radius[1], y + radius[0] + 1, x + radius[1] + 1)), labels.append(label)
+    return np.uint8((image + stains + rng.normal(0, 5, image.shape)).clip(0, 255)), boxes, labels
+
+
+def draw_shapes(rng, number):
+    "Images of the sample set; five classes"
+    image, boxes, labels = draw_sample(int(rng.integers(1000, 9999)), number)
+    return image, boxes.tolist(), (labels - 1).tolist()
+
+
+KINDS = dict(bars=(draw_bars, ('red', 'blue')), discs=(draw_discs, ('pink', 'violet', 'yellow')),
+             shapes=(draw_shapes, ('ball', 'cube', 'ring', 'star', 'cone')))
+
+
+def draw_set(kind, count, seed):
+    rng = np.random.default_rng([seed, count])
+    return [KINDS[kind][0](rng, i) for i in range(count)]
+
+
+def list_numbers(box, really):
+    "Four numbers, in pixels, that mean a box"
+    y1, x1, y2, x2 = box
+    h, w, y, x = y2 - y1, x2 - x1, (y1 + y2) / 2, (x1 + x2) / 2
+    return dict(xywh=(x1, y1, w, h), yxhw=(y1, x1, h, w), xyhw=(x1, y1, h, w), xyxy=(x1, y1, x2, y2),
+                yxyx=(y1, x1, y2, x2), xxyy=(x1, x2, y1, y2), centre=(x, y, w, h), centre_yx=(y, x, h, w))[really]
+
+
+WANTED = dict(coco='xywh', voc='xyxy', other='xyxy', yolo='centre')
+
+
+def write_split(folder, split, scenes, dataset, really, names, change=None):
+    "Writes images and annotations of a split; `change` moves boxes: (boxes, labels, size, number) to boxes, labels"
+    rows, images, notes = [], [], []
+    for i, (image, boxes, labels) in enumerate(scenes, 1):
+        h, w = image.shape[:2]
+        if change: boxes, labels = change(list(boxes), list(labels), (h, w), i - 1)
+        name = dict(yolo=f'images/{split}/{i:04}.png').get(dataset, f'{split}/{i:04}.png')
+        write_image(folder / name, image)
+        numbers = [tuple(float(n) for n in list_numbers(box, really)) for box in boxes]
+        images.append(dict(id=i, file_name=f'{i:04}.png', height=h, width=w))
+        notes += [dict(id=len(notes) + k, image_id=i, category_id=label + 1, bbox=n, iscrowd=0, area=n[2] * n[3])
+                  for k, (n, label) in enumerate(zip(numbers, labels), 1)]
+        rows.append(' '.join([name, *(','.join(f'{v:g}' for v in (*n, label + 1)) for n, label in zip(numbers, labels))]))
+        unit = (h, w, h, w) if really.startswith('y') or really.endswith('yx') else \
+               (w, w, h, h) if really == 'xxyy' else (w, h, w, h)
+        parts = [[label, *(v / u for v, u in zip(n, unit))] for n, label in zip(numbers, labels)]
+        if dataset == 'yolo':
+            write_text((folder / name.replace('images', 'labels')).with_suffix('.txt'),
+                       ''.join(' '.join(f'{v:.6g}' for v in p) + '\n' for p in parts))
+        if dataset == 'voc':
+            shifted = [(n[0] + 1, n[1] + 1, *n[2:]) for n in numbers]
+            objects = [(names[label], [f'{v:g}' for v in n]) for n, label in zip(shifted, labels)]
+            write_text((folder / name).with_suffix('.xml'), voc_xml(f'{i:04}.png', objects, (h, w)))
+    categories = [dict(id=i, name=n) for i, n in enumerate(names, 1)]
+    if dataset == 'coco':
+        write_text(folder / f'annotations/instances_{split}.json',
+                   json.dumps(dict(images=images, annotations=notes, categories=categories)))
+    if dataset == 'other': write_text(folder / f'{split}.txt', '\n'.join(rows) + '\n')
+    if dataset == 'yolo': write_text(folder / 'data.yaml', f'names: [{", ".join(names)}]\n')
+
+
+def write_set(folder, kind='discs', dataset='coco', really=None, change=None, counts=(40, 24), names=None,
+              eval_names=None, change_eval=None, scenes=None):
+    "A data set with training and evaluation images; answers its configuration"
+    names = names or KINDS[kind][1]
+    scenes = scenes or [draw_set(kind, counts[0], 1), draw_set(kind, counts[1], 2)]
+    both = zip(('train', 'eval'), scenes, (change, change_eval or change), (names, eval_names or names))
+    for split, some, moved, known in both:
+        write_split(folder, split, some, dataset, really or WANTED[dataset], known, moved)
+    options = dict(coco=dict(coco_root=str(folder)), voc=dict(voc_root=str(folder)),
+                   yolo=dict(yolo_root=str(folder)),
+                   other=dict(anno_path=str(folder / 'train.txt'), eval_anno_path=str(folder / 'eval.txt'),
+                              classes=','.join(names)))[dataset]
+    return DataConfig(dataset, mindrecord_dir=str(folder / 'record'), num_parallel_workers=2, **options)
+
+
+def check(config, boxes=TINY):
+    "Causes, the likeliest first"
+    return sort_causes(check_data(config, boxes, ['train', 'eval'])[1])[0]
+
+
+SOUND = [('discs', 'coco'), ('discs', 'yolo'), ('bars', 'voc'), ('bars', 'other'), ('shapes', 'coco'), ('shapes', 'voc')]
+
+
+@pytest.mark.parametrize('kind, dataset', SOUND)
+def test_sound_sets(kind, dataset, tmp_path):
+    assert format_causes(check(write_set(tmp_path, kind, dataset))) == 'verdict: nothing was found.'
+
+
+def test_sound_sample_set(tmp_path):
+    config = DataConfig('coco', coco_root=str(ROOT / 'data_samples'), mindrecord_dir=str(tmp_path))
+    assert not check(config) and not check(config, MODELS['ssd300'].boxes)
+
+
+# spoiled sets
+
+def move(function):
+    "A change of every box"
+    return lambda boxes, labels, size, number: ([function(box, *size) for box in boxes], labels)
+
+
+def swap_some(boxes, labels, size, number):
+    return [(b[1], b[0], b[3], b[2]) if number % 3 == 0 else b for b in boxes], labels
+
+
+def turn_quarter(box, h, w): # drawn on the picture after a quarter turn to the right
+    y1, x1, y2, x2 = box
+    return x1, h - y2, x2, h - y1
+
+
+READ_WRONG = [
+    ('shapes', 'coco', 'yxhw', 'axes'), ('shapes', 'coco', 'xyxy', 'form'), ('shapes', 'coco', 'centre', 'form'),
+    ('bars', 'coco', 'xyhw', 'form'), ('bars', 'voc', 'yxyx', 'axes'), ('bars', 'voc', 'xywh', 'form'),
+    ('bars', 'other', 'yxyx', 'axes'), ('bars', 'other', 'xxyy', 'form'), ('discs', 'other', 'xywh', 'form'),
+    ('discs', 'yolo', 'xywh', 'form'), ('discs', 'yolo', 'xyxy', 'form'), ('bars', 'yolo', 'centre_yx', 'axes')]
+
+
+@pytest.mark.parametrize('kind, dataset, really, key', READ_WRONG)
+def test_numbers_in_another_order(kind, dataset, really, key, tmp_path):
+    first, *_ = check(write_set(tmp_path, kind, dataset, really))
+    assert first.key == key and first.text.startswith('train: '), first
+
+
+MOVED = dict(mirrored=('shapes', move(lambda b, h, w: (b[0], w - b[3], b[2], w - b[1])), 'moved_boxes'),
+             upside_down=('bars', move(lambda b, h, w: (h - b[2], b[1], h - b[0], b[3])), 'moved_boxes'),
+             quarter=('bars', move(turn_quarter), 'moved_boxes'),
+             half_size=('discs', move(lambda b, h, w: [v / 2 for v in b]), 'unit'),
+             twice=('shapes', move(lambda b, h, w: [v * 2 for v in b]), 'unit'),
+             odd_factor=('shapes', move(lambda b, h, w: [v * 0.37 for v in b]), 'unit'),
+             thousandths=('bars', move(lambda b, h, w: (b[0] / h * 1000, b[1] / w * 1000, b[2] / h * 1000,
+                                                         b[3] / w * 1000)), 'unit'),
+             of_300=('shapes', move(lambda b, h, w: (b[0] / h * 300, b[1] / w * 300, b[2] / h * 300,
+                                                     b[3] / w * 300)), 'unit'),
+             beside=('discs', move(lambda b, h, w: (b[0] + 14, b[1] - 19, b[2] + 14, b[3] - 19)), 'shift'),
+             some=('shapes', swap_some, 'axes'))
+
+
+@pytest.mark.parametrize('name', MOVED)
+def test_boxes_elsewhere(name, tmp_path):
+    kind, change, key = MOVED[name]
+    first, *_ = check(write_set(tmp_path, kind, 'coco', change=change))
+    assert first.key == key, first
+
+
+def test_only_eval_is_spoiled(tmp_path):
+    config = write_set(tmp_path, 'shapes', 'coco', change=lambda b, l, s, n: (b, l),
+                       change_eval=move(lambda b, h, w: (b[1], b[0], b[3], b[2])))
+    causes = check(config)
+    assert causes[0].key == 'axes' and causes[0].text.startswith('eval: ')
+
+
+@pytest.mark.parametrize('kind, step, named', [('shapes', 1, 'next image'), ('discs', 0, 'the image that each row')])
+def test_boxes_of_other_images(kind, step, named, tmp_path):
+    scenes = [draw_set(kind, n, seed) for n, seed in ((40, 1), (30, 2))]
+    rng = np.random.default_rng(5)
+    for some in scenes:
+        order = np.roll(np.arange(len(some)), -step) if step else rng.permutation(len(some))
+        some[:] = [(image, *some[j][1:]) for (image, *_), j in zip(some, order)]
+    first, *_ = check(write_set(tmp_path, kind, 'coco', scenes=scenes))
+    assert first.key == 'owners' and named in first.text, first
+
+
+def fractions(boxes, labels, size, number):
+    h, w = size
+    return [(y1 / h, x1 / w, y2 / h, x2 / w) for y1, x1, y2, x2 in boxes], labels
+
+
+@pytest.mark.parametrize('dataset', ['coco', 'other'])
+def test_fractions(dataset, tmp_path):
+    first, *_ = check(write_set(tmp_path, 'bars', dataset, change=fractions))
+    assert first.key == 'unreadable' and '1' in first.text and 'multiply' in first.text, first
+
+
+def test_eval_images_of_train(tmp_path):
+    scenes = draw_set('discs', 40, 1)
+    first, *_ = check(write_set(tmp_path, scenes=[scenes, scenes[:20] + draw_set('discs', 4, 2)]))
+    assert first.key == 'shared' and '20 of 24 images' in first.text
+
+
+def test_class_only_in_eval(tmp_path):
+    def drop(boxes, labels, size, number):
+        kept = [(b, l) for b, l in zip(boxes, labels) if l != 2]
+        return [b for b, _ in kept], [l for _, l in kept]
+    first, *_ = check(write_set(tmp_path, change=drop, change_eval=lambda b, l, s, n: (b, l)))
+    assert first.key == 'absent' and 'yellow' in first.text
+
+
+def test_names_in_two_spellings(tmp_path):
+    config = write_set(tmp_path, 'bars', 'voc', names=('Traffic light', 'blue'), eval_names=('traffic_light', 'blue'))
+    first, *_ = check(config)
+    assert first.key == 'names' and 'Traffic light and traffic_light' in first.text
+
+
+def shrink_scene(scene):
+    "The same objects, small on a large canvas"
+    image, boxes, labels = scene
+    canvas = np.full((1200, 1200, 3), 128, np.uint8)
+    canvas[:image.shape[0], :image.shape[1]] = image
+    return canvas, boxes, labels
+
+
+def test_objects_that_no_box_reaches(tmp_path):
+    scenes = [[shrink_scene(s) for s in draw_set('discs', n, seed)] for n, seed in ((16, 1), (10, 2))]
+    causes = check(write_set(tmp_path, scenes=scenes))
+    assert causes[0].key == 'reach' and 'below 5%' in causes[0].text and '--fit_boxes' in causes[0].text, causes
+
+
+def test_broken_images(tmp_path):
+    config = write_set(tmp_path, 'discs', 'voc')
+    for path in sorted((tmp_path / 'train').glob('*.png'))[:12]: path.write_bytes(path.read_bytes()[:200])
+    first, *_ = check(config)
+    assert first.key == 'losses' and '12 of 40 images' in first.text
+
+
+def test_annotations_that_are_missing(tmp_path):
+    def drop(boxes, labels, size, number): return (boxes, labels) if number % 8 == 0 else ([], [])
+    first, *_ = check(write_set(tmp_path, 'bars', 'yolo', change=drop, counts=(64, 64)))
+    assert first.key == 'images' and '88%' in first.text
+
+
+def test_boxes_around_whole_images(tmp_path):
+    def whole(boxes, labels, size, number): return [(0, 0, *size)], labels[:1]
+    first, *_ = check(write_set(tmp_path, 'shapes', change=whole))
+    assert first.key == 'sizes' and 'fill their whole image' in first.text
+
+
+def test_nearly_all_of_one_class(tmp_path):
+    def one(boxes, labels, size, number): return boxes, [int(number == 0 and k == 0) for k, _ in enumerate(labels)]
+    causes = check(write_set(tmp_path, 'discs', change=one))
+    assert causes[0].key == 'balance', causes
+
+
+def test_boxes_twice(tmp_path):
+    def twice(boxes, labels, size, number): return boxes * 2, labels * 2
+    first, *_ = check(write_set(tmp_path, 'shapes', change=twice))
+    assert first.key == 'doubles'
+
+
+# options and runs
+
+CONFIG = preset('ssd_tiny', 'CPU')
+CONFIG = replace(CONFIG, data=replace(CONFIG.data, classes=('background', 'a', 'b')),
+                 model=replace(CONFIG.model, num_classes=3), train=replace(CONFIG.train, epoch_size=20))
+
+
+def with_train(**options): return replace(CONFIG, train=replace(CONFIG.train, **options))
+
+
+def first_key(causes): return sort_causes(causes)[0][0].key if sort_causes(causes)[0] else ''
+
+
+@pytest.mark.parametrize('config, steps, key, named', [
+    (CONFIG, 20, '', ''), (preset('ssd300', 'CPU'), 12, '', ''), (preset('ssd_resnet50_fpn', 'CPU'), 12, '', ''),
+    (with_train(freeze_layer='backbone'), 20, 'options', '--freeze_layer'),
+    (with_train(freeze_layer='backbone', pre_trained='a.ckpt'), 20, '', ''),
+    (with_train(warmup_epochs=20), 20, 'warmup', '--warmup_epochs=20'),
+    (with_train(weight_decay=0.1), 20, 'options', '--weight_decay=0.1'),
+    (with_train(lr=50.), 20, 'options', '--lr=50'), (with_train(lr=1e-5), 20, 'options', '--lr=1e-05'),
+    (with_train(momentum=0.999), 20, 'options', '--momentum'), (with_train(epoch_size=3), 3, 'short', '9 steps'),
+    (replace(CONFIG, loss=replace(CONFIG.loss, alpha=0.0)), 20, 'options', '--alpha=0'),
+    (replace(CONFIG, boxes=replace(CONFIG.boxes, match_threshold=0.9)), 20, 'options', '--match_threshold=0.9')])
+def test_options(config, steps, key, named):
+    causes = judge_options(config, preset(config.model.using_model, 'CPU'), steps)
+    assert first_key(causes) == key and (not key or named in causes[0].text), causes
+
+
+def falling(n=20, low=1.0, rate=4): return [low + 3 * math.exp(-rate * i / n * 2) for i in range(n)]
+
+
+def write_run(folder, losses, mAPs=None, lr=0.05, steps=20, positives=30.):
+    metrics = MetricsFile(folder / 'metrics.csv', 0)
+    for i, loss in enumerate(losses, 1):
+        mAP = mAPs[i - 1] if mAPs else math.nan
+        metrics.add(EpochReport(i, steps, loss, loss / 2, loss / 2, lr, positives, 9., 30., mAP))
+    return folder
+
+
+RUNS = dict(
+    sound=(dict(losses=falling()), ''), evaluated=(dict(losses=falling(), mAPs=[0.1 + 0.02 * i for i in range(20)]), ''),
+    nan=(dict(losses=[4, 3, math.nan, math.nan]), 'nan'), empty=(dict(losses=[]), 'nan'),
+    no_rate=(dict(losses=[4.2] * 20, lr=1e-9), 'rate_low'), low=(dict(losses=[4.2 - 0.001 * i for i in range(20)], lr=1e-4), 'rate_low'),
+    flat=(dict(losses=[4.2 - 0.001 * i for i in range(20)]), 'flat'),
+    rising=(dict(losses=[4, 3, 2.5, 2.6, 5, 9, 30]), 'rate_high'), still=(dict(losses=[9 * 0.9 ** i for i in range(20)]), 'short'),
+    stopped=(dict(losses=falling()[:6]), 'short'), few=(dict(losses=falling(), steps=2), 'short'),
+    overfitting=(dict(losses=falling(), mAPs=[0.05 * min(i, 7) - 0.02 * max(i - 8, 0) for i in range(20)]), 'overfitting'),
+    unmatched=(dict(losses=falling(), positives=0.2), 'reach'))
+
+
+@pytest.mark.parametrize('name', RUNS)
+def test_runs(name, tmp_path):
+    options, key = RUNS[name]
+    causes = judge_run(write_run(tmp_path, **options), CONFIG, preset('ssd_tiny', 'CPU'))
+    assert first_key(causes) == key, causes
+    if name == 'nan': assert 'epoch 3' in causes[0].text
+
+
+def test_weights_that_are_no_numbers():
+    weights = dict(a=np.ones(3, np.float32), b=np.float32([1, np.nan]))
+    assert not judge_weights(dict(a=weights['a']))
+    (cause,) = judge_weights(weights)
+    assert cause.key == 'nan' and '1 of 2 arrays' in cause.text and cause.text.count('is b:') == 1
+
+
+def test_options_of_another_checkpoint():
+    other = replace(CONFIG, data=replace(CONFIG.data, normalisation='caffe'))
+    assert not judge_match(CONFIG, other, {'lr'}, 'x.ckpt') and not judge_match(CONFIG, CONFIG, {'normalisation'}, 'x.ckpt')
+    (cause,) = judge_match(CONFIG, other, {'normalisation'}, 'x.ckpt')
+    assert cause.key == 'mismatch' and '--normalisation=imagenet where caffe was trained' in cause.text
+
+
+# learning rates and first losses
+
+def curve(low=0.01, high=0.5, drop=0.5):
+    "A loss that falls from the one rate to the other, and grows beyond"
+    x = np.log(RATES / low) / np.log(high / low)
+    losses = 7 * (1 - drop * x.clip(0, 1)) * np.where(x > 1, 1 + 4 * (x - 1), 1)
+    return find_range(RATES, losses + np.random.default_rng(0).normal(0, 0.05, len(RATES)))
+
+
+@pytest.mark.parametrize('found, fell, lr, key', [
+    (curve(), 0.7, 0.1, ''), (curve(), 0.7, 3., ''), (curve(), -2., 5., 'rate_high'), (curve(), -math.inf, 5., 'rate_high'),
+    (curve(), 0.03, 1e-4, 'rate_low'), (curve(), 0.03, 0.1, 'steps'), (curve(drop=0), 0.0, 0.1, 'steps')])
+def test_rates(found, fell, lr, key):
+    assert first_key(judge_rates(found, fell, lr)) == key
+
+
+def test_range_of_a_curve():
+    found = curve()
+    assert 0.005 < found.low < 0.04 and 0.05 < found.high < 0.5
+    assert math.isnan(curve(drop=0).low)
+
+
+@pytest.mark.parametrize('measured, known, key', [((3, 4), False, ''), ((3, 40), False, 'start'), ((3, math.nan), True, 'start'),
+                                                  ((3, 0.4), True, ''), ((3, 0.4), False, 'start')])
+def test_first_loss(measured, known, key): assert first_key(judge_start(measured, (3.2, 4.1), known)) == key
+
+
+# detections
+
+NAMES = 'background', 'a', 'b', 'c'
+
+
+def draw_answers(change=None, images=40, seed=0, most=6, side=(200, 300), sizes=(35, 90), noise=0.06, empty=0, wrong=0.3):
+    "A good detector, or one that a function of boxes, scores, labels and its rng has changed"
+    rng, detections, objects = np.random.default_rng(seed), {}, {}
+    for i in range(images):
+        n = 0 if i < empty else int(rng.integers(1, most))
+        size = rng.uniform(*sizes, (n, 2))
+        low = rng.uniform(0, 1, (n, 2)) * (np.array(side) - size)
+        truth = np.concatenate([low, low + size], axis=1)
+        labels = rng.integers(1, 4, n)
+        boxes = truth + rng.normal(0, noise, (n, 4)) * np.tile(size, 2)
+        more = int(rng.random() < wrong)
+        extra = np.tile(rng.uniform(0, 80, (more, 2)), 2) + [[0, 0, 40, 40]]
+        part = np.concatenate([boxes, extra]), np.concatenate([rng.uniform(0.4, 0.95, n), rng.uniform(0.1, 0.4, more)]), \
+               np.concatenate([labels, rng.integers(1, 4, more)])
+        if change: part = change(*part, rng)
+        detections[i], objects[i] = Detections(*part), Objects(truth, labels, np.zeros(n, bool))
+    return Answers(detections, objects, dict.fromkeys(range(images), side), NAMES)
+
+
+def scale_about_centre(boxes, factor):
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    return np.concatenate([middle - half * factor, middle + half * factor], axis=1)
+
+
+ANSWERS = dict(
+    sound=(dict(), ''), sloppy=(dict(noise=0.09, seed=4), ''), few_wrong=(dict(wrong=0.8, seed=2), ''),
+    quiet=(dict(change=lambda b, s, l, r: (b, s * 0.09, l)), 'scores'),
+    background=(dict(change=lambda b, s, l, r: (b + 60, s * 0.05, l)), 'background'),
+    nothing=(dict(change=lambda b, s, l, r: (b[:0], s[:0], l[:0])), 'background'),
+    one_class=(dict(change=lambda b, s, l, r: (b, s, l * 0 + 2)), 'one_class'),
+    order=(dict(change=lambda b, s, l, r: (b, s, l % 3 + 1)), 'order'),
+    two_swapped=(dict(change=lambda b, s, l, r: (b, s, np.array([0, 2, 1, 3])[l])), 'order'),
+    classes=(dict(change=lambda b, s, l, r: (b, s, r.integers(1, 4, len(l)))), 'classes'),
+    places=(dict(change=lambda b, s, l, r: (scale_about_centre(b, 0.5), s, l)), 'places'),
+    swapped=(dict(change=lambda b, s, l, r: (b[:, [1, 0, 3, 2]] * np.array([200, 300] * 2) / np.array([300, 200] * 2), s, l)), 'axes'),
+    mirrored=(dict(change=lambda b, s, l, r: (np.stack([b[:, 0], 300 - b[:, 3], b[:, 2], 300 - b[:, 1]], 1), s, l)), 'axes'),
+    loose=(dict(noise=0.01, change=lambda b, s, l, r: (scale_about_centre(b, 1.3), s, l)), 'loose'),
+    crowded=(dict(images=8, most=400, sizes=(35, 40), change=lambda b, s, l, r: (b[:90], s[:90], l[:90])), 'max_boxes'),
+    hidden=(dict(empty=30, images=50, wrong=2, change=lambda b, s, l, r: (b, np.where(s < 0.4, 0.97, s), l)), 'protocol'), few=(dict(images=3, most=3), 'few_objects'),
+    small=(dict(sizes=(8, 20)), 'small'))
+
+
+@pytest.mark.parametrize('name', ANSWERS)
+def test_answers(name):
+    options, key = ANSWERS[name]
+    causes = judge_answers(draw_answers(**options))
+    assert first_key(causes) == key, (name, causes)
