@@ -65,7 +65,7 @@ def _find_recipe(name:str # of a recipe, or the path of a YAML file
     for path in (Path(name), _find_recipe_folder() / name, _find_recipe_folder() / f'{name}.yaml'):
         if path.is_file() and path.suffix in ('.yaml', '.yml'): return path
     names = list_recipes()
-    asked = suggest_name(Path(name).stem, names)
+    asked = suggest_name(Path(name).stem, names, count=2)
     raise UserError(f"there is no recipe '{name}': give a YAML file with options, or one of "
                     f'{", ".join(names)}{f" ({asked})" if asked else ""}.')
 
