@@ -12,7 +12,7 @@ from mindspore import nn
 
 import ssd_nb.eval
 import ssd_nb.train
-from ssd_nb.plumbing.commands import train_command
+from ssd_nb.plumbing.training_commands import train_command
 from ssd_nb.plumbing.options import run_command
 
 

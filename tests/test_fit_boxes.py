@@ -11,7 +11,7 @@ from make_sets import draw_patch, write_image
 from ssd_nb.boxes import (
     BOX_CONFIGS, PAPER_BOXES, BoxConfig, count_cell_boxes, default_boxes, find_box_levels, grids, iou,
     yxhw2tlbr)
-from ssd_nb.plumbing.commands import _read_config
+from ssd_nb.plumbing.training_commands import _read_config
 from ssd_nb.plumbing.content import Content
 from ssd_nb.plumbing.fit_boxes import draw_fit, fit_default_boxes, format_fit, save_fit, say_fit
 from ssd_nb.plumbing.overlap import find_reach, list_near_overlaps

@@ -630,7 +630,7 @@ def test_the_right_file_of_a_package_is_taken():
 # --- training from it --------------------------------------------------------------------------------------
 
 def test_a_training_begins_from_it(tmp_path):
-    from ssd_nb.plumbing.commands import _read_config
+    from ssd_nb.plumbing.training_commands import _read_config
     from ssd_nb.plumbing.model_config import build_model
     from ssd_nb.plumbing.published import import_detector
     from ssd_nb.plumbing.transfer import start_weights
@@ -650,7 +650,7 @@ def test_a_training_begins_from_it(tmp_path):
 
 
 def test_options_given_count_more_than_those_of_the_file(tmp_path):
-    from ssd_nb.plumbing.commands import _read_config
+    from ssd_nb.plumbing.training_commands import _read_config
     from ssd_nb.plumbing.published import import_detector
     (tmp_path / 'frozen.pb').write_bytes(write_graph())
     path, _ = import_detector(tmp_path / 'frozen.pb', tmp_path / 'mine', 'person')
