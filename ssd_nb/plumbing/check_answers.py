@@ -62,16 +62,18 @@ def _above(detections, score): return {i: d[d.scores > score] for i, d in detect
 
 # %% ../../nbs/plumbing/check_answers.ipynb #c017
 def _judge_scores(answers, min_score):
-    every = np.concatenate([np.zeros(1), *(d.scores for d in answers.detections.values())])
+    every = np.concatenate([np.zeros(0), *(d.scores for d in answers.detections.values())])
     found = sum(bool((d.scores > min_score).any()) for d in answers.detections.values())
-    if found > 0.05 * len(answers.detections): return
-    hidden = measure_ap(answers.detections, answers.objects)
-    if hidden >= 0.1:
-        yield Cause(79, 'scores', f'nearly all scores lie below --min_score={min_score:g}, the highest is {every.max():.2g}, '
-                    f'and with --min_score={LEAST_SCORE:g} the AP50 is {hidden:.2f}: give that, or train longer')
-    else: yield Cause(66, 'background', f'everything is called background: in {found} of {len(answers.detections)} images '
-                      f'something has a score above {min_score:g}, and the highest is {every.max():.2g}: train longer, and '
-                      'look at --lr and at the options of the loss')
+    counted, hidden = (measure_ap(some, answers.objects)
+                       for some in (_above(answers.detections, min_score), answers.detections))
+    most = f'the highest is {every.max():.2g}' if len(every) else f'none is above {LEAST_SCORE:g}'
+    if hidden >= 0.1 and counted < 0.75 * hidden:
+        yield Cause(79, 'scores', f'good detections have scores below --min_score={min_score:g} ({most}): the AP50 is '
+                    f'{counted:.2f}, and {hidden:.2f} with --min_score={LEAST_SCORE:g}: give that, or train longer')
+    elif found <= 0.05 * len(answers.detections):
+        yield Cause(66, 'background', f'everything is called background: {found} of {len(answers.detections)} images '
+                    f'have a score above {min_score:g}, and {most}: train longer, and look at --lr and at the '
+                    'options of the loss')
 
 # %% ../../nbs/plumbing/check_answers.ipynb #c020
 def _pair_objects(answers, least): # labels of the truth, and of the best detection with at least this IoU
@@ -143,7 +145,7 @@ def _judge_boxes(answers, strict, near):
 
 def _judge_loose(answers, strict):
     tight = measure_ap(answers.detections, answers.objects, 0.75)
-    if strict >= 0.3 and tight < 0.1 * strict:
+    if strict >= 0.3 and tight < 0.15 * strict:
         yield Cause(54, 'loose', f'the mAP hides what is found: the AP50 is {strict:.2f} and the AP at an IoU of 0.75 '
                     f'{tight:.2f}, so the boxes are loose: train longer, and look whether those of the annotations are tight')
 

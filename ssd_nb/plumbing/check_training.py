@@ -17,7 +17,8 @@ from .annotations import say_count
 from .check_answers import LEAST_SCORE, Answers, judge_answers, measure_ap
 from .check_causes import Cause, format_causes, sort_causes
 from .check_data import check_data, format_reach, measure_reach
-from .check_rates import Trial, draw_rates, judge_rates, learn_batch, measure_drop, take_batches, try_rates
+from .check_rates import (
+    Trial, draw_rates, judge_rates, learn_batch, measure_drop, take_batches, try_rates)
 from .check_run import judge_classes, judge_match, judge_options, judge_run, judge_weights
 from .check_start import judge_start, predict_losses
 from .cocoeval import find_category_ids, fit_ground_truth
@@ -27,7 +28,7 @@ from .options import UserError
 from .preparation import choose_records, set_classes
 from .records import describe_use, find_record_folder, load_ground_truth
 
-# %% ../../nbs/plumbing/check_training.ipynb #c004
+# %% ../../nbs/plumbing/check_training.ipynb #c005
 def _find_splits(config):
     "The splits to look at, and why one is left out; raises `UserError` without training images"
     data = config.data
@@ -38,7 +39,7 @@ def _find_splits(config):
     except UserError as error: return ['train'], f'eval: not looked at: {error}'
     return ['train', 'eval'], ''
 
-# %% ../../nbs/plumbing/check_training.ipynb #c005
+# %% ../../nbs/plumbing/check_training.ipynb #c007
 def _look_at_data(config):
     splits, note = _find_splits(config)
     if note: print(note)
@@ -48,7 +49,7 @@ def _look_at_data(config):
     if 'train' in facts: print(*format_reach(*measure_reach(facts['train'].content, config.boxes)), sep='\n')
     return facts, causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c007
+# %% ../../nbs/plumbing/check_training.ipynb #c009
 def _fill_in(config, facts):
     "The configuration with the classes of the data, steps in an epoch, causes that stand against it"
     classes, images = tuple(facts['train'].manifest['classes']), len(facts['train'].content.ids)
@@ -60,7 +61,7 @@ def _fill_in(config, facts):
                                       f'{say_count(images, "training image")}: make it smaller'))
     return config, steps, causes + judge_options(config, usual, max(steps, 1))
 
-# %% ../../nbs/plumbing/check_training.ipynb #c009
+# %% ../../nbs/plumbing/check_training.ipynb #c011
 def _try_training(config, picture):
     "Range test, twenty steps on one batch, and the first loss against theory"
     print(f'training: a range test of 40 steps and 20 steps on one batch; on two CPU cores a minute or two for '
@@ -78,7 +79,7 @@ def _try_training(config, picture):
     known = bool(config.train.pre_trained)
     return judge_rates(found, losses, config.train.lr) + judge_start(losses[0, 1:], expected, known)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c011
+# %% ../../nbs/plumbing/check_training.ipynb #c013
 _MOST_IMAGES = 96 # that a checkpoint is asked about
 
 def _ask(config, data, split, predict, limit):
@@ -93,24 +94,29 @@ def _ask(config, data, split, predict, limit):
             found[number], sizes[number] = detect(boxes[i], np.nan_to_num(scores[i]), batch['shape'][i], rule), batch['shape'][i]
     return Answers(found, group_objects(truth, find_category_ids(truth, classes), list(found)), sizes, classes)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c012
-def _judge_normalisation(ask, data, strict):
+# %% ../../nbs/plumbing/check_training.ipynb #c015
+_FEW_IMAGES = 48 # for these two questions
+
+def _judge_normalisation(ask, # function of a normalisation and a split: its AP50 on some images
+                         own, # the normalisation that is used
+                        ):
     "Whether the network understands pictures that are prepared in another way"
-    others = [name for name in NORMALISATIONS if name != data.normalisation]
-    values = {name: measure_ap(*ask(replace(data, normalisation=name))[:2]) for name in others}
+    values = {name: ask(name, 'eval') for name in NORMALISATIONS}
     best = max(values, key=values.get)
-    if values[best] > 1.5 * strict + 0.1:
-        yield Cause(90, 'normalisation', f'the checkpoint does not fit --normalisation={data.normalisation}: the AP50 is '
-                    f'{strict:.2f}, and {values[best]:.2f} with --normalisation={best}: give that')
+    if values[best] > values[own] + 0.1:
+        yield Cause(90, 'normalisation', f'the checkpoint does not fit --normalisation={own}: the AP50 is '
+                    f'{values[own]:.2f}, and {values[best]:.2f} with --normalisation={best}: give that')
 
-def _judge_gap(ask, data, strict):
+def _judge_gap(ask, own, # the same
+               strict,   # the AP50 on eval
+              ):
     "Whether it knows the training images, and nothing else"
-    seen = measure_ap(*ask(data)[:2])
+    seen = ask(own, 'train')
     if seen > 0.5 and strict < 0.6 * seen:
-        yield Cause(57, 'gap', f'the AP50 is {seen:.2f} on training images and {strict:.2f} on those of eval: add images, give '
-                    '--augment=True, and look whether the two sets show the same things')
+        yield Cause(57, 'gap', f'the AP50 is {seen:.2f} on training images and {strict:.2f} on those of eval: add '
+                    'images, give --augment=True, and look whether the two sets show the same things')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c013
+# %% ../../nbs/plumbing/check_training.ipynb #c018
 def _find_data(config, saved, given):
     "The data of the options, with the classes and the normalisation of a checkpoint"
     normalisation = (config if 'normalisation' in given else saved).data.normalisation
@@ -123,27 +129,25 @@ def _open_checkpoint(path, config):
     network, saved = load_network(path, None if saved else config.model.using_model)
     return make_predict(network, saved.boxes, 16, saved.softmax), saved
 
-# %% ../../nbs/plumbing/check_training.ipynb #c014
+# %% ../../nbs/plumbing/check_training.ipynb #c019
 def _judge_detector(path, config, given, facts):
     "What a checkpoint says about the images"
     predict, saved = _open_checkpoint(path, config)
     data = _find_data(config, saved, given)
-    saved = replace(saved, data=data)
-    own = choose_records(data) if 'eval' in facts else None
-    split, place = ('eval', own) if own else ('train', config.data)
-    def ask(normalised, where=split, source=place, limit=48):
-        source = replace(source, normalisation=normalised.normalisation)
-        return _ask(saved, source, where, predict, limit)
-    answers = ask(data, limit=_MOST_IMAGES)
+    saved, split = replace(saved, data=data), 'eval' if 'eval' in facts else 'train'
+    def look(normalisation, split, limit):
+        source = choose_records(data) if split == 'eval' else config.data
+        return _ask(saved, replace(source, normalisation=normalisation), split, predict, limit)
+    def ask(normalisation, split): return measure_ap(*look(normalisation, split, _FEW_IMAGES)[:2])
+    answers = look(data.normalisation, split, _MOST_IMAGES)
     strict = measure_ap(answers.detections, answers.objects)
     print(f'checkpoint {path}: AP50 {strict:.2f} on {say_count(len(answers.objects), "image")} of {split}')
     causes = judge_answers(answers)
-    if strict < 0.5: causes += _judge_normalisation(ask, data, strict)
-    if strict < 0.5 and split == 'eval':
-        causes += _judge_gap(lambda d: ask(d, 'train', config.data), data, strict)
+    if strict < 0.8 and split == 'eval': causes += _judge_normalisation(ask, data.normalisation)
+    if strict < 0.5 and split == 'eval': causes += _judge_gap(ask, data.normalisation, strict)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c015
+# %% ../../nbs/plumbing/check_training.ipynb #c021
 def _judge_checkpoint(path, config, given, facts):
     "All about a checkpoint"
     weights, saved = read_checkpoint(path)
@@ -155,7 +159,7 @@ def _judge_checkpoint(path, config, given, facts):
     try: return _judge_detector(path, config, given, facts)
     except UserError as error: return [Cause(85, 'mismatch', str(error))]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c016
+# %% ../../nbs/plumbing/check_training.ipynb #c023
 def _find_checkpoint(config):
     "The newest checkpoint of a run's folder; '' if there is none"
     folder = Path(config.train.output_dir)
@@ -163,7 +167,7 @@ def _find_checkpoint(config):
     last = folder / 'last.ckpt'
     return str(last if last.exists() else found[-1] if found else '')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c018
+# %% ../../nbs/plumbing/check_training.ipynb #c025
 _HOPELESS = 90 # weight of a cause in the data with which a training says nothing
 
 def _judge_training(config, steps, causes):
@@ -188,7 +192,7 @@ def _judge_history(config, given, path, facts):
     if path: causes += _judge_checkpoint(path, config, given, facts)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c019
+# %% ../../nbs/plumbing/check_training.ipynb #c026
 def check_training(config,      # a `Config` of `05_train`
                    given:set=frozenset(), # names of the options that were given
                    path:str='', # a checkpoint; '': that of --output_dir, if there is one
