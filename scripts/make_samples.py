@@ -17,7 +17,8 @@ def make_samples(words):
                 Option('train', int, 48, 'number of training images'),
                 Option('evaluation', int, 80, 'number of held-out images'),
                 Option('seed', int, SAMPLE_SEED, 'another seed draws other images'),
-                Option('large', bool, False, 'images of 960×1280 pixels with 20 to 40 objects, many of them small')])
+                Option('large', bool, False, 'large images, of 960×1280 pixels, with 20 to 40 objects, '
+                       'many of them small')])
     given = parser.parse(words)
     folder = write_samples(given.output_dir, given.train, given.evaluation, given.seed, progress=True,
                            draw=draw_large_sample if given.large else draw_sample)

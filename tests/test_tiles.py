@@ -11,7 +11,7 @@ from ssd_nb.eval import EvalConfig, detect
 from ssd_nb.plumbing.options import run_command
 from ssd_nb.plumbing.predict_batches import run_in_batches
 from ssd_nb.plumbing.samples import Sample, to_voc
-from ssd_nb.plumbing.tiles import ViewConfig, detect_views, find_cut, list_views
+from ssd_nb.plumbing.tiles import View, ViewConfig, detect_views, find_cut, list_views
 
 SIDE, CLASSES = 40, ('background', 'white')
 SMALL, LARGE = (100, 190, 112, 202), (150, 250, 350, 550)
@@ -68,6 +68,7 @@ def test_no_object_is_cut_everywhere(seed):
     shape, overlap = tuple(rng.integers(50, 3000, 2).tolist()), rng.uniform(0.1, 0.6)
     network = tuple(rng.integers(100, 700, 2).tolist())
     views = list_views(shape, ViewConfig(int(rng.integers(30, 400)), overlap), network)
+    assert views[0] == View(0, 0, *shape)
     assert all(v.top >= 0 and v.left >= 0 and v.height >= 1 and v.width >= 1 and v.top + v.height <= shape[0]
                and v.left + v.width <= shape[1] for v in views)
     for _ in range(50):
@@ -87,14 +88,15 @@ def test_graph_of_fixed_batch():
         sizes.append(len(images))
         return find_white(images)
     image = draw(SMALL, LARGE)
-    assert look(image, run_in_batches(fixed, 3), tiles=80).boxes.tolist() == look(image, tiles=80).boxes.tolist()
+    found, want = look(image, run_in_batches(fixed, 3), tiles=80), look(image, tiles=80)
+    assert found.boxes.tolist() == want.boxes.tolist()
     assert set(sizes) == {3}
 
 
 def test_max_boxes_counts_for_each_tile():
     objects = [(y, x, y + 12, x + 12) for y in range(10, 390, 24) for x in range(10, 590, 24)]
-    views, thresholds = ViewConfig(80), EvalConfig(0.4, max_boxes=16)
-    (_, _, found), = detect_views([('it', draw(*objects))], find_white, (SIDE, SIDE), thresholds, 4, views=views)
+    options = (SIDE, SIDE), EvalConfig(0.4, max_boxes=16), 4
+    (_, _, found), = detect_views([('it', draw(*objects))], find_white, *options, views=ViewConfig(80))
     assert len(found) > 0.9 * len(objects) > 16
 
 
@@ -120,7 +122,8 @@ def call(monkeypatch, tmp_path, capsys):
     from ssd_nb.train import preset
     config = preset('ssd_tiny', 'CPU')
     config = replace(config, data=replace(config.data, classes=CLASSES),
-                     boxes=replace(config.boxes, image_shape=(SIDE, SIDE)), model=replace(config.model, num_classes=2))
+                     boxes=replace(config.boxes, image_shape=(SIDE, SIDE)),
+                     model=replace(config.model, num_classes=2))
     monkeypatch.setattr(commands, '_load_detector', lambda *a: (find_white, config))
 
     def call(name, *options):

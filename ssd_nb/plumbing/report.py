@@ -102,7 +102,7 @@ def _make_groups(result, ground_truth, box_config, evaluator):
     "The section of AP by size and by feature map"
     ids = result.category_ids, result.image_ids
     sizes = draw_groups(np.where(result.stats[3:6] < 0, np.nan, result.stats[3:6]), SIZES[1:])
-    if any(d.defaults is None for d in result.detections.values()): # from tiles, whose maps are not the image's
+    if any(d.defaults is None for d in result.detections.values()): # tiles have feature maps of their own
         text = "COCO's sizes: below 32², below 96², and more pixels."
         return _make_section('Which sizes?', text, _embed_figure(sizes, 'AP by size'))
     by_level, count = evaluate_levels(result.detections, ground_truth, *ids, box_config, evaluator)

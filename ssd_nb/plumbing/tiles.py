@@ -46,10 +46,10 @@ def _spread_tiles(length, side, overlap): # pixels, pixels, part of the side
 # %% ../../nbs/plumbing/tiles.ipynb #c016
 class View(NamedTuple):
     "A part of an image, as the network sees it"
-    top: int    # pixels of the image
-    left: int
-    height: int
-    width: int
+    top: int    # first row, in pixels of the image
+    left: int   # first column
+    height: int # in pixels of the image
+    width: int  # the same
     mirrored: bool = False # left and right exchanged
 
     def cut(self,
