@@ -137,7 +137,7 @@ def test_a_stopped_recipe_goes_on(place):
 
 @pytest.mark.parametrize('words, sentence', (
     ((), 'ssd_nb recipe needs a recipe as its first word'),
-    (('bccd_from_radom',), r'there is no recipe .*\(did you mean bccd_from_random\?\)\.'),
+    (('bccd_from_radom',), r'there is no recipe .*\(did you mean bccd_from_random .*\?\)\.'),
     (('toy.yaml', '--seed=2', '--sedes=3'), 'there is no option --sedes: did you mean --seed'),
     (('toy.yaml', '--voc_root=nowhere', '--output_dir=none', '--mindrecord_dir=none'),
      'toy cannot be trained: .*nowhere'),
