@@ -287,7 +287,7 @@ def predict_command(words # of the command line
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))
 
-# %% ../../nbs/plumbing/commands.ipynb #c070
+# %% ../../nbs/plumbing/commands.ipynb #c071
 _IMPORT_PURPOSE = ('Reads a detector that others trained, from a file or a package, and writes a checkpoint: '
                    'SSD MobileNetV2 of TensorFlow (.pb, .tflite), ssd300_vgg16 of torchvision (.pth, '
                    '.safetensors), and .ckpt files of MindCV and the ModelZoo.')
@@ -297,7 +297,7 @@ _IMPORT_OPTIONS = (
     Option('classes', str, '', 'its classes, where the file does not say them: names separated by commas, '
            'or a file of names'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c071
+# %% ../../nbs/plumbing/commands.ipynb #c072
 def import_command(words # of the command line: the file, then options
                   )->None:
     "reads a detector that others trained into a checkpoint"
@@ -312,12 +312,12 @@ def import_command(words # of the command line: the file, then options
     path, note = import_detector(file, given.file_name, given.classes)
     print(f'{path} written: {note}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c074
+# %% ../../nbs/plumbing/commands.ipynb #c075
 _COMMANDS = dict(train=train_command, eval=eval_command, predict=predict_command, export=export_command,
                 data=data_command, check=check_command, recipe=recipe_command,
                 **{'import': import_command})
 
-# %% ../../nbs/plumbing/commands.ipynb #c076
+# %% ../../nbs/plumbing/commands.ipynb #c077
 _PURPOSE = ('SSD, the Single Shot MultiBox Detector, in MindSpore: '
             'from annotated images to an exported detector.')
 

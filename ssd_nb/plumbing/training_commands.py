@@ -140,11 +140,11 @@ def data_command(words # of the command line
     given = parser.parse(words)
     _create_data(replace_fields(DataConfig(), given), MODELS[given.using_model].boxes, given.fit_boxes)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c039
+# %% ../../nbs/plumbing/training_commands.ipynb #c040
 _TRAIN_PURPOSE = 'Trains a detector. The defaults are those of the model on its device.'
 _TRAIN_EXAMPLE = 'ssd_nb train --using_model=ssd300 --run_platform=CPU --dataset=voc --voc_root=MY_DATA'
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c041
+# %% ../../nbs/plumbing/training_commands.ipynb #c042
 _TRAIN_OPTIONS = (
     Option('only_create_dataset', bool, False,
            'convert, check and report the data, as ssd_nb data does, and stop'),
@@ -154,7 +154,7 @@ _TRAIN_OPTIONS = (
     Option('tensorboard', bool, False, 'write event files into output_dir (pip install tensorboardX)'))
 _PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c043
+# %% ../../nbs/plumbing/training_commands.ipynb #c044
 def _make_train_parser(config, texts=('ssd_nb train', _TRAIN_PURPOSE, _TRAIN_EXAMPLE), more=(), unset=False):
     "The options of a training"
     parser = OptionParser(*texts)
@@ -162,7 +162,7 @@ def _make_train_parser(config, texts=('ssd_nb train', _TRAIN_PURPOSE, _TRAIN_EXA
     for part in _PARTS: add_config(parser, getattr(config, part), unset)
     return parser
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c045
+# %% ../../nbs/plumbing/training_commands.ipynb #c046
 def _read_config(words, make_parser=_make_train_parser):
     "The configuration of a training, and all options"
     from ssd_nb.ssd_heads import MODELS
@@ -181,7 +181,7 @@ def _read_config(words, make_parser=_make_train_parser):
         wanted = replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))
     return wanted, given
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c049
+# %% ../../nbs/plumbing/training_commands.ipynb #c050
 def _open_event_writer(folder):
     "A function that writes reports for TensorBoard"
     try: from tensorboardX import SummaryWriter
@@ -196,7 +196,7 @@ def _open_event_writer(folder):
         writer.flush()
     return write
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c051
+# %% ../../nbs/plumbing/training_commands.ipynb #c052
 def _print_reports(reports, write_events):
     "Prints what a training reports, epoch by epoch"
     from tqdm import tqdm
@@ -206,7 +206,7 @@ def _print_reports(reports, write_events):
         sys.stdout.flush()
         write_events(report)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c053
+# %% ../../nbs/plumbing/training_commands.ipynb #c054
 def _train(config, tensorboard):
     "Trains, prints what is reported, and draws the curves"
     from ssd_nb.train import draw_history, train
@@ -222,7 +222,7 @@ def _train(config, tensorboard):
     save_figure(axes[0].figure, folder / 'metrics.png')
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c055
+# %% ../../nbs/plumbing/training_commands.ipynb #c056
 def _prepare(config):
     "Checks options and device, and converts the data"
     from ssd_nb.plumbing.device import choose_device
@@ -231,7 +231,7 @@ def _prepare(config):
     choose_device(config.train.run_platform, config.train.device_id)
     prepare(config)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c057
+# %% ../../nbs/plumbing/training_commands.ipynb #c058
 def train_command(words # of the command line
                  )->None:
     "trains a detector"
@@ -243,24 +243,24 @@ def train_command(words # of the command line
     elif given.only_prepare: _prepare(config)
     else: _train(config, given.tensorboard)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c062
+# %% ../../nbs/plumbing/training_commands.ipynb #c063
 _CHECK_PURPOSE = ('Looks at data, configuration and, if there is one, a checkpoint or a run\'s folder, '
                   'and ends with a verdict that names the likeliest cause of a bad result first. '
                   'It takes the options of ssd_nb train.')
 _CHECK_EXAMPLE = 'ssd_nb check --using_model=ssd300 --run_platform=CPU --dataset=voc --voc_root=MY_DATA'
 _CHECK_OPTIONS = (
-    Option('quick', bool, False, 'leave out the part that trains: look at the data, the options and a finished '
-           'run only'),
+    Option('quick', bool, False, 'leave out the part that trains: look at the data, the options and a '
+           'finished run only'),
     Option('checkpoint_path', str, '', 'a checkpoint to look at; empty: last.ckpt in output_dir, if there is '
            'one'))
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c063
+# %% ../../nbs/plumbing/training_commands.ipynb #c064
 def _make_check_parser(config, unset=False):
     "The options of a training, and two more"
     texts = 'ssd_nb check', _CHECK_PURPOSE, _CHECK_EXAMPLE
     return _make_train_parser(config, texts, _CHECK_OPTIONS, unset)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c065
+# %% ../../nbs/plumbing/training_commands.ipynb #c066
 def check_command(words # of the command line
                  )->None:
     "looks for what makes a training fail, and names the likeliest cause first"
@@ -272,7 +272,7 @@ def check_command(words # of the command line
     choose_device('CPU' if given.quick else config.train.run_platform, config.train.device_id)
     check_training(config, named, given.checkpoint_path, given.quick)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c068
+# %% ../../nbs/plumbing/training_commands.ipynb #c069
 _RECIPE_PURPOSE = ('Trains a recipe with several seeds, each in a process of its own, evaluates them, and '
                    'writes median and spread to recipe.txt and recipe.json. NAME is a recipe that comes with '
                    'ssd_nb, or a YAML file of yours. Seeds that are done already are not trained again.')
@@ -281,7 +281,7 @@ _RECIPE_OPTIONS = (
     Option('seeds', int, 3, 'how many; they are numbered from --seed on'),
     Option('vary', str, '', 'variants to compare with the recipe, such as "lr=0.1; lr=0.02 clip_norm=1"'))
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c069
+# %% ../../nbs/plumbing/training_commands.ipynb #c070
 def _make_recipe_parser(config):
     "The options of a recipe: its own, and those of training and evaluation"
     from ssd_nb.eval import EvalConfig
@@ -290,14 +290,14 @@ def _make_recipe_parser(config):
     for part in (*(getattr(config, name) for name in _PARTS), EvalConfig()): add_config(parser, part)
     return parser
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c070
+# %% ../../nbs/plumbing/training_commands.ipynb #c071
 def _read_recipe(words):
     "Configuration, evaluation and all options of a recipe"
     from ssd_nb.eval import EvalConfig
     config, given = _read_config(words, _make_recipe_parser)
     return config, replace_fields(EvalConfig(), given), given
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c071
+# %% ../../nbs/plumbing/training_commands.ipynb #c072
 def recipe_command(words # of the command line: the recipe, then options
                   )->None:
     "trains a recipe with several seeds, and writes median and spread"
