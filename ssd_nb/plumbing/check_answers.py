@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+# %% ../../nbs/plumbing/check_answers.ipynb #c003
 from ..boxes import box_area, iou
 from ..eval import AP_POINTS, Detections, find_objects
 from .annotations import say_count
 from .check_causes import Cause
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c005
+# %% ../../nbs/plumbing/check_answers.ipynb #c006
 def _rank_hits(detections, objects, threshold):
     "Scores and hits of one class in all images, best first; how many objects there are"
     scores, hits, count = [np.zeros(0)], [np.zeros(0, bool)], 0
@@ -24,13 +25,14 @@ def _rank_hits(detections, objects, threshold):
     order = np.argsort(-np.concatenate(scores), kind='stable')
     return np.concatenate(hits)[order], count
 
+# %% ../../nbs/plumbing/check_answers.ipynb #c008
 def _compute_ap(hits, count): # of one class
     found = np.cumsum(hits)
     recall, precision = found / count, found / np.arange(1, len(found) + 1)
     filled = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
     return filled[np.searchsorted(recall, AP_POINTS['coco'])].mean()
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c008
+# %% ../../nbs/plumbing/check_answers.ipynb #c012
 def measure_ap(detections:dict,     # Detections by image id
                objects:dict,        # Objects by image id, of the images that count
                threshold:float=0.5, # least IoU of a hit
@@ -48,7 +50,7 @@ def measure_ap(detections:dict,     # Detections by image id
         if count: values.append(_compute_ap(hits, count))
     return float(np.mean(values)) if values else 0.0
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c012
+# %% ../../nbs/plumbing/check_answers.ipynb #c017
 class Answers(NamedTuple):
     "What a detector says about some images"
     detections: dict # Detections by image id, with all scores above `LEAST_SCORE`
@@ -56,11 +58,13 @@ class Answers(NamedTuple):
     sizes: dict      # (height, width) in pixels by image id
     classes: tuple   # names, background first
 
+# %% ../../nbs/plumbing/check_answers.ipynb #c019
 LEAST_SCORE = 0.01 # of detections that are looked at
 
+# %% ../../nbs/plumbing/check_answers.ipynb #c021
 def _above(detections, score): return {i: d[d.scores > score] for i, d in detections.items()}
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c017
+# %% ../../nbs/plumbing/check_answers.ipynb #c029
 def _judge_scores(answers, min_score):
     every = np.concatenate([np.zeros(0), *(d.scores for d in answers.detections.values())])
     found = sum(bool((d.scores > min_score).any()) for d in answers.detections.values())
@@ -68,14 +72,18 @@ def _judge_scores(answers, min_score):
                        for some in (_above(answers.detections, min_score), answers.detections))
     most = f'the highest is {every.max():.2g}' if len(every) else f'none is above {LEAST_SCORE:g}'
     if hidden >= 0.1 and counted < 0.75 * hidden:
-        yield Cause(79, 'scores', f'good detections have scores below --min_score={min_score:g} ({most}): the AP50 is '
-                    f'{counted:.2f}, and {hidden:.2f} with --min_score={LEAST_SCORE:g}: give that, or train longer')
+        yield Cause(79, 'scores', f'good detections have scores below --min_score={min_score:g} ({most}): '
+                                  'the AP50 is '
+                    f'{counted:.2f}, and {hidden:.2f} with --min_score={LEAST_SCORE:g}: give that, or '
+                    'train longer')
     elif found <= 0.05 * len(answers.detections):
-        yield Cause(66, 'background', f'everything is called background: {found} of {len(answers.detections)} images '
-                    f'have a score above {min_score:g}, and {most}: train longer, and look at --lr and at the '
+        yield Cause(66, 'background', f'everything is called background: {found} of '
+                                      f'{len(answers.detections)} images '
+                    f'have a score above {min_score:g}, and {most}: train longer, and look at --lr and at '
+                    'the '
                     'options of the loss')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c020
+# %% ../../nbs/plumbing/check_answers.ipynb #c033
 def _pair_objects(answers, least): # labels of the truth, and of the best detection with at least this IoU
     pairs = []
     for i, truth in answers.objects.items():
@@ -88,8 +96,8 @@ def _pair_objects(answers, least): # labels of the truth, and of the best detect
         pairs += zip(truth.labels[seen].tolist(), mine.labels[best[seen]].tolist())
     return np.array(pairs, int).reshape(-1, 2)
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c021
-def _find_order(pairs, count): # (n, 2) truth and detection; classes with background -> {truth: detected} or {}
+# %% ../../nbs/plumbing/check_answers.ipynb #c035
+def _find_order(pairs, count): # (n, 2) truth and detection; number of classes -> {truth: detected}, or {}
     table = np.zeros((count, count), int)
     np.add.at(table, tuple(pairs.T), 1)
     seen = np.flatnonzero(table.sum(axis=1) >= 3)
@@ -99,27 +107,31 @@ def _find_order(pairs, count): # (n, 2) truth and detection; classes with backgr
     if len(seen) < 2 or not moved or not all(sure) or len(set(best[seen])) < len(seen): return {}
     return moved
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c024
+# %% ../../nbs/plumbing/check_answers.ipynb #c039
 def _judge_classes(answers, aware, agnostic):
     pairs, names = _pair_objects(answers, 0.5), answers.classes
     if not len(pairs): return
     counts, truth = (np.bincount(column, minlength=len(names)) / len(pairs) for column in pairs[:, ::-1].T)
     top = int(counts.argmax())
     if counts[top] > 0.95 and truth[top] < 0.8 and (truth > 0).sum() > 1:
-        yield Cause(76, 'one_class', f'{counts[top]:.0%} of the objects that are found are called {names[top]}, which '
+        yield Cause(76, 'one_class', f'{counts[top]:.0%} of the objects that are found are called '
+                                     f'{names[top]}, which '
                     f'{truth[top]:.0%} are: look at the names in the annotations, and train longer')
     elif moved := _find_order(pairs, len(names)):
         said = ', '.join(f'{names[a]} as {names[b]}' for a, b in list(moved.items())[:3])
-        yield Cause(82, 'order', f'the boxes are right and the classes are in another order: {said}, with an AP50 of '
-                    f'{aware:.2f} and {agnostic:.2f} if classes do not count: compare --classes and the names of '
+        yield Cause(82, 'order', f'the boxes are right and the classes are in another order: {said}, with '
+                                 'an AP50 of '
+                    f'{aware:.2f} and {agnostic:.2f} if classes do not count: compare --classes and the '
+                    'names of '
                     'both annotation files with those of the checkpoint')
     elif aware < 0.6 * agnostic:
         right = (pairs[:, 0] == pairs[:, 1]).mean()
         yield Cause(68, 'classes', f'the boxes are right and the classes wrong: the AP50 is {aware:.2f}, and '
-                    f'{agnostic:.2f} if classes do not count; {right:.0%} of the objects that are found have their '
+                    f'{agnostic:.2f} if classes do not count; {right:.0%} of the objects that are found '
+                    'have their '
                     'class: look at the names in the annotations, and train longer')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c027
+# %% ../../nbs/plumbing/check_answers.ipynb #c044
 def _move_detections(answers, change): # a function of (n, 4) unit boxes
     moved = {}
     for i, d in answers.detections.items():
@@ -127,61 +139,75 @@ def _move_detections(answers, change): # a function of (n, 4) unit boxes
         moved[i] = Detections(change(d.boxes / side) * side, d.scores, d.labels)
     return moved
 
+# %% ../../nbs/plumbing/check_answers.ipynb #c046
 _CHANGES = {'x and y are swapped': lambda b: b[:, [1, 0, 3, 2]],
-            'they are mirrored left to right': lambda b: np.stack([b[:, 0], 1 - b[:, 3], b[:, 2], 1 - b[:, 1]], 1),
-            'they are upside down': lambda b: np.stack([1 - b[:, 2], b[:, 1], 1 - b[:, 0], b[:, 3]], 1)}
+            'they are mirrored left to right': lambda b: [0, 1, 0, 1] + [1, -1, 1, -1] * b[:, [0, 3, 2, 1]],
+            'they are upside down': lambda b: [1, 0, 1, 0] + [-1, 1, -1, 1] * b[:, [2, 1, 0, 3]]}
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c028
+# %% ../../nbs/plumbing/check_answers.ipynb #c048
 def _judge_boxes(answers, strict, near):
     moved = {name: measure_ap(_move_detections(answers, change), answers.objects)
              for name, change in _CHANGES.items()} if strict < 0.5 else {}
     best = max(moved, key=moved.get, default='')
     if best and moved[best] > 2 * strict + 0.1:
-        yield Cause(83, 'axes', f'the detections fit the annotations if {best}: the AP50 is then {moved[best]:.2f} instead '
+        yield Cause(83, 'axes', f'the detections fit the annotations if {best}: the AP50 is then '
+                                f'{moved[best]:.2f} instead '
                     f'of {strict:.2f}: look at the boxes of both annotation files')
     elif near >= 0.3 and strict < 0.4 * near:
-        yield Cause(67, 'places', f'the classes are right and the boxes wrong: the AP at an IoU of 0.1 is {near:.2f}, and at '
+        yield Cause(67, 'places', f'the classes are right and the boxes wrong: the AP at an IoU of 0.1 is '
+                                  f'{near:.2f}, and at '
                     f'0.5 {strict:.2f}: look at --prior_scaling, --steps and --image_shape, and train longer')
 
+# %% ../../nbs/plumbing/check_answers.ipynb #c050
 def _judge_loose(answers, strict):
     tight = measure_ap(answers.detections, answers.objects, 0.75)
     if strict >= 0.3 and tight < 0.15 * strict:
-        yield Cause(54, 'loose', f'the mAP hides what is found: the AP50 is {strict:.2f} and the AP at an IoU of 0.75 '
-                    f'{tight:.2f}, so the boxes are loose: train longer, and look whether those of the annotations are tight')
+        yield Cause(54, 'loose', f'the mAP hides what is found: the AP50 is {strict:.2f} and the AP at an '
+                                 'IoU of 0.75 '
+                    f'{tight:.2f}, so the boxes are loose: train longer, and look whether those of the '
+                    'annotations are tight')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c031
+# %% ../../nbs/plumbing/check_answers.ipynb #c056
 def _judge_protocol(answers):
     count = {i: int((~t.crowd).sum()) for i, t in answers.objects.items()}
     total, areas = sum(count.values()), [box_area(t.boxes[~t.crowd]) for t in answers.objects.values()]
     beyond = sum(max(n - 100, 0) for n in count.values())
     if beyond > 0.05 * total:
-        yield Cause(55, 'max_boxes', f'{beyond:,} of {total:,} objects cannot be found, since the mAP counts 100 detections '
+        yield Cause(55, 'max_boxes', f'{beyond:,} of {total:,} objects cannot be found, since the mAP '
+                                     'counts 100 detections '
                     'of an image: cut the images into tiles')
-    if total < 10: yield Cause(44, 'few_objects', f'the mAP is that of {say_count(total, "object")}, so that one more or less '
+    if total < 10: yield Cause(44, 'few_objects', f'the mAP is that of {say_count(total, "object")}, so '
+                                                  'that one more or less '
                                f'changes it by {1 / max(total, 1):.0%}: add images to eval')
     small = float((np.concatenate(areas) < 32 ** 2).mean()) if total else 0
-    if small > 0.8: yield Cause(43, 'small', f'{small:.0%} of the objects are small in COCO\'s sense, below 32×32 pixels, and '
-                                'an IoU of 0.75 is then a matter of one pixel: look at AP50, and cut large images into tiles')
+    if small > 0.8: yield Cause(43, 'small', f'{small:.0%} of the objects are small in COCO\'s sense, '
+                                             'below 32×32 pixels, and '
+                                'an IoU of 0.75 is then a matter of one pixel: look at AP50, and cut large '
+                                'images into tiles')
 
+# %% ../../nbs/plumbing/check_answers.ipynb #c058
 def _judge_empty(answers):
     full = {i: t for i, t in answers.objects.items() if (~t.crowd).any() and not t.crowd.any()}
     if len(full) > 0.9 * len(answers.objects) or not full: return
     part, whole = (measure_ap(answers.detections, some) for some in (full, answers.objects))
     if whole < 0.8 * part:
-        yield Cause(56, 'protocol', f'the mAP leaves out {len(answers.objects) - len(full)} of {len(answers.objects)} images, '
-                    f'those without objects or with crowds: over all the AP50 is {whole:.2f} instead of {part:.2f}: give '
+        yield Cause(56, 'protocol', f'the mAP leaves out {len(answers.objects) - len(full)} of '
+                                    f'{len(answers.objects)} images, '
+                    f'those without objects or with crowds: over all the AP50 is {whole:.2f} instead of '
+                    f'{part:.2f}: give '
                     '--eval_protocol=coco')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c032
+# %% ../../nbs/plumbing/check_answers.ipynb #c060
 def judge_answers(answers:Answers, # of a detector, on images that it was not trained on
                   min_score:float=0.1, # as evaluation has it
                  )->list:          # of `Cause`
     "What is wrong with detections"
     strict, near, agnostic = (measure_ap(answers.detections, answers.objects, *options)
                               for options in ((0.5,), (0.1,), (0.5, True)))
-    found = [*_judge_scores(answers, min_score), *_judge_boxes(answers, strict, near), *_judge_loose(answers, strict),
-             *_judge_protocol(answers), *_judge_empty(answers)]
+    found = [*_judge_scores(answers, min_score), *_judge_boxes(answers, strict, near),
+             *_judge_loose(answers, strict), *_judge_protocol(answers), *_judge_empty(answers)]
     if agnostic >= 0.15: found += _judge_classes(answers, strict, agnostic)
     if not found and strict < 0.1:
-        found.append(Cause(41, 'weak', f'the AP50 is {strict:.2f}, and no pattern is seen in what is missed: train longer'))
+        found.append(Cause(41, 'weak', f'the AP50 is {strict:.2f}, and no pattern is seen in what is '
+                                       'missed: train longer'))
     return found

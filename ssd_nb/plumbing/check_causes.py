@@ -37,7 +37,7 @@ def sort_causes(causes:list # of `Cause`, in any order
         effects |= set(_EXPLAINS.get(cause.key, ()))
     return kept, [cause for cause in ordered if cause not in kept]
 
-# %% ../../nbs/plumbing/check_causes.ipynb #c014
+# %% ../../nbs/plumbing/check_causes.ipynb #c015
 def format_causes(causes:list # of `Cause`, the likeliest first
                  )->str:      # one line
     "The line that a check ends with"

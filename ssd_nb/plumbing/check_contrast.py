@@ -10,6 +10,7 @@ import numpy as np
 # %% ../../nbs/plumbing/check_contrast.ipynb #c005
 _GRAIN = 4 # added to each variance: half a grey level of rounding, and a little noise
 
+# %% ../../nbs/plumbing/check_contrast.ipynb #c007
 def _compare_patches(means,     # (n, 3) of L, a, b
                      variances, # (n, 3)
                      others,    # (n, 3): means of the patches to compare with
@@ -19,9 +20,10 @@ def _compare_patches(means,     # (n, 3) of L, a, b
     distance = (means - others) ** 2 / (4 * (v + w)) + np.log((v + w) / (2 * np.sqrt(v * w))) / 2
     return 1 - np.exp(-distance.sum(axis=1))
 
-# %% ../../nbs/plumbing/check_contrast.ipynb #c010
+# %% ../../nbs/plumbing/check_contrast.ipynb #c013
 _SIDE = 160 # pixels of the longer side
 
+# %% ../../nbs/plumbing/check_contrast.ipynb #c015
 def sum_colours(image:np.ndarray # (h, w, 3) RGB uint8
                )->np.ndarray:    # (h' + 1, w' + 1, 6) float64: running sums of L, a, b and their squares
     "What the contrast of any box of a picture is computed from"
@@ -33,19 +35,20 @@ def sum_colours(image:np.ndarray # (h, w, 3) RGB uint8
     both = np.concatenate([colours, colours ** 2], axis=2)
     return np.pad(both.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0), (0, 0)))
 
-# %% ../../nbs/plumbing/check_contrast.ipynb #c011
+# %% ../../nbs/plumbing/check_contrast.ipynb #c017
 def _sum_boxes(sums,  # from `sum_colours`
                boxes, # (n, 4) int y1 x1 y2 x2
               )->np.ndarray: # (n, 6)
     y1, x1, y2, x2 = boxes.T
     return sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
 
-# %% ../../nbs/plumbing/check_contrast.ipynb #c015
+# %% ../../nbs/plumbing/check_contrast.ipynb #c021
 _RING = 0.207 # of a side: (√2 - 1) / 2
 
+# %% ../../nbs/plumbing/check_contrast.ipynb #c023
 def _frame_boxes(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates
                  shape, # height, width of the small picture
-                )->tuple: # (n, 4) int: boxes and rings with what is in them; (n,) which part is in the picture
+                )->tuple: # (n, 4) int: boxes, and rings with what is in them; (n,) part in the picture
     size = np.array([*shape, *shape])
     pixels = boxes * size
     cut = np.clip(pixels, 0, size)
@@ -56,7 +59,7 @@ def _frame_boxes(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates
     ring = np.concatenate([(low - margin).clip(0), np.minimum(high + margin, size[:2])], axis=1)
     return np.concatenate([low, high], axis=1), ring, seen / np.maximum(area, 1e-12)
 
-# %% ../../nbs/plumbing/check_contrast.ipynb #c017
+# %% ../../nbs/plumbing/check_contrast.ipynb #c025
 def measure_contrast(sums:np.ndarray,  # from `sum_colours`
                      boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
                     )->tuple:          # (n,) contrast from 0 to 1; (n,) bool: at least half of it is inside
@@ -70,7 +73,7 @@ def measure_contrast(sums:np.ndarray,  # from `sum_colours`
     contrast = _compare_patches(mean[:, :3], spread, other[:, :3], its)
     return np.where(rest[:, 0] > 0, contrast, 0), (seen >= 0.5) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
 
-# %% ../../nbs/plumbing/check_contrast.ipynb #c021
+# %% ../../nbs/plumbing/check_contrast.ipynb #c029
 def draw_places(rng,       # numpy Generator
                 count:int, # of boxes
                 tries:int=8, # places for each
@@ -78,6 +81,7 @@ def draw_places(rng,       # numpy Generator
     "Where to lay boxes of the same size, as a part of the room that there is"
     return rng.random((count, tries, 2))
 
+# %% ../../nbs/plumbing/check_contrast.ipynb #c031
 def rank_contrast(sums:np.ndarray,   # from `sum_colours`
                   boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
                   places:np.ndarray, # (n, tries, 2) from `draw_places`

@@ -25,6 +25,7 @@ from .verdict import SplitFacts, gather_facts, judge_splits
 _EDGES = 0, 0.05, 0.1, 0.2, 0.4, 10 # of the image's side
 _SIZE_NAMES = 'below 5%', '5 to 10%', '10 to 20%', '20 to 40%', 'above 40%'
 
+# %% ../../nbs/plumbing/check_data.ipynb #c007
 class ReachRow(NamedTuple):
     "How well the default boxes reach some objects"
     name: str     # of a class, or of a range of sizes
@@ -32,6 +33,7 @@ class ReachRow(NamedTuple):
     missed: float # part with an IoU below 0.5 to every default box
     far: float    # part with an IoU below 0.3 to every default box
 
+# %% ../../nbs/plumbing/check_data.ipynb #c009
 def measure_reach(content,              # `Content` without crowds
                   box_config:BoxConfig, # whose default boxes are to reach the objects
                  )->tuple:              # list of `ReachRow` of the classes; the same of `_SIZE_NAMES`
@@ -45,7 +47,7 @@ def measure_reach(content,              # `Content` without crowds
             if len(own): yield ReachRow(name, len(own), float((own < 0.5).mean()), float((own < 0.3).mean()))
     return list(rows(content.classes, content.labels)), list(rows(_SIZE_NAMES, sizes))
 
-# %% ../../nbs/plumbing/check_data.ipynb #c008
+# %% ../../nbs/plumbing/check_data.ipynb #c013
 def format_reach(classes:list, # of `ReachRow`
                  sizes:list,   # the same
                 )->list:       # of lines
@@ -56,10 +58,12 @@ def format_reach(classes:list, # of `ReachRow`
         for r in rows: yield f'{r.name:{width}} {r.objects:8,} {r.missed:10.1%} {r.far:10.1%}'
     return [*lines('class', classes), *lines('size (side)', sizes)]
 
-# %% ../../nbs/plumbing/check_data.ipynb #c013
-_REACH_DO = ('ssd_nb data --fit_boxes looks for default boxes that fit, --using_model=ssd_mobilenet_v1_fpn has '
+# %% ../../nbs/plumbing/check_data.ipynb #c019
+_REACH_DO = ('ssd_nb data --fit_boxes looks for default boxes that fit, --using_model=ssd_mobilenet_v1_fpn '
+             'has '
              'smaller ones, and larger --image_shape or tiles make objects larger')
 
+# %% ../../nbs/plumbing/check_data.ipynb #c021
 def _judge_reach(facts, box_config):
     classes, sizes = measure_reach(facts.content, box_config)
     count = sum(row.objects for row in classes)
@@ -67,20 +71,23 @@ def _judge_reach(facts, box_config):
                    for part in ('missed', 'far'))
     if missed >= 0.6 or far >= 0.15:
         worst = max(sizes, key=lambda row: row.far * row.objects + row.missed)
-        return [Cause(45 + 40 * max(missed, far), 'reach', f'{facts.name}: {missed:.0%} of the objects have an IoU '
+        return [Cause(45 + 40 * max(missed, far), 'reach', f'{facts.name}: {missed:.0%} of the objects '
+                                                           'have an IoU '
                       f'below 0.5 to every default box, and {far:.0%} below 0.3, most of them with a side '
                       f'{worst.name} of the image: {_REACH_DO}')]
     lost = [r for r in classes if r.objects >= 10 and (r.far >= 0.2 or r.missed >= 0.8)]
     return [Cause(40 + 30 * r.objects / count, 'reach', f'{facts.name}: {r.missed:.0%} of the {r.objects:,} '
-                  f'objects of {r.name} have an IoU below 0.5 to every default box: {_REACH_DO}') for r in lost]
+                  f'objects of {r.name} have an IoU below 0.5 to every default box: '
+                  f'{_REACH_DO}') for r in lost]
 
-# %% ../../nbs/plumbing/check_data.ipynb #c016
+# %% ../../nbs/plumbing/check_data.ipynb #c025
 _WEIGHTS = dict( # of a finding of the verdict -> of a cause; below 40 it stays a note
     losses=lambda w: 40 + 0.7 * (w - 24) if w >= 24 else 20, shared=lambda w: 45 + 2.25 * (w - 80),
     images=lambda w: w if w >= 60 else 30, absent=lambda w: w if w > 40 else 30,
     doubles=lambda w: w if w >= 40 else 20, reach=lambda w: 15,
     repeated=lambda w: 30, few=lambda w: 30, balance=lambda w: 44, sizes=lambda w: w, clipping=lambda w: w)
 
+# %% ../../nbs/plumbing/check_data.ipynb #c027
 def _weigh_findings(splits, box_config):
     for finding in judge_splits(splits, box_config):
         weight = _WEIGHTS[finding.kind](finding.weight)
@@ -88,7 +95,7 @@ def _weigh_findings(splits, box_config):
         if 'would not as x1 y1 x2 y2' in finding.text: weight = 90
         yield Cause(weight, finding.kind, finding.text)
 
-# %% ../../nbs/plumbing/check_data.ipynb #c019
+# %% ../../nbs/plumbing/check_data.ipynb #c031
 def _simplify(name): return re.sub(r'[\W_]+', '', name.casefold()).removesuffix('s')
 
 def _judge_names(splits):
@@ -98,7 +105,7 @@ def _judge_names(splits):
     if pairs: yield Cause(88, 'names', f'{say_count(len(pairs), "class")} written in two ways, such as '
                           f'{" and ".join(pairs[0][:2])}: write each name in one way')
 
-# %% ../../nbs/plumbing/check_data.ipynb #c022
+# %% ../../nbs/plumbing/check_data.ipynb #c035
 def _judge_left_out(facts):
     count = facts.manifest.get('left_out', 0)
     if facts.manifest.get('asked') or count < 0.02 * (count + facts.manifest.get('objects', 0)): return
@@ -108,22 +115,27 @@ def _judge_left_out(facts):
     said = f'{facts.name}: {say_count(count, "object")} of other classes than those of train left out'
     for name in names:
         if other := known.get(_simplify(name)):
-            yield Cause(88, 'names', f'{said}, such as {name}, which train calls {other}: write each name in one way')
+            yield Cause(88, 'names', f'{said}, such as {name}, which train calls {other}: write each name '
+                                     'in one way')
             return
-    yield Cause(85, 'absent', f'{said}, such as {", ".join(names[:3]) or "those in problems.txt"}: correct the names, '
+    yield Cause(85, 'absent', f'{said}, such as {", ".join(names[:3]) or "those in problems.txt"}: correct '
+                              'the names, '
                 'or give --classes')
 
-# %% ../../nbs/plumbing/check_data.ipynb #c024
+# %% ../../nbs/plumbing/check_data.ipynb #c037
 _LEAST_OBJECTS = 5
 
+# %% ../../nbs/plumbing/check_data.ipynb #c039
 def _judge_counts(facts):
     counts = np.bincount(facts.content.labels, minlength=len(facts.content.classes))
-    few = [f'{name} ({n})' for name, n in zip(facts.content.classes, counts.tolist()) if 0 < n < _LEAST_OBJECTS]
+    counted = zip(facts.content.classes, counts.tolist())
+    few = [f'{name} ({n})' for name, n in counted if 0 < n < _LEAST_OBJECTS]
     if few and facts.name == 'train' and len(few) < len(counts):
-        yield Cause(42, 'few', f'train: fewer than {_LEAST_OBJECTS} objects of {", ".join(few[:3])}: add images of '
+        yield Cause(42, 'few', f'train: fewer than {_LEAST_OBJECTS} objects of {", ".join(few[:3])}: add '
+                               'images of '
                     'them, or leave the class out with --classes')
 
-# %% ../../nbs/plumbing/check_data.ipynb #c027
+# %% ../../nbs/plumbing/check_data.ipynb #c043
 def _read_split(data, split):
     "Facts of a split or None, its causes"
     try: records = read_annotations(data, split).records
@@ -133,6 +145,7 @@ def _read_split(data, split):
     except UserError as error: return None, [*causes, Cause(95, 'unreadable', str(error))]
     return gather_facts(data, split, True), causes
 
+# %% ../../nbs/plumbing/check_data.ipynb #c045
 def check_data(data,                 # `DataConfig`
                box_config:BoxConfig, # whose default boxes are to reach the objects
                splits:list,          # of 'train', 'eval', or both: those that are there

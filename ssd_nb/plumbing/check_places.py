@@ -21,6 +21,7 @@ from .options import UserError
 # %% ../../nbs/plumbing/check_places.ipynb #c005
 def _stack(*sides): return np.stack(sides, axis=1)
 
+# %% ../../nbs/plumbing/check_places.ipynb #c007
 def _read_numbers(numbers, # (n, 4) as the file has them
                   size,    # height, width of the image
                  )->dict:  # name -> (n, 4) y1 x1 y2 x2 in pixels
@@ -32,9 +33,10 @@ def _read_numbers(numbers, # (n, 4) as the file has them
                 centre_yx=_stack(a - c / 2, b - d / 2, a + c / 2, b + d / 2),
                 centre_hw=_stack(b - c / 2, a - d / 2, b + c / 2, a + d / 2))
 
-# %% ../../nbs/plumbing/check_places.ipynb #c007
+# %% ../../nbs/plumbing/check_places.ipynb #c009
 _FORMS = dict(coco='xywh', voc='xyxy', other='xyxy', yolo='centre') # what each format wants
 
+# %% ../../nbs/plumbing/check_places.ipynb #c011
 def _list_numbers(boxes, # (n, 4) y1 x1 y2 x2 as they were read
                   form,  # a value of `_FORMS`
                  )->np.ndarray: # (n, 4) as the file has them
@@ -43,7 +45,7 @@ def _list_numbers(boxes, # (n, 4) y1 x1 y2 x2 as they were read
     if form == 'xywh': return _stack(x1, y1, x2 - x1, y2 - y1)
     return _stack((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
 
-# %% ../../nbs/plumbing/check_places.ipynb #c012
+# %% ../../nbs/plumbing/check_places.ipynb #c017
 def _move_boxes(boxes, # (n, 4) y1 x1 y2 x2 in pixels
                 size,  # height, width
                )->dict: # name -> (n, 4)
@@ -53,7 +55,7 @@ def _move_boxes(boxes, # (n, 4) y1 x1 y2 x2 in pixels
                  turn=_stack(h - y2, w - x2, h - y1, w - x1))
     return moved | dict(right=_stack(h - x2, y1, h - x1, y2), left=_stack(x1, w - y2, x2, w - y1))
 
-# %% ../../nbs/plumbing/check_places.ipynb #c014
+# %% ../../nbs/plumbing/check_places.ipynb #c019
 def list_readings(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were read
                   size:tuple,       # height, width of the image
                   dataset:str='coco', # the format that they were read from
@@ -65,10 +67,11 @@ def list_readings(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were
     read = {name: box * unit for name, box in _read_numbers(numbers, size).items() if name != form}
     return dict(given=boxes) | read | _move_boxes(boxes, size)
 
-# %% ../../nbs/plumbing/check_places.ipynb #c018
+# %% ../../nbs/plumbing/check_places.ipynb #c023
 _FRAMES = 1, 100, 224, 300, 320, 416, 512, 608, 640, 800, 1000, 1024, 1280 # squares that images are scaled to
 _SCALES = 1.12 ** np.array([*range(-14, 0), *range(1, 15)]) # from 0.2 to 4.9, in steps that an IoU survives
 
+# %% ../../nbs/plumbing/check_places.ipynb #c025
 def list_scales(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were read
                 size:tuple,       # height, width of the image
                 dataset:str='coco', # the format that they were read from
@@ -78,7 +81,7 @@ def list_scales(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were r
     frames = {f'frame_{s}': boxes * side / s for s in _FRAMES}
     return dict(given=boxes) | frames | {f'times_{k:.2g}': boxes * k for k in _SCALES}
 
-# %% ../../nbs/plumbing/check_places.ipynb #c021
+# %% ../../nbs/plumbing/check_places.ipynb #c029
 class Scene(NamedTuple):
     "An image as it is looked at here"
     sums: np.ndarray  # from `sum_colours`
@@ -86,8 +89,10 @@ class Scene(NamedTuple):
     boxes: np.ndarray # (n, 4) y1 x1 y2 x2 in pixels, as they were read: some may lie outside
     name: str         # of the file
 
+# %% ../../nbs/plumbing/check_places.ipynb #c031
 _WHOLE = 0.8 # of its image: a box that covers so much has no surroundings to compare with
 
+# %% ../../nbs/plumbing/check_places.ipynb #c033
 def _open_scene(record, # `Record`
                )->Scene: # None where the image cannot be used
     try:
@@ -103,9 +108,10 @@ def _open_scene(record, # `Record`
     part = (inside[:, 2:] - inside[:, :2]).clip(0).prod(axis=1) / np.prod(size)
     return Scene(sum_colours(image), size, boxes[part < _WHOLE], record.image.name)
 
-# %% ../../nbs/plumbing/check_places.ipynb #c023
+# %% ../../nbs/plumbing/check_places.ipynb #c035
 _MOST_SCENES, _MOST_BOXES = 120, 10 # images of a set, boxes of an image: more would not change the answer
 
+# %% ../../nbs/plumbing/check_places.ipynb #c037
 def open_scenes(records,       # list of `Record`, or `Records`
                 most:int=_MOST_SCENES, # at most so many, from all parts of the set
                )->list:        # of `Scene`, of images with objects
@@ -115,7 +121,7 @@ def open_scenes(records,       # list of `Record`, or `Records`
         scenes = list(pool.map(_open_scene, [records[int(i)] for i in chosen]))
     return [scene for scene in scenes if scene and len(scene.boxes)]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c027
+# %% ../../nbs/plumbing/check_places.ipynb #c041
 def _rank_readings(scene,   # `Scene`
                    dataset, # the format
                    list_boxes, # `list_readings` or `list_scales`
@@ -128,6 +134,7 @@ def _rank_readings(scene,   # `Scene`
     ranks = rank_contrast(scene.sums, every, np.tile(places, (len(readings), 1, 1)))
     return dict(zip(readings, ranks.reshape(len(readings), -1).mean(axis=1)))
 
+# %% ../../nbs/plumbing/check_places.ipynb #c043
 def rank_readings(scenes:list, # of `Scene`
                   dataset:str, # the format that their boxes were read from
                   list_boxes=list_readings, # or `list_scales`
@@ -137,14 +144,16 @@ def rank_readings(scenes:list, # of `Scene`
     rows = [_rank_readings(scene, dataset, list_boxes, rng) for scene in scenes]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
-# %% ../../nbs/plumbing/check_places.ipynb #c032
+# %% ../../nbs/plumbing/check_places.ipynb #c049
 _LEAST_SCENES = 8
 
+# %% ../../nbs/plumbing/check_places.ipynb #c051
 def _measure_lead(ranks, others): # (images,) each: the mean difference; whether it is more than chance gives
     lead, n = ranks - others, len(ranks)
     error = lead.std(ddof=1) / math.sqrt(n) + 1e-3
     return lead.mean(), lead.mean() / error > 4.4 * (1 + 7 / n) # Student's t at 1 in 100,000
 
+# %% ../../nbs/plumbing/check_places.ipynb #c053
 def find_reading(ranks:dict # from `rank_readings`
                 )->tuple:   # name of a better reading, or ''; mean rank as read, and in that reading
     "Whether another reading fits the pictures better than the one that was used"
@@ -154,9 +163,9 @@ def find_reading(ranks:dict # from `rank_readings`
     found = sure and lead > 0.03 and ranks[best].mean() > 0.6
     return best if found else '', given.mean(), ranks[best].mean()
 
-# %% ../../nbs/plumbing/check_places.ipynb #c035
+# %% ../../nbs/plumbing/check_places.ipynb #c057
 def find_partly(ranks:dict # from `rank_readings`
-               )->tuple:   # name of a reading, or ''; (n,) int: the images that it fits, and the given one does not
+               )->tuple:   # name of a reading, or ''; (n,) int: images that it alone fits
     "Whether another reading fits some of the images, more of them than chance would give"
     given = ranks['given']
     fits = {name: np.flatnonzero((r > 0.75) & (r - given > 0.3)) for name, r in ranks.items()}
@@ -165,9 +174,10 @@ def find_partly(ranks:dict # from `rank_readings`
     found = counts[0] >= max(4, 0.05 * len(given)) and counts[0] >= 3 * counts[1]
     return (best, fits[best]) if found else ('', np.zeros(0, int))
 
-# %% ../../nbs/plumbing/check_places.ipynb #c038
+# %% ../../nbs/plumbing/check_places.ipynb #c061
 _OFFSETS = np.arange(-14, 15) / 40 # of a side of the image
 
+# %% ../../nbs/plumbing/check_places.ipynb #c063
 def _shift_scene(scene, # `Scene`
                 )->np.ndarray: # (offsets, offsets) mean contrast for each shift down and across
     side = np.tile(np.array(scene.size, float), 2)
@@ -178,8 +188,9 @@ def _shift_scene(scene, # `Scene`
     means = (contrast * inside).reshape(len(down), -1).mean(axis=1)
     return means.reshape(len(_OFFSETS), -1)
 
+# %% ../../nbs/plumbing/check_places.ipynb #c065
 def find_shift(scenes:list # of `Scene`
-              )->tuple:    # (2,) the best shift down and across, as parts of the image; contrast here, and there
+              )->tuple:    # (2,) shift down and across, parts of the image; contrast here, and there
     "Whether all boxes would have more contrast in another place; no shift is (0, 0)"
     maps = np.stack([_shift_scene(scene) for scene in scenes[::-(-len(scenes) // 40)]])
     here, middle = maps[:, len(_OFFSETS) // 2, len(_OFFSETS) // 2], maps.mean(axis=0)
@@ -188,7 +199,7 @@ def find_shift(scenes:list # of `Scene`
     found = len(scenes) >= _LEAST_SCENES and sure and lead > 0.05
     return _OFFSETS[list(place)] if found else np.zeros(2), here.mean(), middle.max()
 
-# %% ../../nbs/plumbing/check_places.ipynb #c043
+# %% ../../nbs/plumbing/check_places.ipynb #c071
 def _fit_others(scene, # `Scene`
                 boxes, # list of (n, 4) in unit coordinates, of all scenes
                 rng,   # numpy Generator
@@ -197,20 +208,22 @@ def _fit_others(scene, # `Scene`
     ranks = rank_contrast(scene.sums, every, draw_places(rng, len(every), 3))
     return np.add.reduceat(ranks, starts) / [len(b) for b in boxes]
 
+# %% ../../nbs/plumbing/check_places.ipynb #c073
 def _are_alike(boxes, # list of (n, 4) in unit coordinates
               )->np.ndarray: # (scenes, scenes) bool: boxes that lie in the same places say nothing here
     overlap = lambda a, b: iou(b, a).max(axis=1).mean()
     return np.array([[overlap(a, b) > 0.5 for b in boxes] for a in boxes])
 
-# %% ../../nbs/plumbing/check_places.ipynb #c044
+# %% ../../nbs/plumbing/check_places.ipynb #c075
 def fit_owners(scenes:list # of `Scene`
-              )->tuple:    # (n, n) mean rank of the boxes of the second in the picture of the first; (n, n) bool:
-                           # they lie in the same places, so that they say nothing
+              )->tuple:    # (n, n) mean rank of the boxes of the second in the picture of the first;
+                           # (n, n) bool: they lie in the same places, so that they say nothing
     "How well the boxes of each picture fit each picture"
     rng, sides = np.random.default_rng(0), [np.tile(np.array(s.size, float), 2) for s in scenes]
     boxes = [s.boxes[:_MOST_BOXES // 2] / side for s, side in zip(scenes, sides)]
     return np.stack([_fit_others(scene, boxes, rng) for scene in scenes]), _are_alike(boxes)
 
+# %% ../../nbs/plumbing/check_places.ipynb #c077
 def rank_owners(fits:np.ndarray,  # (n, n) from `fit_owners`
                 alike:np.ndarray, # (n, n) from `fit_owners`
                 step:int=0,       # whose boxes: 0 its own, 1 those of the next picture, -1 of the one before
@@ -222,7 +235,7 @@ def rank_owners(fits:np.ndarray,  # (n, n) from `fit_owners`
     counts = others.sum(axis=1)
     return worse.sum(axis=1)[counts >= 5] / counts[counts >= 5]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c048
+# %% ../../nbs/plumbing/check_places.ipynb #c081
 _NAMES = dict(xyxy='xmin, ymin, xmax, ymax', yxyx='ymin, xmin, ymax, xmax', xywh='left, top, width, height',
               yxhw='top, left, height, width', xyhw='left, top, height, width', xxyy='xmin, xmax, ymin, ymax',
               centre='centre x, centre y, width, height', centre_yx='centre y, centre x, height, width',
@@ -232,14 +245,16 @@ _MOVES = dict(mirror='mirrored left to right: count x from the left', turn='turn
               right='turned by 90°: draw them on the pictures as they are now',
               left='turned by 90°: draw them on the pictures as they are now')
 
-# %% ../../nbs/plumbing/check_places.ipynb #c049
+# %% ../../nbs/plumbing/check_places.ipynb #c083
 _SWAPPED = {('xywh', 'yxhw'), ('xyxy', 'yxyx'), ('centre', 'centre_yx')} # x and y
 _SIZES = {('xywh', 'xyhw'), ('centre', 'centre_hw')} # width and height
 
+# %% ../../nbs/plumbing/check_places.ipynb #c085
 def _name_kind(name):
     if name.startswith('centre'): return 'a centre and a size'
     return 'two corners' if name in ('xyxy', 'yxyx', 'xxyy') else 'a corner and a size'
 
+# %% ../../nbs/plumbing/check_places.ipynb #c087
 def _name_fault(name, wanted):
     if (wanted, name) in _SWAPPED: return 'x and y are swapped in the boxes'
     if (wanted, name) in _SIZES: return 'width and height are swapped in the boxes'
@@ -247,7 +262,7 @@ def _name_fault(name, wanted):
     if its == read: return 'the four numbers of the boxes are in another order'
     return f'the boxes are {its}, and were read as {read}'
 
-# %% ../../nbs/plumbing/check_places.ipynb #c050
+# %% ../../nbs/plumbing/check_places.ipynb #c089
 def describe_reading(name:str,    # from `find_reading`
                      dataset:str, # the format that the boxes were read from
                     )->tuple:     # key of a `Cause`; what is wrong; what to do
@@ -262,12 +277,13 @@ def describe_reading(name:str,    # from `find_reading`
         return 'moved_boxes', f'the boxes are {what}', do
     number = float(name.split('_')[1])
     if name.startswith('times_'):
-        return 'unit', 'the boxes have another unit than pixels of these images', f'multiply all by {number:g}'
+        what = 'the boxes have another unit than pixels of these images'
+        return 'unit', what, f'multiply all by {number:g}'
     frame = 'parts of the image' if number == 1 else f'pixels of a frame of {number:g}×{number:g}'
-    return 'unit', f'the boxes are {frame}', (f'multiply x by the width and y by the height of each image, and '
-                                              f'divide by {number:g}')
+    do = f'multiply x by the width and y by the height of each image, and divide by {number:g}'
+    return 'unit', f'the boxes are {frame}', do
 
-# %% ../../nbs/plumbing/check_places.ipynb #c053
+# %% ../../nbs/plumbing/check_places.ipynb #c093
 def _judge_reading(ranks, dataset, split):
     name, given, best = find_reading(ranks)
     if not name: return []
@@ -275,29 +291,32 @@ def _judge_reading(ranks, dataset, split):
     return [Cause(97, key, f'{split}: {what}: read so, they differ from their surroundings more than '
                   f'{best:.0%} of the places around them, and as they were read only {given:.0%}: {do}')]
 
+# %% ../../nbs/plumbing/check_places.ipynb #c095
 def _judge_partly(ranks, dataset, split):
     name, where = find_partly(ranks)
     if not name: return []
     (key, what, do), part = describe_reading(name, dataset), len(where) / len(ranks['given'])
-    return [Cause(70 + 27 * part, key, f'{split}: {what} in {len(where)} of {len(ranks["given"])} images that '
+    return [Cause(70 + 27 * part, key, f'{split}: {what} in {len(where)} of {len(ranks["given"])} images '
+                                       'that '
                   f'were looked at ({part:.0%}): {do}')]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c055
+# %% ../../nbs/plumbing/check_places.ipynb #c099
 def _describe_shift(offset, here, there, split):
     down, across = offset
     return Cause(96, 'shift', f'{split}: all boxes lie beside their objects: {abs(across):.0%} of the width '
                  f'further {"right" if across > 0 else "left"} and {abs(down):.0%} of the height further '
-                 f'{"down" if down > 0 else "up"} their contrast is {there:.2f} instead of {here:.2f}: move them')
+                 f'{"down" if down > 0 else "up"} their contrast is {there:.2f} instead of {here:.2f}: '
+                 'move them')
 
-# %% ../../nbs/plumbing/check_places.ipynb #c056
+# %% ../../nbs/plumbing/check_places.ipynb #c101
 def _judge_owners(scenes, split):
     fits, alike = fit_owners(scenes)
     ranks = {step: rank_owners(fits, alike, step) for step in (0, 1, -1)}
     if len(ranks[0]) < 20: return []
     mean, error = ranks[0].mean(), ranks[0].std() / math.sqrt(len(ranks[0]))
     if mean + 2 * error > 0.65: return []
-    said = f'{split}: the boxes do not fit their images: they lie around something more often than the boxes ' \
-           f'of {mean:.0%} of the other images would, where chance gives 50%'
+    said = (f'{split}: the boxes do not fit their images: they lie around something more often than the '
+            f'boxes of {mean:.0%} of the other images would, where chance gives 50%')
     do = 'look at the image that each row of the annotations names, and at the unit of the boxes'
     best = max((1, -1), key=lambda step: ranks[step].mean())
     if ranks[best].mean() > 0.75 and ranks[best].mean() > mean + 0.15:
@@ -305,9 +324,10 @@ def _judge_owners(scenes, split):
         return [Cause(96, 'owners', f'{said}, and those of the {which} image {ranks[best].mean():.0%}: {do}')]
     return [Cause(80, 'owners', f'{said}: {do}')]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c059
+# %% ../../nbs/plumbing/check_places.ipynb #c105
 _GOOD = 0.9 # mean rank of boxes that need no look at other units
 
+# %% ../../nbs/plumbing/check_places.ipynb #c107
 def _judge_elsewhere(scenes, dataset, split): # another unit, or another place: what fits better
     if len(scenes) > 60: scenes = scenes[::2]
     units = rank_readings(scenes, dataset, list_scales)
@@ -318,7 +338,7 @@ def _judge_elsewhere(scenes, dataset, split): # another unit, or another place: 
     if by_unit and find_reading(units)[2] >= moved: return by_unit
     return [_describe_shift(*shift, split)] if moved else []
 
-# %% ../../nbs/plumbing/check_places.ipynb #c060
+# %% ../../nbs/plumbing/check_places.ipynb #c109
 def judge_places(records,     # list of `Record`, or `Records`, as read from the annotations
                  dataset:str, # their format
                  split:str,   # 'train' or 'eval', for the message

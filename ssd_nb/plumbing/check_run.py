@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+# %% ../../nbs/plumbing/check_run.ipynb #c003
 from .annotations import say_count
 from .bookkeeping import read_metrics
 from .check_causes import Cause
 
-# %% ../../nbs/plumbing/check_run.ipynb #c005
+# %% ../../nbs/plumbing/check_run.ipynb #c007
 _LIMITS = dict( # option -> least, most, what is wrong beyond
     momentum=(0, 0.99, 'old steps never fade'),
     alpha=(0.02, 0.98, 'either objects or background weigh nothing in the loss'),
@@ -23,12 +24,15 @@ _LIMITS = dict( # option -> least, most, what is wrong beyond
     match_threshold=(0.1, 0.75, 'hardly a default box takes an object'),
     neg_ratio=(0.5, 30, 'the loss is nearly all objects or nearly all background'),
     batch_size=(2, 1e9, 'batch norm has no statistics to take'))
+
+# %% ../../nbs/plumbing/check_run.ipynb #c009
 _FACTORS = dict(lr=30, weight_decay=30, clip_norm=100) # how far from the preset an option may be
 
-# %% ../../nbs/plumbing/check_run.ipynb #c006
+# %% ../../nbs/plumbing/check_run.ipynb #c011
 def _list_extremes(config, usual): # `Config` of `05_train`: the one of the run, the preset of its model
-    parts = [(p, getattr(config, p.name), getattr(usual, p.name)) for p in fields(config)]
-    values = {name: (value, asdict(its)[name]) for _, part, its in parts for name, value in asdict(part).items()}
+    parts = [(getattr(config, p.name), getattr(usual, p.name)) for p in fields(config)]
+    values = {name: (value, asdict(its)[name]) for part, its in parts
+              for name, value in asdict(part).items()}
     for name, (least, most, why) in _LIMITS.items():
         if not least <= values[name][0] <= most:
             yield f'--{name}={values[name][0]:g} is extreme, since {why}: the preset has {values[name][1]:g}'
@@ -39,9 +43,10 @@ def _list_extremes(config, usual): # `Config` of `05_train`: the one of the run,
         if name != 'lr' and not its and value and name == 'clip_norm' and value < 0.01:
             yield f'--clip_norm={value:g} shortens every step to almost nothing: leave it out'
 
-# %% ../../nbs/plumbing/check_run.ipynb #c009
+# %% ../../nbs/plumbing/check_run.ipynb #c016
 _FEW_STEPS = 100 # from random weights nothing has been seen to learn in fewer
 
+# %% ../../nbs/plumbing/check_run.ipynb #c018
 def judge_options(config, # a `Config` of `05_train`
                   usual,  # the preset of its model
                   steps:int, # in an epoch
@@ -53,66 +58,79 @@ def judge_options(config, # a `Config` of `05_train`
         found.append(Cause(87, 'options', '--freeze_layer=backbone keeps the random weights of the backbone: '
                            'give --pre_trained or --feature_extractor_base_param with it, or leave it out'))
     if o.warmup_epochs >= o.epoch_size:
-        found.append(Cause(62, 'warmup', f'--warmup_epochs={o.warmup_epochs} of --epoch_size={o.epoch_size}: the '
+        found.append(Cause(62, 'warmup', f'--warmup_epochs={o.warmup_epochs} of '
+                                         f'--epoch_size={o.epoch_size}: the '
                            f'learning rate never reaches --lr={o.lr:g}: warm up less, or train longer'))
     updates = o.epoch_size * steps // o.accumulate
     if begins and updates < _FEW_STEPS:
-        found.append(Cause(58, 'short', f'the training has {say_count(updates, "step")}, and from random weights '
+        found.append(Cause(58, 'short', f'the training has {say_count(updates, "step")}, and from random '
+                                        'weights '
                            f'fewer than {_FEW_STEPS} teach nothing: give a larger --epoch_size'))
     return found
 
-# %% ../../nbs/plumbing/check_run.ipynb #c014
+# %% ../../nbs/plumbing/check_run.ipynb #c027
 def _judge_nan(reports, folder):
     bad = [r.epoch for r in reports if not math.isfinite(r.loss)]
     do = 'give a smaller --lr, more --warmup_epochs, or --clip_norm=1'
-    if bad: yield Cause(90, 'nan', f'the loss is no number from epoch {bad[0]} on ({folder}/metrics.csv): {do}')
-    elif not reports: yield Cause(66, 'nan', f'no epoch was finished ({folder}/metrics.csv is empty), as when the '
+    if bad: yield Cause(90, 'nan', f'the loss is no number from epoch {bad[0]} on ({folder}/metrics.csv): '
+                                   f'{do}')
+    elif not reports: yield Cause(66, 'nan', f'no epoch was finished ({folder}/metrics.csv is empty), as '
+                                             'when the '
                                   f'loss became no number in the first one: {do}')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c016
+# %% ../../nbs/plumbing/check_run.ipynb #c029
 def _judge_rates(reports, usual):
     rates, wanted = [r.lr for r in reports], usual.train.lr
     if max(rates) < wanted / 100:
-        yield Cause(84, 'rate_low', f'the learning rate was at most {max(rates):.2g}, {wanted / max(max(rates), 1e-12):,.0f} '
+        yield Cause(84, 'rate_low', f'the learning rate was at most {max(rates):.2g}, '
+                                    f'{wanted / max(max(rates), 1e-12):,.0f} '
                     f'times less than the {wanted:g} of the preset: give a larger --lr')
 
+# %% ../../nbs/plumbing/check_run.ipynb #c031
 def _judge_curve(reports, usual):
     losses = np.array([r.loss for r in reports if math.isfinite(r.loss)])
     if len(losses) < 3: return
     least, tail = losses.min(), np.median(losses[-3:])
     if tail > 1.5 * least and len(losses) > 4:
         yield Cause(80, 'rate_high', f'the loss rose from {least:.3g} in epoch {losses.argmin() + 1} to '
-                    f'{losses[-1]:.3g}: give a smaller --lr than {max(r.lr for r in reports):.2g}, or --clip_norm=1')
+                    f'{losses[-1]:.3g}: give a smaller --lr than {max(r.lr for r in reports):.2g}, or '
+                    '--clip_norm=1')
     elif tail > 0.9 * losses[0]:
         yield Cause(64, 'flat', f'the loss hardly fell, from {losses[0]:.3g} to {losses[-1]:.3g} in '
                     f'{say_count(len(losses), "epoch")}: look at --lr and at the data')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c018
+# %% ../../nbs/plumbing/check_run.ipynb #c033
 _STILL = 0.3 # part of the loss that fell in the last third: then more epochs would help
 
+# %% ../../nbs/plumbing/check_run.ipynb #c035
 def _judge_length(reports, epochs, begins):
     losses, steps = [r.loss for r in reports], sum(r.step for r in reports)
     if not all(map(math.isfinite, losses)): return
     if len(losses) < 0.7 * epochs:
-        yield Cause(56, 'short', f'the run has done {len(losses)} of {say_count(epochs, "epoch")}: go on with --resume')
+        yield Cause(56, 'short', f'the run has done {len(losses)} of {say_count(epochs, "epoch")}: go on '
+                                 'with --resume')
     elif begins and steps < _FEW_STEPS:
-        yield Cause(63, 'short', f'the run had {say_count(steps, "step")}, and from random weights fewer than '
+        yield Cause(63, 'short', f'the run had {say_count(steps, "step")}, and from random weights fewer '
+                                 'than '
                     f'{_FEW_STEPS} teach nothing: give a larger --epoch_size')
     elif len(losses) > 2 and (fell := 1 - losses[-1] / losses[-1 - max(1, len(losses) // 3)]) > _STILL:
-        yield Cause(58, 'short', f'the loss still fell by {fell:.0%} in the last third of the run: give a larger '
+        yield Cause(58, 'short', f'the loss still fell by {fell:.0%} in the last third of the run: give a '
+                                 'larger '
                     f'--epoch_size than {epochs}')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c020
+# %% ../../nbs/plumbing/check_run.ipynb #c037
 def _judge_overfitting(reports):
     seen = [r for r in reports if r.mAP == r.mAP]
     if len(seen) < 3: return
     best, last = max(seen, key=lambda r: r.mAP), seen[-1]
     if best.mAP > 0.05 and last.mAP < 0.75 * best.mAP and last.loss < best.loss:
-        yield Cause(61, 'overfitting', f'the mAP fell from {best.mAP:.3f} in epoch {best.epoch} to {last.mAP:.3f} in '
-                    f'epoch {last.epoch} while the training loss fell from {best.loss:.3g} to {last.loss:.3g}: take '
+        yield Cause(61, 'overfitting', f'the mAP fell from {best.mAP:.3f} in epoch {best.epoch} to '
+                                       f'{last.mAP:.3f} in '
+                    f'epoch {last.epoch} while the training loss fell from {best.loss:.3g} to '
+                    f'{last.loss:.3g}: take '
                     'best_map.ckpt, give --early_stop, more images or --augment=True')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c022
+# %% ../../nbs/plumbing/check_run.ipynb #c039
 def judge_run(folder:Path, # of a run, with metrics.csv
               config,      # a `Config` of `05_train`: that of the run
               usual,       # the preset of its model
@@ -126,25 +144,30 @@ def judge_run(folder:Path, # of a run, with metrics.csv
     found += [*_judge_rates(reports, usual), *_judge_curve(reports, usual), *_judge_overfitting(reports),
               *_judge_length(reports, o.epoch_size, begins)]
     positives = np.median([r.positives for r in reports])
-    if positives < 1: found.append(Cause(83, 'reach', f'only {positives:.2g} default boxes of an image have an object to '
+    if positives < 1: found.append(Cause(83, 'reach', f'only {positives:.2g} default boxes of an image '
+                                                      'have an object to '
                                          'learn: look at --match_threshold and at the size of the objects'))
     return found
 
-# %% ../../nbs/plumbing/check_run.ipynb #c028
+# %% ../../nbs/plumbing/check_run.ipynb #c048
 def judge_weights(weights:dict # name -> np.ndarray of a checkpoint
                  )->list:      # of `Cause`
     "Weights that are no numbers"
-    bad = [name for name, value in weights.items() if value.dtype.kind == 'f' and not np.isfinite(value).all()]
+    numbers = {name: value for name, value in weights.items() if value.dtype.kind == 'f'}
+    bad = [name for name, value in numbers.items() if not np.isfinite(value).all()]
     if not bad: return []
-    return [Cause(92, 'nan', f'{len(bad)} of {len(weights)} arrays of the checkpoint hold NaN or infinity, the first is '
-                  f'{bad[0]}: the training diverged, so give a smaller --lr or --clip_norm=1, and take a checkpoint '
+    return [Cause(92, 'nan', f'{len(bad)} of {len(weights)} arrays of the checkpoint hold NaN or infinity, '
+                             'the first is '
+                  f'{bad[0]}: the training diverged, so give a smaller --lr or --clip_norm=1, and take a '
+                  'checkpoint '
                   'from before')]
 
-# %% ../../nbs/plumbing/check_run.ipynb #c031
+# %% ../../nbs/plumbing/check_run.ipynb #c052
 _BELONGS = dict(model=('using_model', 'heads', 'pad', 'paper_vgg', 'extras'), data=('normalisation',),
                 loss=('cls_loss',), boxes=('image_shape', 'steps', 'box_kind', 'min_scale', 'max_scale',
                                            'aspect_ratios', 'prior_scaling', 'first_scale'))
 
+# %% ../../nbs/plumbing/check_run.ipynb #c054
 def judge_match(config,     # a `Config` of `05_train`: what was asked for
                 saved,      # the one in the checkpoint
                 given:set,  # names of the options that were given: the others follow the checkpoint
@@ -155,9 +178,11 @@ def judge_match(config,     # a `Config` of `05_train`: what was asked for
              for part, names in _BELONGS.items() for name in names if name in given]
     wrong = [f'--{name}={now} where {was} was trained' for name, was, now in pairs if was != now]
     if not wrong: return []
-    return [Cause(89, 'mismatch', f'{path} does not belong to these options: {"; ".join(wrong)}: leave the options '
+    return [Cause(89, 'mismatch', f'{path} does not belong to these options: {"; ".join(wrong)}: leave the '
+                                  'options '
                   'out, since the checkpoint brings its own')]
 
+# %% ../../nbs/plumbing/check_run.ipynb #c056
 def judge_classes(saved:tuple, # names that the checkpoint knows, background first
                   names:tuple, # names in the data, background first
                   path:Path,   # of the checkpoint
@@ -165,5 +190,6 @@ def judge_classes(saved:tuple, # names that the checkpoint knows, background fir
     "Classes of the data that the checkpoint does not know"
     new = [name for name in names[1:] if name not in saved]
     if not saved or not new: return []
-    return [Cause(84, 'mismatch', f'{path} does not know {say_count(len(new), "class")} of the data, such as {new[0]}, '
+    return [Cause(84, 'mismatch', f'{path} does not know {say_count(len(new), "class")} of the data, such '
+                                  f'as {new[0]}, '
                   f'but {", ".join(saved[1:4])}: name them as the training did, or give --classes')]

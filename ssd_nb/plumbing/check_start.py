@@ -38,7 +38,7 @@ def predict_softmax(labels:np.ndarray, # (B, N) int of the default boxes, 0 = ba
     loss = (total - logit) * matched.sum() + (total + logit) * kept
     return float(loss / max(matched.sum(), 1))
 
-# %% ../../nbs/plumbing/check_start.ipynb #c012
+# %% ../../nbs/plumbing/check_start.ipynb #c013
 def predict_place(targets:np.ndarray, # (B, N, 4) encoded offsets
                   labels:np.ndarray,  # (B, N) int, 0 = background
                  )->float:            # per matched box
@@ -47,20 +47,21 @@ def predict_place(targets:np.ndarray, # (B, N, 4) encoded offsets
     losses = np.where(distance < 1, distance ** 2 / 2, distance - 0.5)
     return float(losses.sum() / max((labels > 0).sum(), 1))
 
-# %% ../../nbs/plumbing/check_start.ipynb #c015
+# %% ../../nbs/plumbing/check_start.ipynb #c017
 def predict_losses(batch,  # image, gt_loc, gt_label, num_matched as arrays or Tensors
                    config, # a `Config` of `05_train`: its `model` and `loss` are used
                   )->tuple: # loc_loss, cls_loss
     "What an untrained network should begin with"
-    targets, labels = (np.asarray(part.asnumpy() if hasattr(part, 'asnumpy') else part) for part in batch[1:3])
+    targets, labels = (part.asnumpy() if hasattr(part, 'asnumpy') else part for part in batch[1:3])
     classes, prior, loss = config.model.num_classes, config.model.class_prior, config.loss
     if loss.cls_loss == 'softmax': cls = predict_softmax(labels, classes, prior, loss.neg_ratio)
     else: cls = predict_focal(labels, classes, prior, loss.gamma, loss.alpha)
     return predict_place(targets, labels), cls
 
-# %% ../../nbs/plumbing/check_start.ipynb #c017
+# %% ../../nbs/plumbing/check_start.ipynb #c019
 _FACTOR = 2 # between theory and measurement, before something is said
 
+# %% ../../nbs/plumbing/check_start.ipynb #c021
 def judge_start(measured:tuple, # loc_loss, cls_loss of the first step
                 expected:tuple, # from `predict_losses`
                 known:bool,     # whether weights were loaded, so that the class loss may be anything lower
@@ -70,8 +71,10 @@ def judge_start(measured:tuple, # loc_loss, cls_loss of the first step
     for name, loss, theory in zip(names, measured, expected):
         ratio = loss / max(theory, 1e-6)
         if ratio != ratio or ratio == np.inf:
-            found.append(Cause(88, 'start', f'the first {name} is no number: look at --pre_trained and at the images'))
+            found.append(Cause(88, 'start', f'the first {name} is no number: look at --pre_trained and at '
+                                            'the images'))
         elif ratio > _FACTOR or (ratio < 1 / _FACTOR and not known):
-            found.append(Cause(63, 'start', f'the first {name} is {loss:.3g} where theory says {theory:.3g}: look at '
+            found.append(Cause(63, 'start', f'the first {name} is {loss:.3g} where theory says '
+                                            f'{theory:.3g}: look at '
                                '--class_prior, --pre_trained and the options of the loss'))
     return found

@@ -9,26 +9,33 @@ from pathlib import Path
 
 import numpy as np
 
+# %% ../../nbs/plumbing/check_training.ipynb #c003
 from ..data import NORMALISATIONS, create_dataset
 from ..eval import EvalConfig, detect
 from ..ssd_heads import make_predict
 from ..train import load_network, preset, read_checkpoint
 from .annotations import say_count
+
+# %% ../../nbs/plumbing/check_training.ipynb #c004
 from .check_answers import LEAST_SCORE, Answers, judge_answers, measure_ap
 from .check_causes import Cause, format_causes, sort_causes
 from .check_data import check_data, format_reach, measure_reach
 from .check_rates import (
     Trial, draw_rates, judge_rates, learn_batch, measure_drop, take_batches, try_rates)
+
+# %% ../../nbs/plumbing/check_training.ipynb #c005
 from .check_run import judge_classes, judge_match, judge_options, judge_run, judge_weights
 from .check_start import judge_start, predict_losses
 from .cocoeval import find_category_ids, fit_ground_truth
 from .formats import list_source_files
+
+# %% ../../nbs/plumbing/check_training.ipynb #c006
 from .mistakes import group_objects
 from .options import UserError
 from .preparation import choose_records, set_classes
 from .records import describe_use, find_record_folder, load_ground_truth
 
-# %% ../../nbs/plumbing/check_training.ipynb #c005
+# %% ../../nbs/plumbing/check_training.ipynb #c009
 def _find_splits(config):
     "The splits to look at, and why one is left out; raises `UserError` without training images"
     data = config.data
@@ -39,17 +46,18 @@ def _find_splits(config):
     except UserError as error: return ['train'], f'eval: not looked at: {error}'
     return ['train', 'eval'], ''
 
-# %% ../../nbs/plumbing/check_training.ipynb #c007
+# %% ../../nbs/plumbing/check_training.ipynb #c011
 def _look_at_data(config):
     splits, note = _find_splits(config)
     if note: print(note)
-    print('data: reading, looking for contrast inside the boxes, converting, looking for copies ...', flush=True)
+    print('data: reading, looking for contrast inside the boxes, converting, looking for copies '
+          '...', flush=True)
     facts, causes = check_data(config.data, config.boxes, splits)
     for each in facts.values(): print(describe_use(each.manifest, each.folder, each.name))
     if 'train' in facts: print(*format_reach(*measure_reach(facts['train'].content, config.boxes)), sep='\n')
     return facts, causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c009
+# %% ../../nbs/plumbing/check_training.ipynb #c013
 def _fill_in(config, facts):
     "The configuration with the classes of the data, steps in an epoch, causes that stand against it"
     classes, images = tuple(facts['train'].manifest['classes']), len(facts['train'].content.ids)
@@ -61,10 +69,11 @@ def _fill_in(config, facts):
                                       f'{say_count(images, "training image")}: make it smaller'))
     return config, steps, causes + judge_options(config, usual, max(steps, 1))
 
-# %% ../../nbs/plumbing/check_training.ipynb #c011
+# %% ../../nbs/plumbing/check_training.ipynb #c015
 def _try_training(config, picture):
     "Range test, twenty steps on one batch, and the first loss against theory"
-    print(f'training: a range test of 40 steps and 20 steps on one batch; on two CPU cores a minute or two for '
+    print(f'training: a range test of 40 steps and 20 steps on one batch; on two CPU cores a minute or two '
+          'for '
           f'{config.model.using_model}, and --quick leaves them out ...', flush=True)
     trial = Trial(config, 40)
     batches = take_batches(trial.config, 6)
@@ -72,31 +81,38 @@ def _try_training(config, picture):
     losses = learn_batch(trial, batches[0], config.train.lr)
     drop, expected = measure_drop(losses), predict_losses(batches[0], config)
     draw_rates(found, config.train.lr).figure.savefig(picture)
-    print(f'first loss: loc_loss {losses[0, 1]:.3g}, cls_loss {losses[0, 2]:.3g}; theory for an untrained network: '
+    print(f'first loss: loc_loss {losses[0, 1]:.3g}, cls_loss {losses[0, 2]:.3g}; theory for an untrained '
+          'network: '
           f'{expected[0]:.3g}, {expected[1]:.3g}')
-    print(f'learning rates to take: {found.low:.2g} to {found.high:.2g}, --lr is {config.train.lr:g} ({picture}); '
+    print(f'learning rates to take: {found.low:.2g} to {found.high:.2g}, --lr is {config.train.lr:g} '
+          f'({picture}); '
           f'twenty steps on one batch take {drop:.0%} off the loss')
     known = bool(config.train.pre_trained)
     return judge_rates(found, losses, config.train.lr) + judge_start(losses[0, 1:], expected, known)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c013
+# %% ../../nbs/plumbing/check_training.ipynb #c017
 _MOST_IMAGES = 96 # that a checkpoint is asked about
+_ALL = EvalConfig(min_score=LEAST_SCORE)
 
+# %% ../../nbs/plumbing/check_training.ipynb #c019
 def _ask(config, data, split, predict, limit):
     "The `Answers` of a network"
     classes = config.data.classes
     truth = fit_ground_truth(load_ground_truth(data, split), classes)[0]
-    batches = create_dataset(replace(data, num_parallel_workers=0), config.boxes, split, 16, train=False, limit=limit)
-    rule, found, sizes = EvalConfig(min_score=LEAST_SCORE), {}, {}
+    batches = create_dataset(data, config.boxes, split, 16, train=False, limit=limit)
+    found, sizes = {}, {}
     for batch in batches.create_dict_iterator(num_epochs=1, output_numpy=True):
         boxes, scores = map(np.asarray, predict(batch['image']))
         for i, number in enumerate(batch['image_id'].tolist()):
-            found[number], sizes[number] = detect(boxes[i], np.nan_to_num(scores[i]), batch['shape'][i], rule), batch['shape'][i]
-    return Answers(found, group_objects(truth, find_category_ids(truth, classes), list(found)), sizes, classes)
+            sizes[number] = batch['shape'][i]
+            found[number] = detect(boxes[i], np.nan_to_num(scores[i]), sizes[number], _ALL)
+    objects = group_objects(truth, find_category_ids(truth, classes), list(found))
+    return Answers(found, objects, sizes, classes)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c015
+# %% ../../nbs/plumbing/check_training.ipynb #c021
 _FEW_IMAGES = 48 # for these two questions
 
+# %% ../../nbs/plumbing/check_training.ipynb #c023
 def _judge_normalisation(ask, # function of a normalisation and a split: its AP50 on some images
                          own, # the normalisation that is used
                         ):
@@ -107,29 +123,32 @@ def _judge_normalisation(ask, # function of a normalisation and a split: its AP5
         yield Cause(90, 'normalisation', f'the checkpoint does not fit --normalisation={own}: the AP50 is '
                     f'{values[own]:.2f}, and {values[best]:.2f} with --normalisation={best}: give that')
 
+# %% ../../nbs/plumbing/check_training.ipynb #c025
 def _judge_gap(ask, own, # the same
                strict,   # the AP50 on eval
               ):
     "Whether it knows the training images, and nothing else"
     seen = ask(own, 'train')
     if seen > 0.5 and strict < 0.6 * seen:
-        yield Cause(57, 'gap', f'the AP50 is {seen:.2f} on training images and {strict:.2f} on those of eval: add '
+        yield Cause(57, 'gap', f'the AP50 is {seen:.2f} on training images and {strict:.2f} on those of '
+                               'eval: add '
                     'images, give --augment=True, and look whether the two sets show the same things')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c018
+# %% ../../nbs/plumbing/check_training.ipynb #c031
 def _find_data(config, saved, given):
     "The data of the options, with the classes and the normalisation of a checkpoint"
     normalisation = (config if 'normalisation' in given else saved).data.normalisation
     classes = saved.data.classes or config.data.classes
     return replace(config.data, classes=classes, normalisation=normalisation)
 
+# %% ../../nbs/plumbing/check_training.ipynb #c033
 def _open_checkpoint(path, config):
     "Network, its configuration, prediction function"
     weights, saved = read_checkpoint(path)
     network, saved = load_network(path, None if saved else config.model.using_model)
     return make_predict(network, saved.boxes, 16, saved.softmax), saved
 
-# %% ../../nbs/plumbing/check_training.ipynb #c019
+# %% ../../nbs/plumbing/check_training.ipynb #c035
 def _judge_detector(path, config, given, facts):
     "What a checkpoint says about the images"
     predict, saved = _open_checkpoint(path, config)
@@ -137,7 +156,8 @@ def _judge_detector(path, config, given, facts):
     saved, split = replace(saved, data=data), 'eval' if 'eval' in facts else 'train'
     def look(normalisation, split, limit):
         source = choose_records(data) if split == 'eval' else config.data
-        return _ask(saved, replace(source, normalisation=normalisation), split, predict, limit)
+        source = replace(source, normalisation=normalisation, num_parallel_workers=0)
+        return _ask(saved, source, split, predict, limit)
     def ask(normalisation, split): return measure_ap(*look(normalisation, split, _FEW_IMAGES)[:2])
     answers = look(data.normalisation, split, _MOST_IMAGES)
     strict = measure_ap(answers.detections, answers.objects)
@@ -147,19 +167,20 @@ def _judge_detector(path, config, given, facts):
     if strict < 0.5 and split == 'eval': causes += _judge_gap(ask, data.normalisation, strict)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c021
+# %% ../../nbs/plumbing/check_training.ipynb #c037
 def _judge_checkpoint(path, config, given, facts):
     "All about a checkpoint"
     weights, saved = read_checkpoint(path)
     causes = judge_weights(weights)
     if saved:
         causes += judge_match(config, saved, given, path)
-        if facts: causes += judge_classes(saved.data.classes, tuple(next(iter(facts.values())).manifest['classes']), path)
+        names = next((tuple(each.manifest['classes']) for each in facts.values()), ())
+        causes += judge_classes(saved.data.classes, names, path)
     if causes or not facts: return causes
     try: return _judge_detector(path, config, given, facts)
     except UserError as error: return [Cause(85, 'mismatch', str(error))]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c023
+# %% ../../nbs/plumbing/check_training.ipynb #c039
 def _find_checkpoint(config):
     "The newest checkpoint of a run's folder; '' if there is none"
     folder = Path(config.train.output_dir)
@@ -167,9 +188,10 @@ def _find_checkpoint(config):
     last = folder / 'last.ckpt'
     return str(last if last.exists() else found[-1] if found else '')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c025
+# %% ../../nbs/plumbing/check_training.ipynb #c041
 _HOPELESS = 90 # weight of a cause in the data with which a training says nothing
 
+# %% ../../nbs/plumbing/check_training.ipynb #c043
 def _judge_training(config, steps, causes):
     "The beginning of a training, unless something stands against it"
     worst = max((cause.weight for cause in causes), default=0)
@@ -180,6 +202,7 @@ def _judge_training(config, steps, causes):
     try: return _try_training(config, picture)
     except UserError as error: return [Cause(92, 'mismatch', str(error))]
 
+# %% ../../nbs/plumbing/check_training.ipynb #c045
 def _judge_history(config, given, path, facts):
     "A run's folder, and a checkpoint"
     path, causes, usual = path or _find_checkpoint(config), [], preset(config.model.using_model)
@@ -192,7 +215,7 @@ def _judge_history(config, given, path, facts):
     if path: causes += _judge_checkpoint(path, config, given, facts)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c026
+# %% ../../nbs/plumbing/check_training.ipynb #c047
 def check_training(config,      # a `Config` of `05_train`
                    given:set=frozenset(), # names of the options that were given
                    path:str='', # a checkpoint; '': that of --output_dir, if there is one
