@@ -142,7 +142,8 @@ def _check_config(config):
     check_value(config, 'prior_scaling', two, 'two numbers above 0, because offsets are divided by them')
     check_value(config, 'match_threshold', 0 <= config.match_threshold < 1,
                 'a number from 0 to below 1, because no IoU is above 1')
-    grow = list(config.scales) == sorted(config.scales) and all(0 < scale <= 1 for scale in config.scales)
+    pairs = zip((0, *config.scales), config.scales)
+    grow = all(isinstance(scale, (int, float)) and max(last, 1e-9) <= scale <= 1 for last, scale in pairs)
     check_value(config, 'scales', grow and len(config.scales) in (0, len(config.steps)),
                 f'a number above 0, at most 1, for each of the {len(config.steps)} maps, none below the last')
 

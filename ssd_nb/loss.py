@@ -158,7 +158,8 @@ def _check_weights(o): # a `LossConfig`
     smooth = not o.label_smoothing or o.cls_loss == 'softmax' or o.gamma == 0 or o.gamma >= 1
     check_value(o, 'gamma', smooth, 'with --label_smoothing 0 or at least 1, or the loss has a step in it')
     check_value(o, 'class_balance', 0 <= o.class_balance <= 1, 'a number from 0 to 1, such as 0.5')
-    positive = all(0 <= weight < float('inf') for weight in o.class_weights)
+    weights = o.class_weights
+    positive = all(isinstance(w, (int, float)) and 0 <= w < float('inf') for w in weights)
     check_value(o, 'class_weights', positive, 'numbers of at least 0, one for each class')
 
 @dataclass(frozen=True)
