@@ -121,7 +121,7 @@ def _open_scenes(records,       # list of `Record`, or `Records`
     return [scene for scene in scenes if scene and len(scene.boxes)]
 
 # %% ../../nbs/plumbing/check_places.ipynb #c041
-def _rank_readings(scene,   # `_Scene`
+def _rank_in_image(scene,   # `_Scene`
                    dataset, # the format
                    list_boxes, # `_list_readings` or `list_scales`
                    rng,     # numpy Generator
@@ -140,7 +140,7 @@ def _rank_readings(scenes:list, # of `_Scene`
                   )->dict:      # name -> (images,) mean rank of the boxes
     "How well each reading puts boxes around something"
     rng = np.random.default_rng(0)
-    rows = [_rank_readings(scene, dataset, list_boxes, rng) for scene in scenes]
+    rows = [_rank_in_image(scene, dataset, list_boxes, rng) for scene in scenes]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 # %% ../../nbs/plumbing/check_places.ipynb #c049
