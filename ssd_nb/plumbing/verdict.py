@@ -53,7 +53,7 @@ def _judge_clipping(facts):
     if n and most > 0.02:
         yield (65 if n > 0.05 * total else 25,
                f'{n:,} of {say_count(total, "box")} left the image, by up to {_share(most)} of its '
-               f'side, the first in {first}: if they were not drawn so, look whether the file has '
+               f'side, the most in {first}: if they were not drawn so, look whether the file has '
                'x1 y1 x2 y2 where width and height are wanted, or x and y swapped')
 
 # %% ../../nbs/plumbing/verdict.ipynb #c023
