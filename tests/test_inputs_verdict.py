@@ -256,7 +256,7 @@ ODD = dict(
     lost_objects=(dict(lost_objects=1), '1 of 97 objects could not be used: runs/x/problems.txt says'),
     note=(dict(notes=['the class cat is there twice']), 'train: the class cat is there twice.'),
     clipped=(dict(clipped=dict(boxes=3, most=0.5, first='a.jpg')),
-             '3 of 96 boxes left the image, by up to 50% of its side, the first in a.jpg: if they were'),
+             '3 of 96 boxes left the image, by up to 50% of its side, the most in a.jpg: if they were'),
     few=(dict(objects=[*SPREAD, (0, 2, (1, 2, 30, 40))], classes=('cat', 'dog', 'cow')),
          'fewer than 10 objects of cow (1): too few to learn from'),
     unused=(dict(classes=('cat', 'dog', 'cow', 'yak')), 'there is no object of cow, yak: the network'),
