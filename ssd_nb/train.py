@@ -262,6 +262,7 @@ def _check_alone(o): # a `TrainConfig`
 def _check_adamw(o): # a `TrainConfig`
     why = 'with --optimizer=adamw, which moves each weight by about as much at every step'
     check_value(o, 'lr', o.lr <= 0.01, f'at most 0.01, such as 0.001, {why}')
+    check_value(o, 'lr_init', o.lr_init <= o.lr, f'at most --lr={o.lr} with --optimizer=adamw')
     check_value(o, 'momentum', o.momentum > 0, 'a number above 0, such as 0.9, with --optimizer=adamw')
 
 # %% ../nbs/05_train.ipynb #c093

@@ -9,7 +9,7 @@ from conftest import ROOT
 
 import ssd_nb.plumbing.device # before MindSpore: it silences harmless messages
 import mindspore as ms
-from ssd_nb.train import Config, from_json, make_optimizer, preset, read_checkpoint, train
+from ssd_nb.train import Config, TrainConfig, from_json, make_optimizer, preset, read_checkpoint, train
 from ssd_nb.plumbing.checkpoint import read_saved, to_json
 from ssd_nb.plumbing.model_config import ModelConfig, build_model
 from ssd_nb.plumbing.options import UserError
@@ -67,6 +67,16 @@ def test_only_class_heads_keep_the_rate(model):
     pulled = {p.name for p, flag in zip(found.parameters, found.decay_flags) if flag}
     assert [p.name for p in found.parameters] == names
     assert pulled == {p.name for p in network.trainable_params() if p.ndim > 1}
+
+
+@pytest.mark.parametrize('options, says', [
+    (dict(), '--lr=0.05 is not possible: give at most 0.01, such as 0.001, with --optimizer=adamw'),
+    (dict(lr=0.001, lr_init=0.0133), '--lr_init=0.0133 is not possible: give at most --lr=0.001 with '),
+    (dict(lr=0.001, momentum=0.), '--momentum=0.0 is not possible: give a number above 0, such as 0.9')])
+def test_adamw_says_which_rate(options, says):
+    with pytest.raises(UserError) as error: TrainConfig('CPU', optimizer='adamw', **options)
+    assert str(error.value).startswith(says) and str(error.value).endswith('.')
+    assert TrainConfig('CPU', optimizer='adamw', lr=0.001).lr == 0.001
 
 
 def test_old_configurations_still_read():
