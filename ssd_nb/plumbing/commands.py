@@ -220,8 +220,8 @@ _CHECK_PURPOSE = ('Looks at data, configuration and, if there is one, a checkpoi
                   'It takes the options of ssd_nb train.')
 _CHECK_EXAMPLE = 'ssd_nb check --using_model=ssd300 --run_platform=CPU --dataset=voc --voc_root=MY_DATA'
 _CHECK_OPTIONS = (
-    Option('quick', bool, False, 'leave out the part that trains: the data, the options and a finished run only'),
-    Option('checkpoint_path', str, '', 'a checkpoint to look at; empty: last.ckpt in output_dir, if there is one'))
+    Option('quick', bool, False, 'leave out the part that trains, and look at data, options and finished run only'),
+    Option('checkpoint_path', str, '', 'a checkpoint to look at; empty: that in output_dir, if there is one'))
 
 # %% ../../nbs/plumbing/commands.ipynb #c058
 def _make_check_parser(config, unset=False):
