@@ -486,3 +486,106 @@ def test_answers(name):
     options, key = ANSWERS[name]
     causes = judge_answers(draw_answers(**options))
     assert first_key(causes) == key, (name, causes)
+
+
+# the command
+
+def ask_command(script_here, *options):
+    "The lines that `scripts/check_training.py` prints"
+    done = script_here('check_training.py', '--using_model=ssd_tiny', '--run_platform=CPU', *options)
+    assert done.code == 0, done.err
+    return done.out.splitlines()
+
+
+SAMPLES = '--dataset=coco', f'--coco_root={ROOT / "data_samples"}'
+
+
+def test_command_ends_with_a_verdict(script_here):
+    lines = ask_command(script_here, *SAMPLES, '--epoch_size=100', '--quick')
+    assert lines[-1] == 'verdict: nothing was found.' and sum('verdict:' in line for line in lines) == 1
+
+
+def test_command_takes_the_options_of_a_training(script_here, tmp_path):
+    write_run(tmp_path, [4, 3, math.nan])
+    options = '--batch_size=64', '--num_classes=9', f'--output_dir={tmp_path}', '--tensorboard=False'
+    verdict = ask_command(script_here, *SAMPLES, '--quick', *options)[-1]
+    places = [verdict.index(text) for text in ('--batch_size=64', '--num_classes=9', 'from epoch 3')]
+    assert places == sorted(places) and verdict.startswith('verdict: 3 causes')
+
+
+def test_command_refuses_what_is_missing(script_here):
+    done = script_here('check_training.py', '--dataset=coco', '--coco_root=nowhere', '--quick')
+    assert done.code == 2 and done.err.startswith('error: ') and 'nowhere' in done.err
+    done = script_here('check_training.py', *SAMPLES, '--quick', '--checkpoint_path=none.ckpt')
+    assert done.code == 2 and 'none.ckpt' in done.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('option, named', [('--lr=0.1', 'nothing was found'), ('--lr=20', 'too high'),
+                                           ('--lr=0.00001', 'too low'), ('--alpha=0', '--alpha=0'),
+                                           ('--freeze_layer=backbone', '--freeze_layer')])
+def test_beginning_of_a_training(option, named, script_here):
+    verdict = ask_command(script_here, *SAMPLES, '--epoch_size=100', option)[-1]
+    assert named in verdict.split(' 2. ')[0], verdict
+
+
+# a trained detector, and what becomes of it if it is spoiled
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    "A data set, and a checkpoint that has learned it in two minutes"
+    from ssd_nb.plumbing.commands import train_command
+    folder = tmp_path_factory.mktemp('trained')
+    data = write_set(folder, 'discs', counts=(64, 32))
+    options = dict(using_model='ssd_tiny', run_platform='CPU', coco_root=data.coco_root, epoch_size=24,
+                   mindrecord_dir=data.mindrecord_dir, output_dir=folder / 'run', batch_size=8)
+    train_command([f'--{name}={value}' for name, value in options.items()])
+    return folder, options
+
+
+def shift_biases(network, change):
+    for head in network.multi_box.multi_cls_layers:
+        bias = head[-1].bias
+        table = bias.asnumpy().reshape(-1, network.multi_box.num_classes).copy()
+        change(table)
+        bias.set_data(type(bias)(table.reshape(-1)))
+
+
+def silence(network, config): shift_biases(network, lambda table: np.add.at(table, np.s_[:, 1:], -12))
+
+
+def forget_places(network, config):
+    for head in network.multi_box.multi_loc_layers:
+        for p in head[-1].get_parameters(): p.set_data(type(p)(-p.asnumpy()))
+
+
+def break_weight(network, config):
+    p = list(network.get_parameters())[40]
+    p.set_data(type(p)(np.full(p.shape, np.nan, np.float32)))
+
+
+def turn_names(config):
+    first, *names = config.data.classes
+    return replace(config, data=replace(config.data, classes=(first, *names[1:], names[0])))
+
+
+SPOILED = dict(
+    sound=((), 'nothing was found'), silent=((silence,), 'called background'),
+    places=((forget_places,), 'boxes wrong'), broken=((break_weight,), 'NaN or infinity'),
+    names=((None, turn_names), 'in another order'),
+    normalisation=((None, lambda c: replace(c, data=replace(c.data, normalisation='caffe'))), '--normalisation'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', SPOILED)
+def test_spoiled_checkpoints(name, trained, script_here, tmp_path):
+    from ssd_nb.train import load_network, save_checkpoint
+    (folder, options), (changes, named) = trained, SPOILED[name]
+    network, config = load_network(folder / 'run/last.ckpt')
+    change_network, change_config = (*changes, None, None)[:2]
+    if change_network: change_network(network, config)
+    if change_config: config = change_config(config)
+    path = save_checkpoint(network, config, 24, tmp_path / 'spoiled.ckpt')
+    given = [f'--{key}={value}' for key, value in options.items() if key not in ('output_dir', 'using_model')]
+    verdict = ask_command(script_here, *given, '--quick', f'--checkpoint_path={path}')[-1]
+    assert named in verdict.split(' 2. ')[0], verdict

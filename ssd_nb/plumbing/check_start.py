@@ -10,11 +10,11 @@ from .check_causes import Cause
 
 # %% ../../nbs/plumbing/check_start.ipynb #c005
 def _predict_focal(labels:np.ndarray, # (B, N) int of the default boxes, 0 = background
-                   classes:int,       # with background
-                   prior:float,       # score that each object class begins with
-                   gamma:float,       # of the focal loss
-                   alpha:float,       # of the focal loss
-                  )->float:           # per matched box
+                  classes:int,       # with background
+                  prior:float,       # score that each object class begins with
+                  gamma:float,       # of the focal loss
+                  alpha:float,       # of the focal loss
+                 )->float:           # per matched box
     "The focal loss of a network that gives every box the prior"
     own = lambda p: -alpha * (1 - p) ** gamma * np.log(p)             # of the right class, at probability p
     other = lambda p: -(1 - alpha) * p ** gamma * np.log(1 - p)       # of a wrong one
@@ -26,10 +26,10 @@ def _predict_focal(labels:np.ndarray, # (B, N) int of the default boxes, 0 = bac
 
 # %% ../../nbs/plumbing/check_start.ipynb #c009
 def _predict_softmax(labels:np.ndarray, # (B, N) int of the default boxes, 0 = background
-                     classes:int,       # with background
-                     prior:float,       # what the biases are made from
-                     ratio:float,       # background boxes for each matched one
-                    )->float:           # per matched box
+                    classes:int,       # with background
+                    prior:float,       # what the biases are made from
+                    ratio:float,       # background boxes for each matched one
+                   )->float:           # per matched box
     "The softmax loss with hard negatives of a network whose logits are its biases; log(classes) at 0.5"
     logit = np.log(prior / (1 - prior))
     total = np.logaddexp(-logit, logit + np.log(classes - 1))
@@ -40,8 +40,8 @@ def _predict_softmax(labels:np.ndarray, # (B, N) int of the default boxes, 0 = b
 
 # %% ../../nbs/plumbing/check_start.ipynb #c013
 def _predict_place(targets:np.ndarray, # (B, N, 4) encoded offsets
-                   labels:np.ndarray,  # (B, N) int, 0 = background
-                  )->float:            # per matched box
+                  labels:np.ndarray,  # (B, N) int, 0 = background
+                 )->float:            # per matched box
     "The smooth L1 loss of a network that answers with zeros"
     distance = np.abs(targets[labels > 0])
     losses = np.where(distance < 1, distance ** 2 / 2, distance - 0.5)

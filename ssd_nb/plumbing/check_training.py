@@ -21,7 +21,7 @@ from .check_answers import LEAST_SCORE, Answers, judge_answers, measure_ap
 from .check_causes import Cause, format_causes, sort_causes
 from .check_data import check_data, format_reach, measure_reach
 from .check_rates import (
-    Trial, draw_rates, judge_rates, learn_batch, measure_drop, take_batches, try_rates)
+    Trial, draw_rates, judge_rates, learn_batch, say_trial, take_batches, try_rates)
 
 # %% ../../nbs/plumbing/check_training.ipynb #c005
 from .check_run import judge_classes, judge_match, judge_options, judge_run, judge_weights
@@ -79,14 +79,13 @@ def _try_training(config, picture):
     batches = take_batches(trial.config, 6)
     found = try_rates(trial, batches)
     losses = learn_batch(trial, batches[0], config.train.lr)
-    drop, expected = measure_drop(losses), predict_losses(batches[0], config)
+    expected = predict_losses(batches[0], config)
     draw_rates(found, config.train.lr).figure.savefig(picture)
     print(f'first loss: loc_loss {losses[0, 1]:.3g}, cls_loss {losses[0, 2]:.3g}; theory for an untrained '
           'network: '
           f'{expected[0]:.3g}, {expected[1]:.3g}')
-    print(f'learning rates to take: {found.low:.2g} to {found.high:.2g}, --lr is {config.train.lr:g} '
-          f'({picture}); '
-          f'twenty steps on one batch take {drop:.0%} off the loss')
+    print(f'learning rates to take: {found.low:.2g} to {found.high:.2g} ({picture})')
+    print(f'--lr is {config.train.lr:g}: {say_trial(losses)}')
     known = bool(config.train.pre_trained)
     return judge_rates(found, losses, config.train.lr) + judge_start(losses[0, 1:], expected, known)
 
