@@ -573,7 +573,8 @@ SPOILED = dict(
     sound=((), 'nothing was found'), silent=((silence,), 'called background'),
     places=((forget_places,), 'boxes wrong'), broken=((break_weight,), 'NaN or infinity'),
     names=((None, turn_names), 'in another order'),
-    normalisation=((None, lambda c: replace(c, data=replace(c.data, normalisation='caffe'))), '--normalisation'))
+    normalisation=((None, lambda c: replace(c, data=replace(c.data, normalisation='caffe'))),
+                   '--normalisation'))
 
 
 @pytest.mark.slow
