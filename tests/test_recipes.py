@@ -27,7 +27,7 @@ output_dir: toy
 '''
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def place(tmp_path_factory):
     "A folder with a small set and a recipe of two seeds that has been run"
     from ssd_nb.plumbing.samples import write_samples
