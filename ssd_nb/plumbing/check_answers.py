@@ -102,10 +102,11 @@ def _find_order(pairs, count): # (n, 2) truth and detection; number of classes -
     np.add.at(table, tuple(pairs.T), 1)
     seen = np.flatnonzero(table.sum(axis=1) >= 3)
     best = table.argmax(axis=1)
-    sure = [table[c, best[c]] > 0.6 * table[c].sum() for c in seen]
     moved = {int(c): int(best[c]) for c in seen if best[c] != c}
-    if len(seen) < 2 or not moved or not all(sure) or len(set(best[seen])) < len(seen): return {}
-    return moved
+    if not moved or len(set(best[seen])) < len(seen): return {}
+    rows = list(moved)
+    renamed, right, count = table[rows, best[rows]].sum(), table[rows, rows].sum(), table[rows].sum()
+    return moved if count >= 10 and renamed > max(count / 2, 2 * right) else {}
 
 # %% ../../nbs/plumbing/check_answers.ipynb #c039
 def _judge_classes(answers, aware, agnostic):

@@ -308,6 +308,19 @@ def _describe_shift(offset, here, there, split):
                  'move them')
 
 # %% ../../nbs/plumbing/check_places.ipynb #c101
+_LEAST_CONTRAST = 0.25
+
+def _find_strongest(scenes): # contrast that one in twenty of boxes of these sizes has, laid anywhere
+    rng, found = np.random.default_rng(0), []
+    for scene in scenes:
+        boxes = scene.boxes[:_MOST_BOXES // 2] / np.tile(np.array(scene.size, float), 2)
+        size = (boxes[:, 2:] - boxes[:, :2]).clip(1e-3, 1)[:, None]
+        low = draw_places(rng, len(boxes)) * (1 - size)
+        others = np.concatenate([low, low + size], axis=2).reshape(-1, 4)
+        found.append(measure_contrast(scene.sums, others)[0])
+    return float(np.quantile(np.concatenate(found), 0.95))
+
+# %% ../../nbs/plumbing/check_places.ipynb #c104
 def _judge_owners(scenes, split):
     fits, alike = _fit_owners(scenes)
     ranks = {step: _rank_owners(fits, alike, step) for step in (0, 1, -1)}
@@ -321,12 +334,13 @@ def _judge_owners(scenes, split):
     if ranks[best].mean() > 0.75 and ranks[best].mean() > mean + 0.15:
         which = 'next' if best == 1 else 'previous'
         return [Cause(96, 'owners', f'{said}, and those of the {which} image {ranks[best].mean():.0%}: {do}')]
+    if _find_strongest(scenes) < _LEAST_CONTRAST: return []
     return [Cause(80, 'owners', f'{said}: {do}')]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c105
+# %% ../../nbs/plumbing/check_places.ipynb #c108
 _GOOD = 0.9 # mean rank of boxes that need no look at other units
 
-# %% ../../nbs/plumbing/check_places.ipynb #c107
+# %% ../../nbs/plumbing/check_places.ipynb #c110
 def _judge_elsewhere(scenes, dataset, split): # another unit, or another place: what fits better
     if len(scenes) > 60: scenes = scenes[::2]
     units = _rank_readings(scenes, dataset, _list_scales)
@@ -337,7 +351,7 @@ def _judge_elsewhere(scenes, dataset, split): # another unit, or another place: 
     if by_unit and _find_reading(units)[2] >= moved: return by_unit
     return [_describe_shift(*shift, split)] if moved else []
 
-# %% ../../nbs/plumbing/check_places.ipynb #c109
+# %% ../../nbs/plumbing/check_places.ipynb #c112
 def judge_places(records,     # list of `Record`, or `Records`, as read from the annotations
                  dataset:str, # their format
                  split:str,   # 'train' or 'eval', for the message

@@ -96,20 +96,19 @@ class RateRange(NamedTuple):
     high: float        # to here it does; both nan where no rate made it fall
 
 # %% ../../nbs/plumbing/check_rates.ipynb #c029
-_PATIENCE = 4 # rates
-
-def _find_end(curve): # (n,) smoothed losses -> the place of the first low point that lasts
-    best = 0
-    for i, loss in enumerate(curve):
-        if loss < curve[best]: best = i
-        elif i - best >= _PATIENCE and curve[best] < 0.95 * curve[0]: break
-    return best
+def _find_end(curve): # (n,) smoothed losses -> the last place of its first low stretch
+    start, lowest = curve[:5].mean(), np.minimum.accumulate(curve)
+    fall = (start - lowest).clip(0)
+    rises = (curve - lowest > 0.2 * fall) & (fall > 0.05 * start)
+    last = int(rises.argmax()) if rises.any() else len(curve)
+    part = curve[:last]
+    return int(np.flatnonzero(part <= part.min() + 0.1 * (start - part.min()).clip(0))[-1])
 
 # %% ../../nbs/plumbing/check_rates.ipynb #c032
 def find_range(rates:np.ndarray,  # (n,) rising
                losses:np.ndarray, # (k,) loss at each; k < n where it became infinite
               )->RateRange:
-    "The rates that a training can take: from where the loss begins to fall to where it is lowest"
+    "The rates that a training can take: from where the loss begins to fall to where it rises"
     rates, curve = rates[:len(losses)], _smooth_losses(np.minimum(np.nan_to_num(losses, nan=1e6), 1e6))
     start, best = curve[:5].mean(), _find_end(curve)
     drop = start - curve[best]

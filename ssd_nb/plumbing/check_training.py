@@ -84,10 +84,11 @@ def _try_training(config, picture):
     print(f'first loss: loc_loss {losses[0, 1]:.3g}, cls_loss {losses[0, 2]:.3g}; theory for an untrained '
           'network: '
           f'{expected[0]:.3g}, {expected[1]:.3g}')
+    causes, lr = judge_rates(found, losses, config.train.lr), config.train.lr
+    note = '' if causes or found.low <= lr <= found.high else ', outside of these, and learns all the same'
     print(f'learning rates to take: {found.low:.2g} to {found.high:.2g} ({picture})')
-    print(f'--lr is {config.train.lr:g}: {say_trial(losses)}')
-    known = bool(config.train.pre_trained)
-    return judge_rates(found, losses, config.train.lr) + judge_start(losses[0, 1:], expected, known)
+    print(f'--lr is {lr:g}{note}: {say_trial(losses)}')
+    return causes + judge_start(losses[0, 1:], expected, bool(config.train.pre_trained))
 
 # %% ../../nbs/plumbing/check_training.ipynb #c017
 _MOST_IMAGES = 96 # that a checkpoint is asked about
