@@ -37,10 +37,11 @@ def _rescale_boxes(model, boxes, # `ModelConfig`: its maps decide the steps; `Bo
     if boxes.box_kind == 'fpn': return other # they are sized by the step, in pixels
     factor = boxes.image_shape[0] / image_shape[0]
     first = boxes.first_scale or (0.1 if boxes.box_kind == 'ssd' else 0)
-    return _change_unchecked(other, first_scale=first * factor, min_scale=boxes.min_scale * factor,
-                             max_scale=boxes.max_scale * factor)
+    scales = tuple(scale * factor for scale in boxes.scales)
+    return _change_unchecked(other, first_scale=first * factor, scales=scales,
+                             min_scale=boxes.min_scale * factor, max_scale=boxes.max_scale * factor)
 
-# %% ../../nbs/plumbing/multi_scale.ipynb #c020
+# %% ../../nbs/plumbing/multi_scale.ipynb #c022
 def list_scales(model,           # `ModelConfig`: its maps decide what is too small
                 boxes:BoxConfig, # of the network
                 spread:float,    # how far below and above 1 the factors are
@@ -51,7 +52,7 @@ def list_scales(model,           # `ModelConfig`: its maps decide what is too sm
         except UserError: return grow(tuple(n + 32 for n in shape))
     return [grow(shape) for shape in list_shapes(boxes.image_shape, spread)]
 
-# %% ../../nbs/plumbing/multi_scale.ipynb #c024
+# %% ../../nbs/plumbing/multi_scale.ipynb #c026
 _SIZE = 2         # makes the numbers that choose a size others than those that make the order
 _LAST_PART = 0.2  # of the epochs, at the size of evaluation
 
