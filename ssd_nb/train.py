@@ -23,6 +23,7 @@ from .plumbing.depthwise import speed_up_depthwise
 from .plumbing.drawing import draw_boxes
 from .plumbing.model_config import ModelConfig, build_model
 from .plumbing.optimizers import SCHEDULES, fall, group_parameters, make_adamw
+from .plumbing.running_statistics import set_bn_momentum
 from .plumbing.options import UserError, check_choice, check_value
 
 # %% ../nbs/05_train.ipynb #c004
@@ -194,7 +195,7 @@ def _make_rates(options, steps): # a `TrainConfig`, steps in an epoch
 def _build_step(config, steps, ranks=1): # network, `TrainStep`, rates, what `start_weights` said
     o, rates = config.train, _make_rates(config.train, steps)
     ms.set_seed(o.seed)
-    network = build_model(config.model, config.boxes)
+    network = set_bn_momentum(build_model(config.model, config.boxes), o.bn_momentum)
     notes = start_weights(network, config)
     if o.mixed_precision == 'float16': use_half_precision(network)
     optimizer = _make_its_optimizer(o, network, rates)
@@ -236,6 +237,7 @@ _LIMITS = dict( # option -> limits, and why
     pre_trained_lr=(_SIZE, 'because it is the rate of all but the class heads, as a fraction of lr'),
     momentum=(_PART, 'because with 1 no step would ever fade'),
     weight_decay=(_SIZE, 'because a negative one makes weights grow without end'),
+    bn_momentum=(_PART, 'where 0 leaves each layer the one that it has as published'),
     loss_scale=(_FACTOR, 'because the loss is multiplied by it'),
     clip_norm=(_SIZE, 'where 0 means no limit'),
     accumulate=(_COUNT, 'because it counts the steps that move the weights together'),
@@ -299,6 +301,7 @@ class TrainConfig:
     momentum: float = 0.9 # how much of the last step is repeated; with adamw, its beta1
     weight_decay: float = 1.5e-4 # pulls weights and biases towards zero, not those of batch norm
     decay_biases: bool = True # False: weight decay leaves biases alone, too
+    bn_momentum: float = 0.0 # share of batch norm's averages that a step keeps, such as 0.9; 0: the model's
     mixed_precision: Literal['none', 'float16'] = 'none' # float16: convolutions in half precision
     loss_scale: float = 1024.0 # factor on the loss that keeps float16 gradients from vanishing
     dynamic_loss_scale: bool = False # halve it when a gradient overflows, double it after 2000 good steps

@@ -584,6 +584,12 @@ def break_weight(network, config):
     p.set_data(type(p)(np.full(p.shape, np.nan, np.float32)))
 
 
+def lag_behind(network, config): # as after a few steps with a momentum near 1
+    for name, p in network.parameters_dict().items():
+        if name.endswith('moving_mean'): p.set_data(type(p)(np.zeros(p.shape, np.float32)))
+        if name.endswith('moving_variance'): p.set_data(type(p)(np.ones(p.shape, np.float32)))
+
+
 def turn_names(config):
     first, *names = config.data.classes
     return replace(config, data=replace(config.data, classes=(first, *names[1:], names[0])))
@@ -592,7 +598,7 @@ def turn_names(config):
 SPOILED = dict(
     sound=((), 'nothing was found'), silent=((silence,), 'called background'),
     places=((forget_places,), 'boxes wrong'), broken=((break_weight,), 'NaN or infinity'),
-    names=((None, turn_names), 'in another order'),
+    names=((None, turn_names), 'in another order'), statistics=((lag_behind,), '--bn_momentum'),
     normalisation=((None, lambda c: replace(c, data=replace(c.data, normalisation='caffe'))),
                    '--normalisation'))
 

@@ -2,11 +2,11 @@
 
     python scripts/maintain/ablate.py NAME RECIPE [--option=value ...] [--rows=0,1,2]
 
-trains RECIPE twelve times. Each of the eleven levers is on in six of the twelve trainings and off in the other
-six, and any two of them are on together in three (Plackett and Burman, "The design of optimum multifactorial
-experiments", 1946), so the mean of six minus the mean of six says what a lever is worth among the others. The
-seeds 1, 2 and 3 come four times each. Trainings that are done are not run again, and --rows takes some of the
-twelve, so that several machines can share them. The results go to runs/ablation/NAME.json;
+trains RECIPE twelve times. Each of the eleven levers is on in six of the twelve trainings and off in the
+other six, and any two of them are on together in three (Plackett and Burman, "The design of optimum
+multifactorial experiments", 1946), so the mean of six minus the mean of six says what a lever is worth among
+the others. The seeds 1, 2 and 3 come four times each. Trainings that are done are not run again, and --rows
+takes some of the twelve, so that several machines can share them. The results go to runs/ablation/NAME.json;
 `--gather FILE ...` adds such files to nbs/recorded/ablation.json.
 """
 import json
@@ -19,8 +19,9 @@ from ssd_nb.plumbing.files import write_text
 LEVERS = dict( # name -> options, {fit} stands for the default boxes that --fit_boxes found
     fit_boxes='--config={fit}', turns='--turns=True', crop_small='--crop_rule=small', mosaic='--mosaic=0.5',
     adamw='--optimizer=adamw --lr=0.001 --lr_init=0.0001 --weight_decay=0.05',
-    label_smoothing='--label_smoothing=0.1', class_balance='--class_balance=0.5', schedule_flat='--schedule=flat',
-    multi_scale='--multi_scale=0.25', biases_free='--decay_biases=False', sampling='--sampling=balanced')
+    label_smoothing='--label_smoothing=0.1', class_balance='--class_balance=0.5',
+    schedule_flat='--schedule=flat', multi_scale='--multi_scale=0.25', biases_free='--decay_biases=False',
+    sampling='--sampling=balanced')
 FIRST_ROW = '++-+++---+-' # of the twelve; the next ten are this one, turned, and the last has no lever
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +35,8 @@ def design_rows():
 
 def run(*words):
     "Runs a command of ssd_nb, which prints itself"
-    subprocess.run([sys.executable, '-c', 'from ssd_nb.plumbing.commands import main; main()', *words], check=True)
+    main = 'from ssd_nb.plumbing.commands import main; main()'
+    subprocess.run([sys.executable, '-c', main, *words], check=True)
 
 
 def find_fit(name, recipe, options):

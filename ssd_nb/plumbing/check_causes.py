@@ -23,6 +23,7 @@ _EXPLAINS = dict.fromkeys(('axes', 'form', 'unit', 'moved_boxes', 'shift', 'owne
     rate_high=('nan', 'steps', 'options', 'start', *_NO_RESULT),
     rate_low=('steps', 'short', 'options', *_NO_RESULT), nan=('short', *_NO_RESULT),
     options=('steps', 'start', 'short', *_NO_RESULT), short=_NO_RESULT, flat=_NO_RESULT,
+    statistics=('one_class', 'short', *_NO_RESULT),
     normalisation=('one_class', *_NO_RESULT), mismatch=('one_class', 'normalisation', *_NO_RESULT),
     order=('one_class', *_NO_RESULT), unreadable=('losses',), sizes=('reach', 'small'), reach=('small',))
 

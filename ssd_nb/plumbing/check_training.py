@@ -34,6 +34,7 @@ from .mistakes import group_objects
 from .options import UserError
 from .preparation import choose_records, set_classes
 from .records import describe_use, find_record_folder, load_ground_truth
+from .running_statistics import refresh_statistics
 
 # %% ../../nbs/plumbing/check_training.ipynb #c009
 def _find_splits(config):
@@ -135,23 +136,42 @@ def _judge_gap(ask, own, # the same
                     'images, give --augment=True, and look whether the two sets show the same things')
 
 # %% ../../nbs/plumbing/check_training.ipynb #c031
+def _judge_statistics(network, images, # the detector; batches of training images
+                      ask, own, strict, # as before
+                     ):
+    "Whether the weights are better than the running statistics let them be"
+    refresh_statistics(network, images)
+    anew = ask(own, 'eval')
+    if anew > 2 * strict + 0.1:
+        yield Cause(81, 'statistics', f'batch norm\'s running statistics lag behind the weights: the AP50 is '
+                    f'{strict:.2f}, and {anew:.2f} with statistics of training images: train until the '
+                    'rate is near 0, or give --bn_momentum=0.9')
+
+# %% ../../nbs/plumbing/check_training.ipynb #c035
 def _find_data(config, saved, given):
     "The data of the options, with the classes and the normalisation of a checkpoint"
     normalisation = (config if 'normalisation' in given else saved).data.normalisation
     classes = saved.data.classes or config.data.classes
     return replace(config.data, classes=classes, normalisation=normalisation)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c033
+# %% ../../nbs/plumbing/check_training.ipynb #c037
 def _open_checkpoint(path, config):
     "Network, its configuration, prediction function"
     weights, saved = read_checkpoint(path)
     network, saved = load_network(path, None if saved else config.model.using_model)
-    return make_predict(network, saved.boxes, 16, saved.softmax), saved
+    return network, saved, make_predict(network, saved.boxes, 16, saved.softmax)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c035
+# %% ../../nbs/plumbing/check_training.ipynb #c039
+def _take_images(config, count=6):
+    "Some batches"
+    data = replace(config.data, num_parallel_workers=0)
+    batches = create_dataset(data, config.boxes, 'train', 16, train=False, limit=16 * count)
+    return [batch['image'] for batch in batches.create_dict_iterator(num_epochs=1, output_numpy=True)]
+
+# %% ../../nbs/plumbing/check_training.ipynb #c041
 def _judge_detector(path, config, given, facts):
     "What a checkpoint says about the images"
-    predict, saved = _open_checkpoint(path, config)
+    network, saved, predict = _open_checkpoint(path, config)
     data = _find_data(config, saved, given)
     saved, split = replace(saved, data=data), 'eval' if 'eval' in facts else 'train'
     def look(normalisation, split, limit):
@@ -165,9 +185,11 @@ def _judge_detector(path, config, given, facts):
     causes = judge_answers(answers)
     if strict < 0.8 and split == 'eval': causes += _judge_normalisation(ask, data.normalisation)
     if strict < 0.5 and split == 'eval': causes += _judge_gap(ask, data.normalisation, strict)
+    if strict < 0.3 and {'train', 'eval'} <= set(facts) and not any(c.key == 'normalisation' for c in causes):
+        causes += _judge_statistics(network, _take_images(saved), ask, data.normalisation, strict)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c037
+# %% ../../nbs/plumbing/check_training.ipynb #c043
 def _judge_checkpoint(path, config, given, facts):
     "All about a checkpoint"
     weights, saved = read_checkpoint(path)
@@ -180,7 +202,7 @@ def _judge_checkpoint(path, config, given, facts):
     try: return _judge_detector(path, config, given, facts)
     except UserError as error: return [Cause(85, 'mismatch', str(error))]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c039
+# %% ../../nbs/plumbing/check_training.ipynb #c045
 def _find_checkpoint(config):
     "The newest checkpoint of a run's folder; '' if there is none"
     folder = Path(config.train.output_dir)
@@ -188,10 +210,10 @@ def _find_checkpoint(config):
     last = folder / 'last.ckpt'
     return str(last if last.exists() else found[-1] if found else '')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c041
+# %% ../../nbs/plumbing/check_training.ipynb #c047
 _HOPELESS = 90 # weight of a cause in the data with which a training says nothing
 
-# %% ../../nbs/plumbing/check_training.ipynb #c043
+# %% ../../nbs/plumbing/check_training.ipynb #c049
 def _judge_training(config, steps, causes):
     "The beginning of a training, unless something stands against it"
     worst = max((cause.weight for cause in causes), default=0)
@@ -202,7 +224,7 @@ def _judge_training(config, steps, causes):
     try: return _try_training(config, picture)
     except UserError as error: return [Cause(92, 'mismatch', str(error))]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c045
+# %% ../../nbs/plumbing/check_training.ipynb #c051
 def _judge_history(config, given, path, facts):
     "A run's folder, and a checkpoint"
     path, causes, usual = path or _find_checkpoint(config), [], preset(config.model.using_model)
@@ -215,7 +237,7 @@ def _judge_history(config, given, path, facts):
     if path: causes += _judge_checkpoint(path, config, given, facts)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c047
+# %% ../../nbs/plumbing/check_training.ipynb #c053
 def check_training(config,      # a `Config` of `05_train`
                    given:set=frozenset(), # names of the options that were given
                    path:str='', # a checkpoint; '': that of --output_dir, if there is one
