@@ -183,9 +183,9 @@ def find_difference(facts:list, # of dicts with host, options and data, of each 
         for rank, other in enumerate(facts):
             for name, value in first[part].items():
                 if (its := other[part].get(name)) == value: continue
-                return (f'the processes are not about to train the same: {name} is {_shorten(value)} in process '
-                        f'0 on host {first["host"]}, and {_shorten(its)} in process {rank} on host '
-                        f'{other["host"]}: {advice}.')
+                one, two = (f'{_shorten(v)} in process {r} on host {f["host"]}'
+                            for v, r, f in ((value, 0, first), (its, rank, other)))
+                return f'the processes are not about to train the same: {name} is {one}, and {two}: {advice}.'
     return ''
 
 def check_agreement(team:Team,    # of this process
