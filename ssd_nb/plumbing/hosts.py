@@ -183,8 +183,8 @@ def _connect(plan, signals): # a socket to host 0, or None
     link.close()
     if plan.restarts: return None # what answers may be the scheduler of a training that is about to end
     place = f'MASTER_ADDR={plan.address} answers at MASTER_PORT={plan.port}'
-    raise UserError(f'{place}, but not as host 0 of a training on NODE_NUM={plan.hosts} hosts: it counts other '
-                    'hosts, has begun already, or is another program.')
+    raise UserError(f'{place}, but not as host 0 of a training on NODE_NUM={plan.hosts} hosts: it counts '
+                    'others, has begun already, or is another program.')
 
 # %% ../../nbs/plumbing/hosts.ipynb #c039
 def _join_hosts(plan, signals): # a socket to host 0, which has met all others

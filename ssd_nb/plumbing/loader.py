@@ -186,11 +186,12 @@ def _end_pool(workers, # number of processes
     pool.shutdown(wait=workers > 0, cancel_futures=True)
     return True
 
+# %% ../../nbs/plumbing/loader.ipynb #c056
 def end_workers()->None:
     "Ends all workers; the next loader starts new ones"
     for workers, pool in list(_POOLS.items()): _end_pool(workers, pool)
 
-# %% ../../nbs/plumbing/loader.ipynb #c057
+# %% ../../nbs/plumbing/loader.ipynb #c058
 class _Job:
     "A part of a batch"
     def __init__(self,
@@ -201,33 +202,33 @@ class _Job:
         self.start()
 
     def start(self)->None:
-        "Hands it to a worker; a pool that broke while nobody looked is replaced"
-        for _ in range(2):
-            self.pool = _get_pool(self.workers)
-            try: self.future = self.pool.submit(*self.task)
-            except BrokenProcessPool: _end_pool(self.workers, self.pool)
-            else: return
-        self.future = self.pool.submit(*self.task)
+        "Hands it to a worker, if there is one or time to start one"
+        self.future, self.pool = None, _POOLS.get(self.workers)
+        if self.pool is None and _HURRY.is_set(): return
+        self.pool = _get_pool(self.workers)
+        with suppress(BrokenProcessPool): self.future = self.pool.submit(*self.task)
 
-# %% ../../nbs/plumbing/loader.ipynb #c059
-_HURRY, _PATIENCE = threading.Event(), 2 # seconds
+# %% ../../nbs/plumbing/loader.ipynb #c060
+_HURRY, _PATIENCE = threading.Event(), 1 # second
 
 def hurry_workers(hurry:bool=True # False: there is time again
                  )->None:
     "From now on, nobody waits for a worker that does not answer"
     _HURRY.set() if hurry else _HURRY.clear()
 
+# %% ../../nbs/plumbing/loader.ipynb #c061
 def _wait_for(job # `_Job`
              )->None:
-    "Waits until a job is done; raises its error, or `BrokenProcessPool` if its worker is lost"
-    while True:
+    "Waits until a job is done; raises its error, or `BrokenProcessPool` if nobody does it"
+    while job.future:
         try: return job.future.result(_PATIENCE)
         except TimeoutError:
             if _HURRY.is_set() and job.workers:
                 _end_pool(job.workers, job.pool)
-                raise BrokenProcessPool from None
+                break
+    raise BrokenProcessPool
 
-# %% ../../nbs/plumbing/loader.ipynb #c061
+# %% ../../nbs/plumbing/loader.ipynb #c063
 _TRIES = 3
 
 def _say_death()->None:
@@ -236,6 +237,7 @@ def _say_death()->None:
     tqdm.write('a process that prepares images died, and another one takes its place: if memory is short, '
                'give a smaller --num_parallel_workers', file=sys.stderr)
 
+# %% ../../nbs/plumbing/loader.ipynb #c064
 def _finish_job(job # `_Job`
                )->None:
     "Waits for a job, if need be with other workers; raises `UserError` if they die of it"
@@ -248,7 +250,7 @@ def _finish_job(job # `_Job`
     raise UserError(f'{_TRIES} processes that prepare images died one after the other: if memory is short, '
                     'give a smaller --num_parallel_workers or --batch_size.')
 
-# %% ../../nbs/plumbing/loader.ipynb #c062
+# %% ../../nbs/plumbing/loader.ipynb #c065
 def _begin_batch(loader,  # `BatchLoader`
                  rows,    # iterator
                  samples, # of the batch
@@ -264,20 +266,32 @@ def _begin_batch(loader,  # `BatchLoader`
         else: job = _fill_samples, *todo, arrays
         jobs.append(_Job(loader.workers, *job))
 
-# %% ../../nbs/plumbing/loader.ipynb #c064
+# %% ../../nbs/plumbing/loader.ipynb #c067
 def _finish_batch(begun # list of the batches that are not finished
                  )->tuple: # arrays
     "Waits for the oldest batch; an error in one of its jobs is raised here"
     for job in begun[0][1]: _finish_job(job)
     return tuple(begun.pop(0)[0])
 
+# %% ../../nbs/plumbing/loader.ipynb #c068
 def _abandon(begun # list of the batches that are not finished
             )->None:
     "Waits until nothing writes to these batches"
     for job in (job for _, jobs in begun for job in jobs):
         with suppress(Exception): _wait_for(job)
 
-# %% ../../nbs/plumbing/loader.ipynb #c066
+# %% ../../nbs/plumbing/loader.ipynb #c070
+def _make_batches(loader, # `BatchLoader`
+                  rows,   # iterator
+                  begun,  # list of the batches that are not finished
+                 ):       # yields tuples of arrays
+    "The batches of one epoch, in order"
+    for first in range(0, len(loader) * loader.batch_size, loader.batch_size):
+        _begin_batch(loader, rows, min(loader.batch_size, loader.samples - first), begun)
+        if len(begun) == 2: yield _finish_batch(begun)
+    if begun: yield _finish_batch(begun)
+
+# %% ../../nbs/plumbing/loader.ipynb #c072
 class BatchLoader:
     "The batches of one epoch; the next one is begun before one is yielded"
     def __init__(self,
@@ -299,19 +313,13 @@ class BatchLoader:
 
     def __iter__(self):
         begun, self.error = [], None
-        try: yield from self._make_batches(self.read(), begun)
+        try: yield from _make_batches(self, self.read(), begun)
         except UserError as error:
             self.error = error # for `make_dataset`
             raise
         finally: _abandon(begun)
 
-    def _make_batches(self, rows, begun): # iterator; list of the batches that are not finished
-        for first in range(0, len(self) * self.batch_size, self.batch_size):
-            _begin_batch(self, rows, min(self.batch_size, self.samples - first), begun)
-            if len(begun) == 2: yield _finish_batch(begun)
-        if begun: yield _finish_batch(begun)
-
-# %% ../../nbs/plumbing/loader.ipynb #c089
+# %% ../../nbs/plumbing/loader.ipynb #c095
 def _restore_error(loader,  # `BatchLoader`
                    batches, # an iterator of MindSpore over its batches
                   ):        # the same batches
@@ -321,7 +329,7 @@ def _restore_error(loader,  # `BatchLoader`
         if loader.error: raise loader.error from None
         raise
 
-# %% ../../nbs/plumbing/loader.ipynb #c090
+# %% ../../nbs/plumbing/loader.ipynb #c096
 def make_dataset(loader:BatchLoader, # the batches
                  names:list,         # of its columns
                 ):                   # a dataset of MindSpore, whose iterators raise what the loader raises

@@ -40,9 +40,10 @@ def _read_state(path, kind): # a checkpoint, the class of `Config`; gives its co
                         'give it as --pre_trained.')
     try: return saved, read_json(saved.config, kind), read_progress(saved.progress)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f'{path} is damaged, or of another version: begin again in another --output_dir.') from None
+        how = 'damaged, or of another version: begin again in another --output_dir'
+        raise UserError(f'{path} is {how}.') from None
 
-# %% ../../nbs/plumbing/trainer.ipynb #c014
+# %% ../../nbs/plumbing/trainer.ipynb #c015
 def _find_last(folder): # of the run: its last checkpoint; of None, where there is none
     return next((p for p in (folder / 'last.ckpt', folder / 'previous.ckpt') if p.exists()), None)
 
@@ -56,14 +57,14 @@ def _read_last(folder, kind): # of the run; what `_read_state` gives, its path, 
         return *state, older, [f'{str(error).partition(": ")[0]}; it is damaged.ckpt now, and {older} takes '
                                'its place']
 
-# %% ../../nbs/plumbing/trainer.ipynb #c016
+# %% ../../nbs/plumbing/trainer.ipynb #c017
 def _move_progress(progress, steps, share): # steps of an epoch now; images of a step now, in those of then
     done = min(round(progress.step / share), steps)
     part = done / progress.step if progress.step else 0
     return replace(progress, step=done, losses=tuple(loss * part for loss in progress.losses),
                    matched=round(progress.matched * part * share), seconds=progress.seconds * part * share)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c018
+# %% ../../nbs/plumbing/trainer.ipynb #c021
 def _is_schedule(name): return name.startswith(('learning_rate', 'weight_decays'))
 
 def _move_arrays(step, saved, updates): # a training step, `Saved`, updates done; `Saved` for this step
@@ -73,7 +74,7 @@ def _move_arrays(step, saved, updates): # a training step, `Saved`, updates done
     if 'global_step' in now: moved['global_step'] = np.full_like(now['global_step'], updates)
     return saved._replace(arrays=saved.arrays | moved)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c019
+# %% ../../nbs/plumbing/trainer.ipynb #c023
 def _restore(trainer): # whose step is new; gives `Progress`, the checkpoint's path, and notes for the log
     config, team = trainer.config, trainer.team
     saved, was, progress, path, notes = _read_last(trainer.folder, type(config))
@@ -88,7 +89,7 @@ def _restore(trainer): # whose step is new; gives `Progress`, the checkpoint's p
     restore_step(trainer.step, saved)
     return progress, path, notes
 
-# %% ../../nbs/plumbing/trainer.ipynb #c021
+# %% ../../nbs/plumbing/trainer.ipynb #c025
 def _drop_start_files(config): # the `Config` without files to start from
     return replace(config, train=replace(config.train, pre_trained='', feature_extractor_base_param=''))
 
@@ -96,19 +97,19 @@ def _share_progress(team, step, progress): # the `Progress` of the first process
     epoch, done, waited = map(int, share_state(team, step, progress.epoch, progress.step, progress.waited))
     return replace(progress, epoch=epoch, step=done, waited=waited)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c023
+# %% ../../nbs/plumbing/trainer.ipynb #c027
 def _say_use(data, options, steps): # sentences for the log; steps in an epoch
     for split in ('train', 'eval') if options.run_eval else ('train',):
         manifest = load_manifest(data if split == 'train' else choose_records(data), split)
         yield describe_use(manifest, find_record_folder(data, split), split)
     yield from describe_plan(options, load_manifest(data, 'train')['images'], steps)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c025
+# %% ../../nbs/plumbing/trainer.ipynb #c029
 def _say_weights(config): # the `Config`: a sentence, or none
     pairs = list(zip(config.data.classes, config.loss.class_weights))[1:]
     if pairs: yield 'classes count: ' + ', '.join(f'{name} {weight:.3g}' for name, weight in pairs)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c028
+# %% ../../nbs/plumbing/trainer.ipynb #c032
 def _say_start(trainer, last, goes_on): # sentences for the log
     team, p, options = trainer.team, trainer.progress, trainer.config.train
     images = f'{options.batch_size} images a step each'
@@ -120,7 +121,7 @@ def _say_start(trainer, last, goes_on): # sentences for the log
     yield from _say_use(trainer.config.data, options, trainer.steps)
     yield from _say_weights(trainer.config)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c030
+# %% ../../nbs/plumbing/trainer.ipynb #c034
 class Trainer:
     "What a run needs: network, training step, data, and how far it has come; new, or from last.ckpt"
     def __init__(self,
@@ -142,7 +143,7 @@ class Trainer:
         self.progress = _share_progress(self.team, self.step, progress)
         self.notes += _say_start(self, last, goes_on)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c034
+# %% ../../nbs/plumbing/trainer.ipynb #c038
 @contextmanager
 def watch_run(trainer:Trainer, # the run
               show:bool,       # a bar, where there is a terminal
@@ -160,7 +161,7 @@ def watch_run(trainer:Trainer, # the run
         yield
         trainer.team.sum(0) # nobody leaves before all is written
 
-# %% ../../nbs/plumbing/trainer.ipynb #c036
+# %% ../../nbs/plumbing/trainer.ipynb #c040
 def read_batches(trainer:Trainer # the run
                 )->object:       # iterator over tuples of image, gt_loc, gt_label, num_matched
     "What is left of the epoch, for this process"
@@ -172,19 +173,19 @@ def read_batches(trainer:Trainer # the run
                           team.rank, team.ranks, skip=p.step)
     return data.create_tuple_iterator(num_epochs=1)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c038
+# %% ../../nbs/plumbing/trainer.ipynb #c042
 def _move_bar(bar, progress, images): # of a step, on all devices
     speed = images * progress.step / progress.seconds
     bar.set_postfix(epoch=progress.epoch + 1, loss=f'{progress.losses[0] / progress.step:.3f}',
                     images=f'{speed:.1f}/s', refresh=False)
     bar.update()
 
-# %% ../../nbs/plumbing/trainer.ipynb #c040
+# %% ../../nbs/plumbing/trainer.ipynb #c044
 def _note_step(progress): # for `launch`, which names the file
     if path := os.environ.get('SSD_NB_STEP_FILE'):
         with suppress(OSError): Path(path).write_text(f'{progress.step} {progress.epoch + 1}')
 
-# %% ../../nbs/plumbing/trainer.ipynb #c041
+# %% ../../nbs/plumbing/trainer.ipynb #c045
 def count_step(trainer:Trainer, # the run
                losses,          # loss, loc_loss, cls_loss: numbers or Tensors
                batch,           # tuple of Tensors, from `read_batches`
@@ -201,7 +202,7 @@ def count_step(trainer:Trainer, # the run
     _move_bar(trainer.bar, trainer.progress, trainer.config.train.batch_size * team.ranks)
     return stopping > 0
 
-# %% ../../nbs/plumbing/trainer.ipynb #c045
+# %% ../../nbs/plumbing/trainer.ipynb #c049
 def finish_epoch(trainer:Trainer # whose epoch is done
                 )->EpochReport:
     "Gives the report of an epoch, and sets the progress to the start of the next one"
@@ -213,13 +214,13 @@ def finish_epoch(trainer:Trainer # whose epoch is done
     means = [total / steps for total in p.losses]
     return EpochReport(number, steps, *means, lr, p.matched / images, p.seconds, images / p.seconds)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c049
+# %% ../../nbs/plumbing/trainer.ipynb #c053
 def _wants_evaluation(options, epoch): # a `TrainConfig`, epochs done
     since = epoch - options.eval_start_epoch
     last = epoch == options.epoch_size
     return options.run_eval and since >= 0 and (since % options.eval_interval == 0 or last)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c052
+# %% ../../nbs/plumbing/trainer.ipynb #c056
 def evaluate_epoch(trainer:Trainer,    # the run
                    report:EpochReport, # of the epoch
                    evaluate,           # a function of the network that gives its mAP
@@ -236,14 +237,14 @@ def evaluate_epoch(trainer:Trainer,    # the run
     if better and options.save_best_ckpt: _save_run(trainer, 'best_map.ckpt')
     return replace(report, mAP=mAP)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c054
+# %% ../../nbs/plumbing/trainer.ipynb #c058
 def is_done(trainer:Trainer # the run
            )->bool:
     "Whether no epoch is left, or early stopping ends the run"
     options, p = trainer.config.train, trainer.progress
     return p.epoch >= options.epoch_size or 0 < options.early_stop <= p.waited
 
-# %% ../../nbs/plumbing/trainer.ipynb #c058
+# %% ../../nbs/plumbing/trainer.ipynb #c062
 def _keep_previous(folder): # of the run; at no moment is there no last.ckpt
     last, part = folder / 'last.ckpt', folder / f'.previous.{os.getpid()}.ckpt'
     if not last.exists(): return
@@ -254,7 +255,7 @@ def _keep_previous(folder): # of the run; at no moment is there no last.ckpt
         part.replace(folder / 'previous.ckpt')
     with suppress(OSError): part.unlink() # of a copy that had no room
 
-# %% ../../nbs/plumbing/trainer.ipynb #c059
+# %% ../../nbs/plumbing/trainer.ipynb #c063
 def _save_run(trainer:Trainer, # the run
               name:str,        # of a file in the folder of the run
              )->None:
@@ -273,7 +274,7 @@ def save_epoch(trainer:Trainer,    # the run
     if wanted or is_done(trainer): _save_run(trainer, f'ssd-{report.epoch}_{trainer.steps}.ckpt')
     _save_run(trainer, 'last.ckpt')
 
-# %% ../../nbs/plumbing/trainer.ipynb #c061
+# %% ../../nbs/plumbing/trainer.ipynb #c065
 def is_asked_to_stop(trainer:Trainer # the run
                     )->bool:
     "Whether a signal has come to any process of the team"
