@@ -168,10 +168,11 @@ class Stopped(UserError):
         super().__init__(text)
         self.code = 128 + number # what a shell reports for it
 
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c048
 _HANGUP = getattr(signal, 'SIGHUP', None) # Windows has none
 _STOP_SIGNALS = signal.SIGINT, signal.SIGTERM # inside a step, MindSpore turns the first into the second
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c048
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c050
 def drop_lost_output()->None:
     "Sends to nowhere what would be printed to a terminal or pipe that nobody holds any more"
     if not hasattr(select, 'poll'): return # Windows
@@ -184,13 +185,13 @@ def drop_lost_output()->None:
             os.dup2(nowhere, number)
             os.close(nowhere)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c050
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c052
 def _list_stop_signals()->list:
     "The signals that stop a run"
     ignored = _HANGUP is None or signal.getsignal(_HANGUP) == signal.SIG_IGN
     return [*_STOP_SIGNALS, *([] if ignored else [_HANGUP])]
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c051
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c053
 @contextmanager
 def catch_signals():
     "Gives a list to which Ctrl-C, SIGTERM and SIGHUP are added; a second one but SIGHUP ends the program"
@@ -207,7 +208,7 @@ def catch_signals():
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c064
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c067
 _GRACE = 30 # seconds from a signal to the end of a process that waits for others
 
 @contextmanager
@@ -229,7 +230,7 @@ def end_in_time(ranks:int,            # processes that train together; alone, no
         signal.set_wakeup_fd(before)
         os.close(into)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c065
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c068
 def _wait_and_end(out, seconds, notice): # a pipe to read from; None: end nothing
     with os.fdopen(out, 'rb', buffering=0) as pipe: came = pipe.read(1)
     if not came: return # closed: all went well

@@ -20,6 +20,7 @@ from .options import UserError
 _MOST = dict(DEVICE_NUM=64, NODE_NUM=4096, NODE_RANK=4095, MASTER_PORT=65535, max_restarts=1000,
              RESTART_PAUSE=3600)
 
+# %% ../../nbs/plumbing/hosts.ipynb #c008
 def _read_number(name:str,    # of the variable or option
                  text:str,    # its value
                  least:int=0, # that is possible
@@ -29,7 +30,7 @@ def _read_number(name:str,    # of the variable or option
     if re.fullmatch('[0-9]{1,9}', text) and least <= int(text) <= most: return int(text)
     raise UserError(f"{name} is '{short}': give a whole number of at least {least} and at most {most}.")
 
-# %% ../../nbs/plumbing/hosts.ipynb #c009
+# %% ../../nbs/plumbing/hosts.ipynb #c011
 def _take_option(words, name): # list of options; gives the last value, or None, and the list without it
     value, rest, words = None, [], list(words)
     while words:
@@ -39,7 +40,7 @@ def _take_option(words, name): # list of options; gives the last value, or None,
         else: rest.append(word)
     return value, rest
 
-# %% ../../nbs/plumbing/hosts.ipynb #c012
+# %% ../../nbs/plumbing/hosts.ipynb #c014
 class Plan(NamedTuple):
     "What a launcher was asked for"
     scripts:Path   # folder of train.py
@@ -57,7 +58,7 @@ class Plan(NamedTuple):
     pause:int      # seconds before the first time
     patience:float # seconds that hosts wait for each other
 
-# %% ../../nbs/plumbing/hosts.ipynb #c013
+# %% ../../nbs/plumbing/hosts.ipynb #c015
 def _check_hosts(plan)->None:
     "Raises `UserError` if the numbers of hosts cannot be"
     if plan.host >= plan.hosts:
@@ -66,7 +67,7 @@ def _check_hosts(plan)->None:
     if plan.hosts > 1 and not plan.address and not plan.table:
         raise UserError(f'MASTER_ADDR is missing: with NODE_NUM={plan.hosts}, give the address of host 0.')
 
-# %% ../../nbs/plumbing/hosts.ipynb #c015
+# %% ../../nbs/plumbing/hosts.ipynb #c017
 def _read_variables(environment)->dict: # of fields of `Plan`
     def number(name, default, least=0): return _read_number(name, environment.get(name, default), least)
     return dict(python=environment.get('PYTHON') or sys.executable, hosts=number('NODE_NUM', '1', 1),
@@ -74,7 +75,7 @@ def _read_variables(environment)->dict: # of fields of `Plan`
                 port=number('MASTER_PORT', '8118', 1), log_dir=environment.get('LOG_DIR', 'LOG'),
                 pause=number('RESTART_PAUSE', '5'), patience=float(environment.get('MS_TOPO_TIMEOUT', 7200)))
 
-# %% ../../nbs/plumbing/hosts.ipynb #c016
+# %% ../../nbs/plumbing/hosts.ipynb #c018
 def read_plan(words:list,       # of the command line: folder of the scripts, DEVICE_NUM, options
               environment:dict, # such as `os.environ`
              )->Plan:
@@ -92,15 +93,16 @@ def read_plan(words:list,       # of the command line: folder of the scripts, DE
     _check_hosts(plan)
     return plan
 
-# %% ../../nbs/plumbing/hosts.ipynb #c021
+# %% ../../nbs/plumbing/hosts.ipynb #c023
 def check_signals(signals:list # of those that came
                  )->None:
     "Raises `Stopped` if one has come"
     if signals: raise Stopped(signals[0], 'stopped before the processes were started')
 
-# %% ../../nbs/plumbing/hosts.ipynb #c022
+# %% ../../nbs/plumbing/hosts.ipynb #c024
 def _send(link, **message): link.sendall(json.dumps(message).encode() + b'\n') # a socket
 
+# %% ../../nbs/plumbing/hosts.ipynb #c026
 def _receive(link, patience, signals): # a socket, seconds, list of signals; gives a dict
     end, text = time.monotonic() + patience, b''
     link.settimeout(0.5)
@@ -113,7 +115,7 @@ def _receive(link, patience, signals): # a socket, seconds, list of signals; giv
     if not isinstance(message := json.loads(text), dict): raise ValueError
     return message
 
-# %% ../../nbs/plumbing/hosts.ipynb #c025
+# %% ../../nbs/plumbing/hosts.ipynb #c031
 def _open_port(plan): # a socket that listens
     host = plan.address or '127.0.0.1'
     try: return socket.create_server((host, plan.port), backlog=128)
@@ -122,11 +124,12 @@ def _open_port(plan): # a socket that listens
         raise UserError(f'MASTER_PORT={plan.port} of MASTER_ADDR={host} cannot be used here ({why}): give '
                         'another port, the same on all hosts, and an address of this host.') from None
 
-# %% ../../nbs/plumbing/hosts.ipynb #c028
+# %% ../../nbs/plumbing/hosts.ipynb #c036
 def _describe_host(plan): # what other hosts are told of this one
     return dict(NODE_NUM=plan.hosts, DEVICE_NUM=plan.local, run_platform=plan.platform, NODE_RANK=plan.host,
                 name=socket.gethostname())
 
+# %% ../../nbs/plumbing/hosts.ipynb #c037
 def _compare_hosts(mine, its): # of `_describe_host`; a sentence, or ''
     for name in ('NODE_NUM', 'DEVICE_NUM', 'run_platform'):
         if mine[name] == its.get(name): continue
@@ -134,13 +137,14 @@ def _compare_hosts(mine, its): # of `_describe_host`; a sentence, or ''
         return f'{name} is {one}, and {two}: give the same on all hosts.'
     return ''
 
-# %% ../../nbs/plumbing/hosts.ipynb #c031
+# %% ../../nbs/plumbing/hosts.ipynb #c042
 def _is_open(link): # a socket to which the other side sends nothing now
     link.setblocking(False)
     try: return link.recv(1, socket.MSG_PEEK) != b''
     except BlockingIOError: return True
     except OSError: return False
 
+# %% ../../nbs/plumbing/hosts.ipynb #c044
 def _greet(plan, link, links, signals): # a socket, those by host, list of signals; gives a sentence, or ''
     _send(link, hello='ssd_nb')
     its = _receive(link, 10, signals)
@@ -150,7 +154,7 @@ def _greet(plan, link, links, signals): # a socket, those by host, list of signa
     links[-1 if error else rank] = link
     return error
 
-# %% ../../nbs/plumbing/hosts.ipynb #c035
+# %% ../../nbs/plumbing/hosts.ipynb #c048
 def _gather_hosts(plan, listener, signals): # as above; sockets to all other hosts
     links, end = {}, time.monotonic() + plan.patience
     listener.settimeout(0.5)
@@ -168,10 +172,11 @@ def _gather_hosts(plan, listener, signals): # as above; sockets to all other hos
     for link in links.values(): _try_send(link, error='')
     return [*links.values()]
 
+# %% ../../nbs/plumbing/hosts.ipynb #c049
 def _try_send(link, **message): # to one that may be gone
     with suppress(OSError): _send(link, **message)
 
-# %% ../../nbs/plumbing/hosts.ipynb #c037
+# %% ../../nbs/plumbing/hosts.ipynb #c051
 def _connect(plan, signals): # a socket to host 0, or None
     try: link = socket.create_connection((plan.address, plan.port), 5)
     except (socket.gaierror, UnicodeError):
@@ -186,7 +191,7 @@ def _connect(plan, signals): # a socket to host 0, or None
     raise UserError(f'{place}, but not as host 0 of a training on NODE_NUM={plan.hosts} hosts: it counts '
                     'others, has begun already, or is another program.')
 
-# %% ../../nbs/plumbing/hosts.ipynb #c039
+# %% ../../nbs/plumbing/hosts.ipynb #c053
 def _join_hosts(plan, signals): # a socket to host 0, which has met all others
     end, link = time.monotonic() + plan.patience, _connect(plan, signals)
     if not link: print(f'waiting for host 0 at {plan.address}:{plan.port}', flush=True)
@@ -202,7 +207,7 @@ def _join_hosts(plan, signals): # a socket to host 0, which has met all others
     if error: raise UserError(error)
     return link
 
-# %% ../../nbs/plumbing/hosts.ipynb #c041
+# %% ../../nbs/plumbing/hosts.ipynb #c055
 class Hosts:
     "The hosts that train together, as one of them sees it; alone, it only looks whether the port is free"
     def __init__(self,

@@ -30,6 +30,7 @@ def _die_with(parent:int, # id of the process that starts this one
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent: os.kill(os.getpid(), signal.SIGTERM) # it was quicker
 
+# %% ../../nbs/plumbing/launch.ipynb #c008
 def _start(words,       # of the command line
            environment, # a dict
            log=None,    # an open file; None: the output of this process
@@ -41,7 +42,7 @@ def _start(words,       # of the command line
     return subprocess.Popen([*map(str, words)], env=environment, start_new_session=True, preexec_fn=before,
                             **output)
 
-# %% ../../nbs/plumbing/launch.ipynb #c011
+# %% ../../nbs/plumbing/launch.ipynb #c013
 def find_log(plan:Plan, # with the folder
              rank:int,  # number of the process
             )->Path:
@@ -51,7 +52,7 @@ def find_log(plan:Plan, # with the folder
 
 def _find_step_file(plan, rank): return find_log(plan, rank).with_name(f'.step_{rank}')
 
-# %% ../../nbs/plumbing/launch.ipynb #c013
+# %% ../../nbs/plumbing/launch.ipynb #c015
 def _make_environment(plan): # of every process
     base = {k: v for k, v in os.environ.items() if k not in ('RANK_TABLE_FILE', 'MS_ROLE')}
     base |= dict(RANK_SIZE=str(plan.local * plan.hosts), SSD_NB_LAUNCHER='1')
@@ -59,7 +60,7 @@ def _make_environment(plan): # of every process
     return base | dict(MS_SCHED_HOST=plan.address or '127.0.0.1', MS_SCHED_PORT=str(plan.port),
                        MS_WORKER_NUM=base['RANK_SIZE'], MS_TOPO_TIMEOUT=f'{plan.patience:.0f}')
 
-# %% ../../nbs/plumbing/launch.ipynb #c016
+# %% ../../nbs/plumbing/launch.ipynb #c018
 def _list_devices(plan): # numbers as text; [] without a rank table
     if not plan.table: return []
     words = [plan.python, plan.scripts / 'rank_table.py', f'--read={plan.table}',
@@ -68,7 +69,7 @@ def _list_devices(plan): # numbers as text; [] without a rank table
     if done.returncode: raise SystemExit(done.returncode) # it has said why
     return done.stdout.split()
 
-# %% ../../nbs/plumbing/launch.ipynb #c018
+# %% ../../nbs/plumbing/launch.ipynb #c020
 _SCHEDULER = '''import os, threading, time
 def watch(parent=os.getppid()):
     while os.getppid() == parent: time.sleep(1)
@@ -81,12 +82,12 @@ mindspore.set_device("CPU")
 init()
 '''
 
-# %% ../../nbs/plumbing/launch.ipynb #c020
+# %% ../../nbs/plumbing/launch.ipynb #c022
 def _show(text, file=None): # lines
     try: print(text, end='', file=file or sys.stdout, flush=True)
     except OSError: drop_lost_output()
 
-# %% ../../nbs/plumbing/launch.ipynb #c021
+# %% ../../nbs/plumbing/launch.ipynb #c023
 class _Follower:
     "Shows what is added to a file"
     def __init__(self, path):
@@ -101,7 +102,7 @@ class _Follower:
             self.place = file.tell()
         _show(''.join(f'{line}\n' for line in lines if not line.startswith('[INFO]')))
 
-# %% ../../nbs/plumbing/launch.ipynb #c023
+# %% ../../nbs/plumbing/launch.ipynb #c025
 class Failed(UserError):
     "Raised when a process has ended badly"
     def __init__(self,
@@ -112,7 +113,7 @@ class Failed(UserError):
         super().__init__(text if code == 2 else f'error: {text}')
         self.code, self.step = code, step
 
-# %% ../../nbs/plumbing/launch.ipynb #c025
+# %% ../../nbs/plumbing/launch.ipynb #c027
 def _explain_end(name, code, log): # of a process; `Failed`
     lines = [line for line in log.read_text(errors='replace').splitlines() if not line.startswith('[INFO]')]
     said = next((line for line in lines[:-4:-1] if line.startswith('error: ')), '')
@@ -121,7 +122,7 @@ def _explain_end(name, code, log): # of a process; `Failed`
     return Failed(code, f'{name} ended with exit code {code}; the other processes of this host were ended '
                         f'too. The last lines of {log}:{last}')
 
-# %% ../../nbs/plumbing/launch.ipynb #c028
+# %% ../../nbs/plumbing/launch.ipynb #c031
 def _start_one(plan, rank, device): # `Plan`, number of the process, of its device or None
     path, steps = find_log(plan, rank), _find_step_file(plan, rank)
     own = dict(RANK_ID=str(rank), SSD_NB_STEP_FILE=str(steps.absolute()))
@@ -132,13 +133,14 @@ def _start_one(plan, rank, device): # `Plan`, number of the process, of its devi
     _show(f'process {rank} of {plan.local * plan.hosts}: log in {path}\n')
     return process
 
+# %% ../../nbs/plumbing/launch.ipynb #c032
 def _start_scheduler(plan): # None where nobody asks for one
     if plan.table or plan.host: return None
     own = _make_environment(plan) | dict(MS_ROLE='MS_SCHED')
     with open(find_log(plan, 0).with_name('scheduler.txt'), 'w') as log:
         return _start([plan.python, '-c', _SCHEDULER], own, log, tie=False)
 
-# %% ../../nbs/plumbing/launch.ipynb #c030
+# %% ../../nbs/plumbing/launch.ipynb #c034
 class Round:
     "The processes of this host, once"
     def __init__(self,
@@ -159,18 +161,20 @@ class Round:
         "Removes the files that say how far the processes have come"
         for rank in self.ranks: _find_step_file(self.plan, rank).unlink(missing_ok=True)
 
-# %% ../../nbs/plumbing/launch.ipynb #c032
+# %% ../../nbs/plumbing/launch.ipynb #c036
 def _rank_end(code): return (code != 2, code < 128, code) # smaller: more likely the cause
 
+# %% ../../nbs/plumbing/launch.ipynb #c037
 def _as_in_shell(code): return 128 - code if code < 0 else code # of a process that a signal has ended
 
+# %% ../../nbs/plumbing/launch.ipynb #c039
 def _find_ended(running): # dict of rank to process; those that have ended leave it; (code, rank) of each
     ended = {rank: code for rank, process in running.items() if (code := process.poll()) is not None}
     for rank in ended: del running[rank]
     ends = [(_as_in_shell(code), rank) for rank, code in ended.items()]
     return sorted(ends, key=lambda end: _rank_end(end[0]))
 
-# %% ../../nbs/plumbing/launch.ipynb #c035
+# %% ../../nbs/plumbing/launch.ipynb #c043
 def _end_all(processes, seconds): # list; time between the two signals
     for process in processes: process.terminate()
     end = time.monotonic() + seconds
@@ -178,13 +182,14 @@ def _end_all(processes, seconds): # list; time between the two signals
     for process in processes: process.kill()
     for process in processes: process.wait()
 
-_SAVING = 60 # seconds that processes have after a signal
-
-# %% ../../nbs/plumbing/launch.ipynb #c036
+# %% ../../nbs/plumbing/launch.ipynb #c045
 def _read_step(plan, rank): # the last step that a process did, in words
     try: step, epoch = _find_step_file(plan, rank).read_text().split()
     except (OSError, ValueError): return 'before its first step'
     return f'after step {step} of epoch {epoch}'
+
+# %% ../../nbs/plumbing/launch.ipynb #c047
+_SAVING = 60 # seconds that processes have after a signal
 
 def _hand_on(round): # signals that came, once; and SIGKILL when time is over
     if not round.signals: return
@@ -194,13 +199,14 @@ def _hand_on(round): # signals that came, once; and SIGKILL when time is over
         round.told = time.monotonic()
     if time.monotonic() > round.told + _SAVING: _end_all([*round.running.values()], 0)
 
-# %% ../../nbs/plumbing/launch.ipynb #c038
+# %% ../../nbs/plumbing/launch.ipynb #c049
 def _explain_rank(round, code, rank): # a `Round`; `Failed`
     plan = round.plan
     error = _explain_end(f'process {rank} of {plan.local * plan.hosts}', code, find_log(plan, rank))
     error.step = f'process {rank} {_read_step(plan, rank)}'
     return error
 
+# %% ../../nbs/plumbing/launch.ipynb #c050
 def _explain_scheduler(round, code): # the same
     plan, log = round.plan, find_log(round.plan, 0).with_name('scheduler.txt')
     name = f'the scheduler, which misses a process or cannot use port {plan.port},'
@@ -208,7 +214,7 @@ def _explain_scheduler(round, code): # the same
     error.step = f'process 0 {_read_step(plan, 0)}'
     return error
 
-# %% ../../nbs/plumbing/launch.ipynb #c040
+# %% ../../nbs/plumbing/launch.ipynb #c052
 def _check_ends(round): # a `Round`; exit codes of processes that have ended; raises `Failed`
     ends = _find_ended(round.running)
     if round.signals: return [code for code, _ in ends]
@@ -218,6 +224,7 @@ def _check_ends(round): # a `Round`; exit codes of processes that have ended; ra
         raise _explain_scheduler(round, _as_in_shell(code))
     return []
 
+# %% ../../nbs/plumbing/launch.ipynb #c054
 def _end_round(round): # a `Round`: nothing of it is left
     if round.scheduler and not round.running:
         with suppress(subprocess.TimeoutExpired): round.scheduler.wait(10) # it ends when all is well
@@ -226,7 +233,7 @@ def _end_round(round): # a `Round`: nothing of it is left
     round.log.show()
     round.forget_steps()
 
-# %% ../../nbs/plumbing/launch.ipynb #c041
+# %% ../../nbs/plumbing/launch.ipynb #c055
 def run_round(round:Round # whose processes are running
              )->None:
     "Waits until all have ended; raises `Failed`, or `Stopped` after a signal"
@@ -242,7 +249,7 @@ def run_round(round:Round # whose processes are running
         how = 'stopped: the same command with --resume goes on from the last checkpoint.'
         raise Stopped(round.signals[0], how)
 
-# %% ../../nbs/plumbing/launch.ipynb #c043
+# %% ../../nbs/plumbing/launch.ipynb #c057
 def _decide_restart(plan, error, number, steps): # `Failed`, restarts so far, where others died; seconds
     if error.code == 2 or not plan.restarts: raise error
     if error.step in steps:
@@ -252,14 +259,14 @@ def _decide_restart(plan, error, number, steps): # `Failed`, restarts so far, wh
         raise Failed(error.code, f'--max_restarts={plan.restarts} are used up.\n{error}') from None
     return min(plan.pause * 2 ** number, 600)
 
-# %% ../../nbs/plumbing/launch.ipynb #c046
+# %% ../../nbs/plumbing/launch.ipynb #c062
 def _pause(seconds, signals): # list of those that came
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         check_signals(signals)
         time.sleep(0.2)
 
-# %% ../../nbs/plumbing/launch.ipynb #c047
+# %% ../../nbs/plumbing/launch.ipynb #c063
 def _prepare(plan, signals): # converts the data of this host; ends with the exit code of that, if it is not 0
     own = _make_environment(plan) | dict(RANK_ID=str(plan.local * plan.host))
     process = _start([plan.python, plan.scripts / 'train.py', *plan.words, '--only_prepare=True'], own)
@@ -269,7 +276,7 @@ def _prepare(plan, signals): # converts the data of this host; ends with the exi
     check_signals(signals)
     if process.returncode: raise SystemExit(_as_in_shell(process.returncode))
 
-# %% ../../nbs/plumbing/launch.ipynb #c049
+# %% ../../nbs/plumbing/launch.ipynb #c065
 def _start_round(plan, devices, signals, first): # a `Round`, when all hosts are ready; `first`: with the data
     hosts = Hosts(plan, signals)
     try:
@@ -278,6 +285,7 @@ def _start_round(plan, devices, signals, first): # a `Round`, when all hosts are
     finally: hosts.close()
     return Round(plan, devices, signals)
 
+# %% ../../nbs/plumbing/launch.ipynb #c067
 def _run(plan, signals): # list of those that come
     devices, steps = _list_devices(plan), set()
     for number in range(plan.restarts + 1):
@@ -290,7 +298,7 @@ def _run(plan, signals): # list of those that come
         _pause(pause, signals)
         plan = plan._replace(words=(*plan.words, '--resume=True'))
 
-# %% ../../nbs/plumbing/launch.ipynb #c050
+# %% ../../nbs/plumbing/launch.ipynb #c068
 def launch_command(words # of the command line: folder of the scripts, DEVICE_NUM, options of train.py
                   )->None:
     "starts a process for each device of this host, and ends with them"

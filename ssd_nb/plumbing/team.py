@@ -97,6 +97,7 @@ _TIMEOUTS = dict(MS_CPU_COMM_OP_TIMEOUT=_TIMEOUT, HCCL_EXEC_TIMEOUT=_TIMEOUT, HC
 _CUTS = dict(ssd300=[29, 58, 89], ssd_vgg16=[20, 41, 62], ssd_mobilenet_v1_fpn=[29, 58, 89],
              ssd_resnet50_fpn=[90, 183, 279])
 
+# %% ../../nbs/plumbing/team.ipynb #c036
 def cut_gradients(using_model:str,         # name of the model
                   run_platform:str,        # 'Ascend', 'GPU' or 'CPU'
                   freeze_layer:str='none', # with a frozen backbone there are fewer gradients
@@ -106,13 +107,13 @@ def cut_gradients(using_model:str,         # name of the model
     if (run_platform, using_model) == ('GPU', 'ssd_vgg16'): return []
     return _CUTS.get(using_model, [])
 
-# %% ../../nbs/plumbing/team.ipynb #c038
+# %% ../../nbs/plumbing/team.ipynb #c039
 def _set_parallel_mode(ranks, cuts): # from `cut_gradients`
     fusion = dict(all_reduce_fusion_config=cuts) if cuts else {}
     ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True,
                                  device_num=ranks, **fusion)
 
-# %% ../../nbs/plumbing/team.ipynb #c040
+# %% ../../nbs/plumbing/team.ipynb #c041
 def _init_communication():
     from mindspore.communication import get_group_size, get_rank, init
     for name, seconds in _TIMEOUTS.items(): os.environ.setdefault(name, str(seconds))
@@ -124,9 +125,9 @@ def _init_communication():
     if os.environ.get('MS_ROLE') == 'MS_SCHED': raise SystemExit # its work was to wait for the others
     return get_rank(), get_group_size()
 
-# %% ../../nbs/plumbing/team.ipynb #c042
+# %% ../../nbs/plumbing/team.ipynb #c043
 def _require_scheduler(environment,  # a dict such as `os.environ`
-                       patience=10., # seconds
+                       patience=7., # seconds
                       )->None:
     "Raises `UserError` if there is no scheduler to ask for the other processes"
     if environment.get('MS_ROLE') != 'MS_WORKER' or 'SSD_NB_LAUNCHER' in environment: return
@@ -138,7 +139,7 @@ def _require_scheduler(environment,  # a dict such as `os.environ`
     raise UserError(f'--distribute=True: no scheduler answers at MS_SCHED_HOST={place[0]} and MS_SCHED_PORT='
                     f'{place[1]}: start all processes with bash scripts/run_distribute.sh, or with msrun.')
 
-# %% ../../nbs/plumbing/team.ipynb #c044
+# %% ../../nbs/plumbing/team.ipynb #c045
 def connect_team(distribute:bool, # whether there are other processes
                  device_num:int,  # how many there should be; 1: as many as were started
                  cuts:list=(),    # from `cut_gradients`
@@ -156,7 +157,7 @@ def connect_team(distribute:bool, # whether there are other processes
     _set_parallel_mode(ranks, cuts)
     return Team(rank, ranks)
 
-# %% ../../nbs/plumbing/team.ipynb #c047
+# %% ../../nbs/plumbing/team.ipynb #c048
 def share_facts(team:Team,  # of this process
                 facts:dict, # what json can write
                )->list:     # of the facts of all processes, in order of their ranks
@@ -169,11 +170,12 @@ def share_facts(team:Team,  # of this process
     rows = team.sum_array(table).astype(np.uint8)
     return [json.loads(row[:n].tobytes()) for row, n in zip(rows, lengths)]
 
-# %% ../../nbs/plumbing/team.ipynb #c051
+# %% ../../nbs/plumbing/team.ipynb #c052
 def _shorten(value): # as text
     text = ', '.join(map(str, value)) if isinstance(value, list) else str(value)
     return f'"{text[:60]}{"..." if len(text) > 60 else ""}"'
 
+# %% ../../nbs/plumbing/team.ipynb #c053
 def find_difference(facts:list, # of dicts with host, options and data, of each process
                    )->str:      # a sentence; '' if all agree
     "What one of the processes does differently from the first"
@@ -188,6 +190,7 @@ def find_difference(facts:list, # of dicts with host, options and data, of each 
                 return f'the processes are not about to train the same: {name} is {one}, and {two}: {advice}.'
     return ''
 
+# %% ../../nbs/plumbing/team.ipynb #c054
 def check_agreement(team:Team,    # of this process
                     options:dict, # name of an option to its value
                     data:dict,    # what the training data are
@@ -197,7 +200,7 @@ def check_agreement(team:Team,    # of this process
     facts = share_facts(team, dict(host=socket.gethostname(), options=options, data=data))
     if different := find_difference(facts): raise UserError(different)
 
-# %% ../../nbs/plumbing/team.ipynb #c054
+# %% ../../nbs/plumbing/team.ipynb #c057
 def _estimate_step(ranks,                # devices: a number, or an array of them
                    parameters:int,       # that train
                    compute:float,        # seconds for a batch on one device
@@ -215,7 +218,7 @@ def _estimate_step(ranks,                # devices: a number, or an array of the
     waiting = np.maximum(data - (compute + adding), 0)
     return {'computing': compute + 0 * adding, 'adding up gradients': adding, 'waiting for data': waiting}
 
-# %% ../../nbs/plumbing/team.ipynb #c065
+# %% ../../nbs/plumbing/team.ipynb #c068
 def draw_scaling(parameters:int, # that train
                  compute:float,  # seconds for a batch on one device
                  feed:float,     # images a second that one host prepares
