@@ -1,4 +1,4 @@
-"""What happens around a training: signals, lost workers, damaged files, a source that changes, a port that is taken."""
+"""What happens around a training: signals, lost workers, damaged files, a source that grows, a taken port."""
 import os
 import pty
 import re
@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import ROOT
-from test_scripts import CPU, SAMPLES, begin_training, same_weights, trained  # noqa: F401
+from test_scripts import CPU, SAMPLES, VOC, begin_training, same_weights, trained  # noqa: F401
 
 pytestmark = pytest.mark.xdist_group('trained') # in one process, which trains once for all of them
 SLOW = pytest.mark.slow
@@ -36,13 +36,12 @@ def workers_of(process):
 def test_closed_terminal_saves_the_step(tmp_path):
     "What it prints goes to the terminal, which is gone"
     terminal, other = pty.openpty()
-    process = subprocess.Popen([sys.executable, '-c', f'import os; os.setsid(); os.open({os.ttyname(other)!r}, '
-                                'os.O_RDWR); os.execv(os.sys.argv[1], os.sys.argv[1:])',
-                                sys.executable, str(ROOT / 'scripts/train.py'), '--using_model=ssd_tiny', CPU,
-                                '--dataset=voc', f'--voc_root={SAMPLES}', '--epoch_size=500', '--batch_size=8',
-                                '--image_shape=[96,96]', f'--mindrecord_dir={tmp_path}/mindrecord',
-                                f'--output_dir={tmp_path}/run'], stdin=other, stdout=other, stderr=other,
-                               cwd=tmp_path)
+    own = (f'import os, sys; os.setsid(); os.open({os.ttyname(other)!r}, os.O_RDWR); '
+           'os.execv(sys.argv[1], sys.argv[1:])') # a session whose terminal this is
+    command = [sys.executable, '-c', own, sys.executable, str(ROOT / 'scripts/train.py'), CPU, *VOC,
+               '--using_model=ssd_tiny', '--epoch_size=500', '--batch_size=8', '--image_shape=[96,96]',
+               f'--mindrecord_dir={tmp_path}/mindrecord', f'--output_dir={tmp_path}/run']
+    process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, cwd=tmp_path)
     os.close(other)
     said = b''
     while b'epoch time' not in said: said += os.read(terminal, 4096)
@@ -176,11 +175,11 @@ def taken_port():
 
 
 WRONG = {
-    'too many devices': (['9' * 20], {}, "DEVICE_NUM is '99999999999999999999': give a whole number of at least"),
+    'too many devices': (['9' * 20], {}, "DEVICE_NUM is '99999999999999999999': give a whole number"),
     'port 0': (['1'], dict(MASTER_PORT='0'), "MASTER_PORT is '0'"),
     'port 99999': (['1'], dict(MASTER_PORT='99999'), "MASTER_PORT is '99999'"),
     'port in words': (['1'], dict(MASTER_PORT='http'), "MASTER_PORT is 'http'"),
-    'somebody else\'s address': (['1'], dict(MASTER_ADDR='192.0.2.1'), 'MASTER_ADDR=192.0.2.1 cannot be used here'),
+    'address of another': (['1'], dict(MASTER_ADDR='192.0.2.1'), 'MASTER_ADDR=192.0.2.1 cannot be used here'),
     'no address': (['1'], dict(MASTER_ADDR='no host'), 'MASTER_ADDR=no host cannot be used here'),
     'restarts': (['1', '--max_restarts=often'], {}, "max_restarts is 'often'"),
 }
@@ -196,20 +195,30 @@ def test_launcher_refuses_before_it_starts_anything(name, run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_launcher_raises_what_it_says(monkeypatch):
+    from ssd_nb.plumbing.launch import launch_command
+    from ssd_nb.plumbing.options import UserError
+    monkeypatch.setenv('NODE_NUM', '2')
+    monkeypatch.delenv('MASTER_ADDR', raising=False)
+    with pytest.raises(UserError, match='MASTER_ADDR is missing'):
+        launch_command([str(ROOT / 'scripts'), '1', CPU])
+
+
 def test_taken_port_is_said_before_anything_starts(taken_port, run, tmp_path):
     done = run('bash', ROOT / 'scripts/run_distribute.sh', '2', CPU, cwd=tmp_path,
                env=os.environ | dict(PYTHON=sys.executable, MASTER_PORT=str(taken_port)))
     assert done.code == 2 and not list(tmp_path.iterdir())
-    assert f'MASTER_PORT={taken_port} of MASTER_ADDR=127.0.0.1 cannot be used here (Add' in single_sentence(done.err)
+    says = f'MASTER_PORT={taken_port} of MASTER_ADDR=127.0.0.1 cannot be used here (Address already in use)'
+    assert says in single_sentence(done.err)
 
 
 def test_hosts_that_count_differently_say_so(run, tmp_path):
     with socket.create_server(('127.0.0.1', 0)) as server: port = server.getsockname()[1]
     def host(number, hosts):
-        return subprocess.Popen(['bash', str(ROOT / 'scripts/run_distribute.sh'), '1', CPU], cwd=tmp_path, text=True,
-                                stderr=subprocess.PIPE, env=os.environ | dict(
-                                    PYTHON=sys.executable, MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
-                                    NODE_NUM=str(hosts), NODE_RANK=str(number)))
+        variables = dict(PYTHON=sys.executable, MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
+                         NODE_NUM=str(hosts), NODE_RANK=str(number))
+        return subprocess.Popen(['bash', str(ROOT / 'scripts/run_distribute.sh'), '1', CPU], cwd=tmp_path,
+                                text=True, stderr=subprocess.PIPE, env=os.environ | variables)
     both = [host(0, 2), host(1, 3)]
     said = [single_sentence(process.communicate(timeout=15)[1]) for process in both]
     assert [process.returncode for process in both] == [2, 2]
@@ -220,10 +229,12 @@ def test_hosts_that_count_differently_say_so(run, tmp_path):
 def test_process_without_a_scheduler_says_so(tmp_path, script):
     with socket.create_server(('127.0.0.1', 0)) as server: port = server.getsockname()[1]
     begin = time.monotonic()
-    done = script('train.py', CPU, '--distribute=True', f'--output_dir={tmp_path}/run', '--dataset=voc',
-                  f'--voc_root={SAMPLES}', env=os.environ | dict(
-                      MS_ROLE='MS_WORKER', MS_WORKER_NUM='2', MS_SCHED_HOST='127.0.0.1', MS_SCHED_PORT=str(port)))
-    assert f'no scheduler answers at MS_SCHED_HOST=127.0.0.1 and MS_SCHED_PORT={port}' in single_sentence(done.err)
+    variables = dict(MS_ROLE='MS_WORKER', MS_WORKER_NUM='2', MS_SCHED_HOST='127.0.0.1',
+                     MS_SCHED_PORT=str(port))
+    done = script('train.py', CPU, '--distribute=True', f'--output_dir={tmp_path}/run', *VOC,
+                  env=os.environ | variables)
+    says = f'no scheduler answers at MS_SCHED_HOST=127.0.0.1 and MS_SCHED_PORT={port}'
+    assert says in single_sentence(done.err)
     assert done.code == 2 and time.monotonic() - begin < 25 # 15, where the machine has nothing else to do
 
 
@@ -239,6 +250,6 @@ def test_options_and_data_that_differ_are_named():
     own = dict(output_dir='elsewhere', device_id=3, pre_trained='x.ckpt', resume=True)
     assert find_difference([fact('a'), fact('b', **own), fact('c')]) == ''
     said = find_difference([fact('a'), fact('b'), fact('c', lr=0.2)])
-    assert '--lr is "0.1" in process 0 on host a, and "0.2" in process 2 on host c: give the same options' in said
+    assert '--lr is "0.1" in process 0 on host a, and "0.2" in process 2 on host c: give the same' in said
     said = find_difference([fact('a'), fact('b', 'dog cat')])
     assert '"background, cat, dog" in process 0 on host a, and "background, dog, cat" in process 1' in said

@@ -5,6 +5,7 @@ __all__ = ['Plan', 'read_plan', 'check_signals', 'Hosts']
 
 # %% ../../nbs/plumbing/hosts.ipynb #c002
 import json
+import os
 import re
 import socket
 import sys
@@ -120,7 +121,8 @@ def _open_port(plan): # a socket that listens
     host = plan.address or '127.0.0.1'
     try: return socket.create_server((host, plan.port), backlog=128)
     except (OSError, UnicodeError) as error:
-        why = getattr(error, 'strerror', None) or 'no such address'
+        number = getattr(error, 'errno', None) or 0 # below 0: nobody has this name
+        why = os.strerror(number) if number > 0 else 'no such address'
         raise UserError(f'MASTER_PORT={plan.port} of MASTER_ADDR={host} cannot be used here ({why}): give '
                         'another port, the same on all hosts, and an address of this host.') from None
 
