@@ -11,5 +11,6 @@ case ${1:-} in -h|--help) usage; exit 0 ;; esac
 published_options device_id epoch_size lr dataset pre_trained pre_trained_epoch_size -- "$@"
 PYTHON=${PYTHON:-$(command -v python || command -v python3)}
 mkdir -p LOG || exit 2
-"$PYTHON" "$HERE/train.py" --run_platform="${RUN_PLATFORM:-Ascend}" --output_dir=LOG "${OPTIONS[@]}" 2>&1 | tee -a LOG/log.txt
-exit "${PIPESTATUS[0]}"
+# The training takes the place of this script, so that signals reach it; the log is written until it has ended.
+exec "$PYTHON" "$HERE/train.py" --run_platform="${RUN_PLATFORM:-Ascend}" --output_dir=LOG "${OPTIONS[@]}" \
+    > >(trap '' HUP INT TERM; exec tee -a LOG/log.txt) 2>&1

@@ -25,7 +25,7 @@ from .plumbing.files import read_text
 from .plumbing.fonts import spell_names
 from .plumbing.formats import SOURCES
 from .plumbing.images import decode_image
-from .plumbing.loader import BatchLoader
+from .plumbing.loader import BatchLoader, make_dataset
 from .plumbing.mosaic import make_mosaic
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.overlap import find_reach
@@ -517,15 +517,12 @@ def create_dataset(config:DataConfig,    # what to read
                    skip:int=0,           # leave out this many batches at the beginning
                   ):                     # MindSpore dataset with _TRAIN_COLUMNS or _EVAL_COLUMNS
     "One epoch of batches; builds the MindRecord if there is none. `UserError` if there is no whole batch"
-    import mindspore.dataset as ds
     folder, columns = make_mindrecord(config, split), describe_columns(box_config, train)
     n, read = _select_rows(config, folder, batch_size, train, seed, epoch, rank, ranks, limit, skip)
     fill, options = _select_encoding(config, box_config, seed, epoch, train)
     batches = BatchLoader(read, n, batch_size, fill, options, columns, config.num_parallel_workers,
                           keep_last=not train)
-    ds.config.set_prefetch_size(4) # batches that wait; MindSpore's 16 would take gigabytes at 640×640
-    return ds.GeneratorDataset(batches, list(columns), shuffle=False, num_parallel_workers=1,
-                               python_multiprocessing=False)
+    return make_dataset(batches, list(columns))
 
 # %% ../nbs/01_data.ipynb #c135
 def draw_batch(batch,   # arrays of a training batch: image, loc, label, num_matched

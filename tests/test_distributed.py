@@ -81,13 +81,19 @@ def test_published_arguments_become_options(run, tmp_path):
               '--dataset=coco --coco_root=D')
     assert one.out.split()[1:] == wanted.split()
     assert (tmp_path / 'LOG/log.txt').read_text() == one.out
+    stub = tmp_path / 'python' # the launcher is Python, too
+    stub.write_text('#!/bin/sh\n[ "$1" != -c ] && exec echo "$@"\n'
+                    f'[ "$MS_ROLE" ] || exec {sys.executable} "$@"')
+    stub.chmod(0o755)
     four = run('bash', SCRIPTS / 'run_distribute_train_gpu.sh', '2', '500', '0.05', 'coco', 'start.ckpt', '7',
-               '--coco_root=D', cwd=tmp_path, env=os.environ | dict(PYTHON='echo'))
+               '--coco_root=D', cwd=tmp_path,
+               env=os.environ | dict(PYTHON=str(stub), MASTER_PORT=str(free_port())))
     wanted = ('--output_dir=LOG --epoch_size=500 --lr=0.05 --dataset=coco --pre_trained=start.ckpt '
               '--pre_trained_epoch_size=7 --coco_root=D --run_platform=GPU --distribute=True')
-    assert four.code == 0 and four.out.split()[1:] == [*wanted.split(), '--only_prepare=True',
-                                                       *'process 0 of 2: log in LOG/log.txt process 1 of 2: '
-                                                        'log in LOG/log_1.txt'.split()]
+    started = 'process 0 of 2: log in LOG/log.txt process 1 of 2: log in LOG/log_1.txt'.split()
+    assert four.code == 0, four.err
+    said = four.out.split()
+    assert said[1:] == [*wanted.split(), '--only_prepare=True', *started, said[0], *wanted.split()]
     assert (tmp_path / 'LOG/log_1.txt').read_text().split()[1:] == wanted.split()
 
 
@@ -170,7 +176,7 @@ def test_the_first_evaluates_and_the_others_wait(tmp_path, script):
                              processes=2, EVALUATION_TAKES='40')
     folder = tmp_path / 'run/run'
     assert {path.name for path in folder.iterdir()} == {'best_map.ckpt', 'last.ckpt', 'metrics.csv',
-                                                        'metrics.png', 'ssd-2_6.ckpt'}
+                                                        'metrics.png', 'previous.ckpt', 'ssd-2_6.ckpt'}
     assert 'mAP' in logs['worker_0.log'] and 'mAP' not in logs['worker_1.log']
     assert 'loss is' not in logs['worker_1.log']
     again = script('eval.py', '--run_platform=CPU', f'--checkpoint_path={folder}/best_map.ckpt')
@@ -225,9 +231,54 @@ def test_stopped_training_goes_on_as_if_nothing_had_been(tmp_path):
     rows = [(tmp_path / name / 'LOG/metrics.csv').read_text().splitlines() for name in ('whole', 'stopped')]
     assert [row.split(',')[:7] for row in rows[0]] == [row.split(',')[:7]
                                                        for row in rows[1]] # all but the times
-    code, _, err = ended(launch(tmp_path / 'stopped', '--epoch_size=2', '--resume', processes=1))
-    assert code == 2
-    assert 'was trained with --device_num=2, not 1' in err + (tmp_path / 'stopped/LOG/log.txt').read_text()
+
+
+@SLOW
+def test_dead_process_is_started_again_and_other_devices_go_on(tmp_path):
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    training = launch(folder, '--epoch_size=40', '--max_restarts=2', RESTART_PAUSE='1')
+    wait_for(training, folder / 'LOG/log.txt', 'epoch time')
+    process_of(training, 1).kill()
+    wait_for(training, folder / 'LOG/log.txt', 'going on from LOG/last.ckpt')
+    training.send_signal(signal.SIGHUP)
+    code, _, err = ended(training)
+    assert code == 129 and 'error: process 1 of 2 ended with exit code 137' in err, err
+    assert 'restart 1 of 2 in 1 s, from the last checkpoint' in err
+    alone = launch(folder, '--epoch_size=40', '--resume', processes=1)
+    log = folder / 'LOG/log.txt'
+    wait_for(alone, log, 'LOG/last.ckpt was trained on 2 devices, and there are 1 now: a step takes 4 images '
+             'instead of 8, and their order differs')
+    wait_for(alone, log, 'step: 12, loss is')
+    alone.send_signal(signal.SIGINT)
+    assert ended(alone)[0] == 130
+
+
+@SLOW
+def test_killed_launcher_leaves_nothing_and_all_is_saved(tmp_path):
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    training = launch(folder, '--epoch_size=500')
+    wait_for(training, folder / 'LOG/log.txt', 'epoch time')
+    others = psutil.Process(training.pid).children(recursive=True)
+    training.kill()
+    assert not psutil.wait_procs(others, timeout=60)[1]
+    log = (folder / 'LOG/log.txt').read_text()
+    assert (folder / 'LOG/last.ckpt').exists() and 'stopped after step' in log
+
+
+@SLOW
+def test_processes_with_other_options_end_before_the_first_step(tmp_path):
+    "The second one is started with another learning rate, by a program in place of Python"
+    stub = tmp_path / 'python'
+    stub.write_text(f'#!/bin/sh\n[ "$RANK_ID$MS_ROLE" = 1MS_WORKER ] && set -- "$@" --lr=0.2\n'
+                    f'exec {sys.executable} "$@"')
+    stub.chmod(0o755)
+    (tmp_path / 'run').mkdir()
+    code, _, err = ended(launch(tmp_path / 'run', PYTHON=str(stub)))
+    assert code == 2 and err.strip().splitlines()[-1].startswith('error: process ')
+    assert ': --lr is "0.1" in process 0 on host ' in err and ', and "0.2" in process 1 on host ' in err
+    assert not (tmp_path / 'run/LOG/last.ckpt').exists()
 
 
 @pytest.fixture
@@ -251,14 +302,20 @@ def hosts():
         for name in names: ip('netns', 'del', name)
 
 
-def two_hosts(tmp_path, hosts, *options):
-    "A training with one process on each of two hosts"
+def start_host(tmp_path, hosts, i, port, *options, **variables):
+    "One of two hosts with a process each"
     prefixes, address = hosts
-    for i in '01': (tmp_path / i).mkdir()
+    (tmp_path / str(i)).mkdir(exist_ok=True)
+    training = launch(tmp_path / str(i), *options, prefix=prefixes[i], processes=1, NODE_NUM='2',
+                      NODE_RANK=str(i), MASTER_ADDR=address, MASTER_PORT=port, **variables)
+    training.port = port
+    return training
+
+
+def two_hosts(tmp_path, hosts, *options, **variables):
+    "A training with one process on each of two hosts"
     port = str(free_port())
-    return [launch(tmp_path / str(i), *options, prefix=prefix, processes=1, NODE_NUM='2', NODE_RANK=str(i),
-                   MASTER_ADDR=address, MASTER_PORT=port)
-            for i, prefix in enumerate(prefixes)]
+    return [start_host(tmp_path, hosts, i, port, *options, **variables) for i in (0, 1)]
 
 
 @SLOW
@@ -281,6 +338,19 @@ def test_lost_host_ends_the_other(host, tmp_path, hosts):
     codes = [ended(training)[0] for training in (both[host], both[1 - host])]
     took = time.time() - begin
     assert codes[0] == 137 and codes[1] not in (0, None) and took < 60, (codes, took)
+
+
+@SLOW
+def test_lost_host_that_comes_back_goes_on(tmp_path, hosts):
+    both = two_hosts(tmp_path, hosts, '--epoch_size=40', '--max_restarts=2', '--resume', RESTART_PAUSE='1')
+    log = tmp_path / '0/LOG/log.txt'
+    wait_for(both[0], log, 'epoch time')
+    for process in psutil.Process(both[1].pid).children(recursive=True): process.kill()
+    both[1].kill()
+    both[1] = start_host(tmp_path, hosts, 1, both[1].port, '--epoch_size=40', '--max_restarts=2', '--resume')
+    wait_for(both[0], log, 'going on from LOG/last.ckpt')
+    for training in both: training.send_signal(signal.SIGTERM)
+    assert [ended(training)[0] for training in both] == [143, 143]
 
 
 @SLOW

@@ -41,7 +41,7 @@ def test_train_logs_and_saves(trained):
     assert re.findall(r'^epoch: (\d+) step: 6, loss is \d+\.\d+$', log, flags=re.M) == ['1', '2']
     assert len(re.findall(r'^epoch time: \d+\.\d+, per step time: \d+\.\d+$', log, flags=re.M)) == 2
     assert {p.name for p in (trained / 'run').iterdir()} == {'last.ckpt', 'metrics.csv', 'metrics.png',
-                                                             'ssd-2_6.ckpt'}
+                                                             'previous.ckpt', 'ssd-2_6.ckpt'}
 
 
 def test_checkpoint_is_evaluated(trained, script): # test_export.py does it with exported files
@@ -397,8 +397,8 @@ def test_training_evaluates_stops_early_and_keeps_the_best(trained, tmp_path, sc
     assert process.returncode == 0, err
     evaluated = re.findall(r'^epoch: (\d+), mAP: (\S+)$', out, flags=re.M)
     assert [e for e, _ in evaluated] == ['1', '3'] # the second is no better than the first
-    assert {p.name for p in (tmp_path / 'run').iterdir()} == {'best_map.ckpt', 'events', 'last.ckpt',
-                                                              'metrics.csv', 'metrics.png', 'ssd-3_6.ckpt'}
+    assert {p.name for p in (tmp_path / 'run').iterdir()} == {
+        'best_map.ckpt', 'events', 'last.ckpt', 'metrics.csv', 'metrics.png', 'previous.ckpt', 'ssd-3_6.ckpt'}
     again = script('eval.py', CPU, f'--checkpoint_path={tmp_path}/run/best_map.ckpt')
     assert float(map_of(again.out)) == float(evaluated[0][1])
 

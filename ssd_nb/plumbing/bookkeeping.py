@@ -2,13 +2,14 @@
 
 # %% auto #0
 __all__ = ['EpochReport', 'log_lines', 'read_metrics', 'MetricsFile', 'Progress', 'write_progress', 'read_progress',
-           'check_same_options', 'check_finite', 'Stopped', 'catch_signals', 'end_in_time']
+           'check_same_options', 'check_finite', 'Stopped', 'drop_lost_output', 'catch_signals', 'end_in_time']
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c002
 import csv
 import json
 import math
 import os
+import select
 import signal
 import threading
 import time
@@ -110,7 +111,7 @@ def read_progress(text:str # from `write_progress`
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c031
 _FREE_OPTIONS = set("""
-    run_platform device_id distribute output_dir save_checkpoint_epochs
+    run_platform device_id distribute device_num output_dir save_checkpoint_epochs
     run_eval eval_start_epoch eval_interval save_best_ckpt early_stop resume
     pre_trained feature_extractor_base_param mindrecord_dir num_parallel_workers
     coco_root voc_root voc_json yolo_root image_dir anno_path eval_anno_path on_bad shards
@@ -167,47 +168,74 @@ class Stopped(UserError):
         super().__init__(text)
         self.code = 128 + number # what a shell reports for it
 
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c048
+_HANGUP = getattr(signal, 'SIGHUP', None) # Windows has none
 _STOP_SIGNALS = signal.SIGINT, signal.SIGTERM # inside a step, MindSpore turns the first into the second
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c048
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c050
+def drop_lost_output()->None:
+    "Sends to nowhere what would be printed to a terminal or pipe that nobody holds any more"
+    if not hasattr(select, 'poll'): return # Windows
+    for number in (1, 2):
+        watch = select.poll()
+        watch.register(number, 0)
+        lost = select.POLLERR | select.POLLHUP
+        if any(what & lost for _, what in watch.poll(0)):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c052
+def _list_stop_signals()->list:
+    "The signals that stop a run"
+    ignored = _HANGUP is None or signal.getsignal(_HANGUP) == signal.SIG_IGN
+    return [*_STOP_SIGNALS, *([] if ignored else [_HANGUP])]
+
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c053
 @contextmanager
 def catch_signals():
-    "Gives a list to which Ctrl-C and SIGTERM are added; a second signal ends the program"
+    "Gives a list to which Ctrl-C, SIGTERM and SIGHUP are added; a second one but SIGHUP ends the program"
     caught = []
     def catch(number, frame):
-        if caught: raise KeyboardInterrupt
+        if number == _HANGUP: drop_lost_output()
+        elif set(caught) - {_HANGUP}: raise KeyboardInterrupt
         caught.append(number)
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
-    before = {number: signal.signal(number, catch) for number in _STOP_SIGNALS}
+    before = {number: signal.signal(number, catch) for number in _list_stop_signals()}
     try: yield caught
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c056
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c067
 _GRACE = 30 # seconds from a signal to the end of a process that waits for others
 
 @contextmanager
-def end_in_time(ranks:int,            # processes that train together; alone, nothing is done
+def end_in_time(ranks:int,            # processes that train together; alone, none is ended
                 seconds:float=_GRACE, # that a signalled process may take to end
+                notice=lambda: None,  # function that is called when the signal comes, in a thread
                ):
     "Ends this process so long after a signal, if it is still running"
-    if ranks == 1 or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     out, into = os.pipe()
     os.set_blocking(into, False)
-    threading.Thread(target=_wait_and_end, args=(out, seconds), daemon=True).start()
+    patience = seconds if ranks > 1 else None
+    threading.Thread(target=_wait_and_end, args=(out, patience, notice), daemon=True).start()
     before = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
     try: yield
     finally:
         signal.set_wakeup_fd(before)
         os.close(into)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c057
-def _wait_and_end(out, seconds): # a pipe to read from
-    if not (came := os.read(out, 1)): return # closed: all went well
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c068
+def _wait_and_end(out, seconds, notice): # a pipe to read from; None: end nothing
+    with os.fdopen(out, 'rb', buffering=0) as pipe: came = pipe.read(1)
+    if not came: return # closed: all went well
+    notice()
+    if seconds is None: return
     time.sleep(seconds)
     print(f'ended {seconds} s after a signal, since another process does not answer', flush=True)
     os._exit(128 + came[0])

@@ -295,7 +295,8 @@ def run_command(command,    # a function of the words of the command line
     try: command(sys.argv[1:] if words is None else words)
     except UserError as error:
         code = getattr(error, 'code', 2)
-        print(f'error: {error}' if code == 2 else error, file=sys.stderr)
+        try: print(f'error: {error}' if code == 2 else error, file=sys.stderr)
+        except OSError: pass # the terminal is closed
         sys.exit(code)
     except KeyboardInterrupt: sys.exit(130)
 

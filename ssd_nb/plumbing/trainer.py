@@ -5,21 +5,26 @@ __all__ = ['Trainer', 'watch_run', 'read_batches', 'count_step', 'finish_epoch',
            'is_asked_to_stop', 'stop_run']
 
 # %% ../../nbs/plumbing/trainer.ipynb #c002
+import os
+import shutil
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 # %% ../../nbs/plumbing/trainer.ipynb #c003
 from ..data import create_dataset
 from .bookkeeping import (
-    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_options, end_in_time,
-    read_progress, write_progress)
+    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_options,
+    drop_lost_output, end_in_time, read_progress, write_progress)
 from .checkpoint import read_json, read_saved, restore_step, to_json, write_checkpoint
 from .files import make_folder
+from .fingerprint import believe_source
+from .loader import end_workers, hurry_workers
 from .multi_scale import choose_epoch_boxes
 from .options import UserError
 from .preparation import check_early, choose_records, describe_plan, join_team
@@ -28,16 +33,63 @@ from .team import check_same_weights, share_state, writes_files
 from .updates import use_averages
 
 # %% ../../nbs/plumbing/trainer.ipynb #c013
-def _restore(step, config, path): # a training step, its `Config`, last.ckpt; gives the `Progress`
+def _read_state(path, kind): # a checkpoint, the class of `Config`; gives its content, `Config` and `Progress`
     saved = read_saved(path)
     if not (saved.config and saved.progress):
         raise UserError(f'{path} holds weights only, so no training can go on from it: '
                         'give it as --pre_trained.')
-    check_same_options(read_json(saved.config, type(config)), config, path)
-    restore_step(step, saved)
-    return read_progress(saved.progress)
+    try: return saved, read_json(saved.config, kind), read_progress(saved.progress)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        how = 'damaged, or of another version: begin again in another --output_dir'
+        raise UserError(f'{path} is {how}.') from None
 
 # %% ../../nbs/plumbing/trainer.ipynb #c015
+def _find_last(folder): # of the run: its last checkpoint; of None, where there is none
+    return next((p for p in (folder / 'last.ckpt', folder / 'previous.ckpt') if p.exists()), None)
+
+def _read_last(folder, kind): # of the run; what `_read_state` gives, its path, and notes for the log
+    path, older = _find_last(folder), folder / 'previous.ckpt'
+    try: return *_read_state(path, kind), path, []
+    except UserError as error:
+        if path == older or not older.exists(): raise
+        state = _read_state(older, kind)
+        os.replace(path, folder / 'damaged.ckpt')
+        return *state, older, [f'{str(error).partition(": ")[0]}; it is damaged.ckpt now, and {older} takes '
+                               'its place']
+
+# %% ../../nbs/plumbing/trainer.ipynb #c017
+def _move_progress(progress, steps, share): # steps of an epoch now; images of a step now, in those of then
+    done = min(round(progress.step / share), steps)
+    part = done / progress.step if progress.step else 0
+    return replace(progress, step=done, losses=tuple(loss * part for loss in progress.losses),
+                   matched=round(progress.matched * part * share), seconds=progress.seconds * part * share)
+
+# %% ../../nbs/plumbing/trainer.ipynb #c021
+def _is_schedule(name): return name.startswith(('learning_rate', 'weight_decays'))
+
+def _move_arrays(step, saved, updates): # a training step, `Saved`, updates done; `Saved` for this step
+    now = {p.name: p.asnumpy() for p in step.get_parameters()}
+    moved = {name: a for name, a in now.items() if _is_schedule(name)}
+    moved |= {name: np.zeros_like(a) for name, a in now.items() if name.startswith('gathered')}
+    if 'global_step' in now: moved['global_step'] = np.full_like(now['global_step'], updates)
+    return saved._replace(arrays=saved.arrays | moved)
+
+# %% ../../nbs/plumbing/trainer.ipynb #c023
+def _restore(trainer): # whose step is new; gives `Progress`, the checkpoint's path, and notes for the log
+    config, team = trainer.config, trainer.team
+    saved, was, progress, path, notes = _read_last(trainer.folder, type(config))
+    check_same_options(was, config, path)
+    before, each = was.train.device_num, config.train.batch_size
+    if before != team.ranks:
+        progress = _move_progress(progress, trainer.steps, team.ranks / before)
+        done = (progress.epoch - config.train.pre_trained_epoch_size) * trainer.steps + progress.step
+        saved = _move_arrays(trainer.step, saved, done // config.train.accumulate)
+        notes.append(f'{path} was trained on {before} devices, and there are {team.ranks} now: a step takes '
+                     f'{each * team.ranks} images instead of {each * before}, and their order differs')
+    restore_step(trainer.step, saved)
+    return progress, path, notes
+
+# %% ../../nbs/plumbing/trainer.ipynb #c025
 def _drop_start_files(config): # the `Config` without files to start from
     return replace(config, train=replace(config.train, pre_trained='', feature_extractor_base_param=''))
 
@@ -45,19 +97,19 @@ def _share_progress(team, step, progress): # the `Progress` of the first process
     epoch, done, waited = map(int, share_state(team, step, progress.epoch, progress.step, progress.waited))
     return replace(progress, epoch=epoch, step=done, waited=waited)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c017
+# %% ../../nbs/plumbing/trainer.ipynb #c027
 def _say_use(data, options, steps): # sentences for the log; steps in an epoch
     for split in ('train', 'eval') if options.run_eval else ('train',):
         manifest = load_manifest(data if split == 'train' else choose_records(data), split)
         yield describe_use(manifest, find_record_folder(data, split), split)
     yield from describe_plan(options, load_manifest(data, 'train')['images'], steps)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c019
+# %% ../../nbs/plumbing/trainer.ipynb #c029
 def _say_weights(config): # the `Config`: a sentence, or none
     pairs = list(zip(config.data.classes, config.loss.class_weights))[1:]
     if pairs: yield 'classes count: ' + ', '.join(f'{name} {weight:.3g}' for name, weight in pairs)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c022
+# %% ../../nbs/plumbing/trainer.ipynb #c032
 def _say_start(trainer, last, goes_on): # sentences for the log
     team, p, options = trainer.team, trainer.progress, trainer.config.train
     images = f'{options.batch_size} images a step each'
@@ -69,7 +121,7 @@ def _say_start(trainer, last, goes_on): # sentences for the log
     yield from _say_use(trainer.config.data, options, trainer.steps)
     yield from _say_weights(trainer.config)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c024
+# %% ../../nbs/plumbing/trainer.ipynb #c034
 class Trainer:
     "What a run needs: network, training step, data, and how far it has come; new, or from last.ckpt"
     def __init__(self,
@@ -81,15 +133,17 @@ class Trainer:
         if writes_files(config.train): make_folder(self.folder)
         self.team, self.config, self.steps = join_team(config)
         options, last = self.config.train, self.folder / 'last.ckpt'
-        goes_on = options.resume and self.team.is_first and last.exists()
+        goes_on = options.resume and self.team.is_first and _find_last(self.folder) is not None
         start = self.config if self.team.is_first and not goes_on else _drop_start_files(self.config)
         self.network, self.step, self.rates, self.notes = build(start, self.steps, self.team.ranks)
         progress = Progress(options.pre_trained_epoch_size)
-        if goes_on: progress = _restore(self.step, self.config, last)
+        if goes_on:
+            progress, last, notes = _restore(self)
+            self.notes += notes
         self.progress = _share_progress(self.team, self.step, progress)
         self.notes += _say_start(self, last, goes_on)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c028
+# %% ../../nbs/plumbing/trainer.ipynb #c038
 @contextmanager
 def watch_run(trainer:Trainer, # the run
               show:bool,       # a bar, where there is a terminal
@@ -100,12 +154,14 @@ def watch_run(trainer:Trainer, # the run
     trainer.metrics = MetricsFile(trainer.folder / 'metrics.csv', p.epoch) if first else None
     hidden = None if show and first else True
     trainer.bar = tqdm(total=len(trainer.rates), initial=done, unit='step', disable=hidden)
-    with trainer.bar, catch_signals() as trainer.signals, end_in_time(trainer.team.ranks):
+    hurry_workers(False)
+    watch = end_in_time(trainer.team.ranks, notice=hurry_workers)
+    with trainer.bar, catch_signals() as trainer.signals, watch, believe_source():
         for note in trainer.notes: tqdm.write(note)
         yield
         trainer.team.sum(0) # nobody leaves before all is written
 
-# %% ../../nbs/plumbing/trainer.ipynb #c030
+# %% ../../nbs/plumbing/trainer.ipynb #c040
 def read_batches(trainer:Trainer # the run
                 )->object:       # iterator over tuples of image, gt_loc, gt_label, num_matched
     "What is left of the epoch, for this process"
@@ -117,14 +173,19 @@ def read_batches(trainer:Trainer # the run
                           team.rank, team.ranks, skip=p.step)
     return data.create_tuple_iterator(num_epochs=1)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c032
+# %% ../../nbs/plumbing/trainer.ipynb #c042
 def _move_bar(bar, progress, images): # of a step, on all devices
     speed = images * progress.step / progress.seconds
     bar.set_postfix(epoch=progress.epoch + 1, loss=f'{progress.losses[0] / progress.step:.3f}',
                     images=f'{speed:.1f}/s', refresh=False)
     bar.update()
 
-# %% ../../nbs/plumbing/trainer.ipynb #c034
+# %% ../../nbs/plumbing/trainer.ipynb #c044
+def _note_step(progress): # for `launch`, which names the file
+    if path := os.environ.get('SSD_NB_STEP_FILE'):
+        with suppress(OSError): Path(path).write_text(f'{progress.step} {progress.epoch + 1}')
+
+# %% ../../nbs/plumbing/trainer.ipynb #c045
 def count_step(trainer:Trainer, # the run
                losses,          # loss, loc_loss, cls_loss: numbers or Tensors
                batch,           # tuple of Tensors, from `read_batches`
@@ -137,10 +198,11 @@ def count_step(trainer:Trainer, # the run
     check_finite(means[0], p.epoch + 1, p.step + 1, trainer.config.train.lr)
     trainer.progress = p.add_step(means, int(matched), time.perf_counter() - trainer.began)
     trainer.began = time.perf_counter()
+    _note_step(trainer.progress)
     _move_bar(trainer.bar, trainer.progress, trainer.config.train.batch_size * team.ranks)
     return stopping > 0
 
-# %% ../../nbs/plumbing/trainer.ipynb #c038
+# %% ../../nbs/plumbing/trainer.ipynb #c049
 def finish_epoch(trainer:Trainer # whose epoch is done
                 )->EpochReport:
     "Gives the report of an epoch, and sets the progress to the start of the next one"
@@ -152,13 +214,13 @@ def finish_epoch(trainer:Trainer # whose epoch is done
     means = [total / steps for total in p.losses]
     return EpochReport(number, steps, *means, lr, p.matched / images, p.seconds, images / p.seconds)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c042
+# %% ../../nbs/plumbing/trainer.ipynb #c053
 def _wants_evaluation(options, epoch): # a `TrainConfig`, epochs done
     since = epoch - options.eval_start_epoch
     last = epoch == options.epoch_size
     return options.run_eval and since >= 0 and (since % options.eval_interval == 0 or last)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c045
+# %% ../../nbs/plumbing/trainer.ipynb #c056
 def evaluate_epoch(trainer:Trainer,    # the run
                    report:EpochReport, # of the epoch
                    evaluate,           # a function of the network that gives its mAP
@@ -175,19 +237,31 @@ def evaluate_epoch(trainer:Trainer,    # the run
     if better and options.save_best_ckpt: _save_run(trainer, 'best_map.ckpt')
     return replace(report, mAP=mAP)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c047
+# %% ../../nbs/plumbing/trainer.ipynb #c058
 def is_done(trainer:Trainer # the run
            )->bool:
     "Whether no epoch is left, or early stopping ends the run"
     options, p = trainer.config.train, trainer.progress
     return p.epoch >= options.epoch_size or 0 < options.early_stop <= p.waited
 
-# %% ../../nbs/plumbing/trainer.ipynb #c051
+# %% ../../nbs/plumbing/trainer.ipynb #c062
+def _keep_previous(folder): # of the run; at no moment is there no last.ckpt
+    last, part = folder / 'last.ckpt', folder / f'.previous.{os.getpid()}.ckpt'
+    if not last.exists(): return
+    with suppress(OSError):
+        part.unlink(missing_ok=True)
+        try: os.link(last, part)
+        except OSError: shutil.copyfile(last, part) # some file systems have no second names
+        part.replace(folder / 'previous.ckpt')
+    with suppress(OSError): part.unlink() # of a copy that had no room
+
+# %% ../../nbs/plumbing/trainer.ipynb #c063
 def _save_run(trainer:Trainer, # the run
               name:str,        # of a file in the folder of the run
              )->None:
     "Writes a checkpoint from which training can go on; in a team, the first process does"
     if trainer.team.is_first:
+        if name == 'last.ckpt': _keep_previous(trainer.folder)
         write_checkpoint(trainer.folder / name, trainer.network, to_json(trainer.config),
                          trainer.progress.epoch, trainer.step, write_progress(trainer.progress))
 
@@ -200,7 +274,7 @@ def save_epoch(trainer:Trainer,    # the run
     if wanted or is_done(trainer): _save_run(trainer, f'ssd-{report.epoch}_{trainer.steps}.ckpt')
     _save_run(trainer, 'last.ckpt')
 
-# %% ../../nbs/plumbing/trainer.ipynb #c053
+# %% ../../nbs/plumbing/trainer.ipynb #c065
 def is_asked_to_stop(trainer:Trainer # the run
                     )->bool:
     "Whether a signal has come to any process of the team"
@@ -211,6 +285,8 @@ def stop_run(trainer:Trainer # the run
     "Saves everything and raises `Stopped`"
     _save_run(trainer, 'last.ckpt')
     trainer.team.sum(0) # nobody leaves before it is written
+    end_workers() # one that does not answer would hold this process up
+    drop_lost_output()
     number, p = trainer.signals[0] if trainer.signals else signal.SIGTERM, trainer.progress
     raise Stopped(number, f'stopped after step {p.step} of epoch {p.epoch + 1}: the same command with '
                           '--resume goes on from there.')
