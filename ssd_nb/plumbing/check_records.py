@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .annotations import Problem, Record
-from .images import examine_image, read_orientation, turn_boxes
+from .images import MOST_PIXELS, examine_image, read_orientation, turn_boxes
 from .options import UserError
+from .untrusted import read_whole
 
 # %% ../../nbs/plumbing/check_records.ipynb #c005
 def _clip_record(record:Record, # as read from the annotations
@@ -98,11 +99,11 @@ def _find_size_fault(record:Record,   # as read from the annotations
 # %% ../../nbs/plumbing/check_records.ipynb #c038
 MISSING = -1, 0, 0 # the state of a file that is not there
 
-def read_file(path # of an image
+def read_file(path,    # of an image
+              most=None, # bytes: a larger file is refused; None: 4 for each of `MOST_PIXELS`
              )->tuple: # its bytes; its state: size in bytes, time of its last change in ns, CRC-32
     "Reads a file, and what it is known again by; raises `OSError`"
-    with open(path, 'rb') as file:
-        stat, data = os.fstat(file.fileno()), file.read()
+    data, stat = read_whole(path, 4 * MOST_PIXELS if most is None else most), os.stat(path)
     return data, (len(data), stat.st_mtime_ns, zlib.crc32(data))
 
 # %% ../../nbs/plumbing/check_records.ipynb #c041
@@ -128,13 +129,14 @@ def _refuse(record:Record, # of the image
 # %% ../../nbs/plumbing/check_records.ipynb #c045
 def check_record(record:Record,   # as read from the annotations
                  sized:bool=True, # whether its size comes from the annotations: a YOLO file has none
+                 most:int=MOST_PIXELS, # pixels: a larger image is refused
                 )->Checked:
     "Opens the image of a record, puts its boxes on the upright picture, and drops what cannot be used"
     if not sized: record = replace(record, size=(0, 0))
     name, state = f'the image {record.image}', MISSING
     try:
-        data, state = read_file(record.image)
-        size, odd = examine_image(data, name)
+        data, state = read_file(record.image, 4 * max(most, 2 ** 20))
+        size, odd = examine_image(data, name, most)
     except OSError as e: return _refuse(record, state, f'{name} cannot be opened ({e.strerror})')
     except ValueError: return _refuse(record, state, f'{name} has a name that this system cannot spell')
     except UserError as e: return _refuse(record, state, str(e).rstrip('.'))
