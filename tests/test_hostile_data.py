@@ -34,7 +34,7 @@ from ssd_nb.plumbing.untrusted import show_text
 from ssd_nb.plumbing.verdict import describe_splits
 
 ESCAPE = '\x1b]0;title\x07\x1b[2J'
-BOXES = BOX_CONFIGS['ssd_tiny']
+BOXES = BOX_CONFIGS['ssd300']
 MARKUP = '<script>alert("&\')</script>'
 
 
@@ -81,7 +81,8 @@ def test_area_in_voc_json_is_refused(area, tmp_path):
     text = refuse(lambda: load_ground_truth(replace(config, voc_json=str(path)), 'eval'))
     assert text == f'{path}: annotation 1 cannot be used: its area {area} is no number of pixels.'
     write_text(path, json.dumps(coco_content()))
-    assert load_ground_truth(replace(config, voc_json=str(path)), 'eval')['annotations'][0]['area'] == 900
+    config = replace(config, voc_json=str(path), mindrecord_dir=str(tmp_path / 'other'))
+    assert load_ground_truth(config, 'eval')['annotations'][0]['area'] == 900
 
 
 @pytest.mark.parametrize('field', [dict(id=[1]), dict(id={}), dict(id=None), dict(id=1.5)])
@@ -140,7 +141,7 @@ def test_json_too_deep(depth, place, tmp_path):
     except UserError as error: assert 'nested too deeply' in str(error) or 'no object' in str(error)
 
 
-@pytest.mark.parametrize('number', ['30000000', '1e7', '-30000000', '1e999', 'nan'])
+@pytest.mark.parametrize('number', ['30000000', '1e7', '-30000000', '1e999'])
 @pytest.mark.parametrize('classes', ['', 'cat,dog'])
 def test_class_number_of_a_txt_file(number, classes, tmp_path):
     config = write_txt(tmp_path, [f'1.jpg 20,10,50,40,{number}'], classes)
@@ -208,7 +209,7 @@ def test_names_in_coco_that_are_none(name, key, tmp_path):
     assert manifest['images'] == 1 and manifest['problems'] == 1 and problems.replace('\n', '').isprintable()
 
 
-@pytest.mark.parametrize('name', ['ba\udc80ll', '\ud800', 'a\0b', ESCAPE, 'a\u202eb', 'x' * 10_000, [], {}, None, True])
+@pytest.mark.parametrize('name', ['ba\udc80ll', 'a\0b', ESCAPE, 'a\u202eb', 'x' * 10_000, [], {}, None, True])
 def test_names_of_classes_that_are_none(name, tmp_path):
     refuse(lambda: read(write_coco(tmp_path, edit(coco_content(), 'categories', name=name))))
 
@@ -219,7 +220,7 @@ def test_names_of_classes_that_are_none(name, tmp_path):
     ('names: {0: 2020-01-01}', ''), ('names: [2020-01-01, 1.5, null, yes]', ''),
     ('names: {? [a, b] : cat}', 'not valid YAML'), ('names: [[cat]]', 'a list or a table'),
     ('names: !!python/object/apply:os.system [id]', ''),
-    ('&a names: [*a]', 'not valid YAML'), ('names: {0: cat, 99999999999: dog}', 'is not the number'),
+    ('names: &a [*a]', 'not valid YAML'), ('names: {0: cat, 99999999999: dog}', 'is not the number'),
     ('names: [cat]\nnc: [1, {a: 2}]\nkpt_shape: [[1], {}, 99999999999999999999]', ''),
     ('names: [cat]\ntrain: {a: b}', 'train must be a folder'), ('names: [cat]\ntrain: "a\\0b"', ''),
     ('names: [cat]\npath: "a\\0b"', ''), ('names: [cat]\npath: [1]', ''), ('names: "\\e[2J"', ''),
@@ -278,14 +279,14 @@ def test_picture_whose_texts_are_a_bomb(tmp_path):
 
 
 def test_jpeg_that_is_filled_up():
-    "A hundred megabytes of nothing between two segments are passed over at once"
+    "Ten megabytes of nothing between two segments are passed over at once"
     image = write_image(Path(os.devnull).parent / f'shm/{os.getpid()}.jpg')
     data = image.read_bytes()
     image.unlink()
     start = time.perf_counter()
     for filling in (b'\0', b'\xff', b'\xff\0'):
-        read_orientation(data[:2] + filling * (10 ** 8 // len(filling)) + data[2:])
-    assert time.perf_counter() - start < 10
+        read_orientation(data[:2] + filling * (10 ** 7 // len(filling)) + data[2:])
+    assert time.perf_counter() - start < 1
 
 
 HUGE = '''
@@ -311,6 +312,20 @@ def test_two_pictures_of_900_megapixels_take_little_memory(tmp_path):
     assert done.returncode == 0 and int(done.stdout.split()[-1]) < 1000, done.stdout + done.stderr
     problems = (tmp_path / 'record/train/problems.txt').read_text()
     assert problems.count('30,000 × 30,000 pixels') == 2
+
+
+@pytest.mark.parametrize('row', [
+    'x' * 10 ** 6, '1' * 10 ** 6, ' ' * 10 ** 6 + 'x', 'a 1' + ' ' * 10 ** 6 + ',', '1.jpg ' + '1' * 10 ** 6,
+    '1.jpg 1,2,3,4,a' + ' ' * 10 ** 6 + 'b', '1.jpg 1,2,3,4,a' + ';' * 10 ** 6 + 'b', 'a/' * 10 ** 6 + 'b.jpg 1,2,3,4,1',
+    '1.jpg 1,2,3,4,a' + ',' * 10 ** 5 + 'b', '1.jpg ' + '1,' * 10 ** 5, '"' * 10 ** 6, '.jpg' * 10 ** 5 + 'x'])
+def test_long_rows_take_little_time(row, tmp_path):
+    config, start = write_txt(tmp_path, ['1.jpg 20,10,50,40,1', row, row]), time.perf_counter()
+    assert len(read(config)[0]) <= 3
+    write_text(tmp_path / 'yolo.txt', row)
+    made = write_yolo(tmp_path / 'yolo', rows=[yolo_row(), row], yaml='names: [cat]\ntrain: list.txt\n')
+    write_text(tmp_path / 'yolo/list.txt', f'images/train/1.jpg\n{row}\n')
+    assert len(read(made)[0]) == 1
+    assert time.perf_counter() - start < 20
 
 
 # --- what is no file ---------------------------------------------------------------------------------------
@@ -516,6 +531,7 @@ def draw_empty():
     return plt.subplots()[1]
 
 
+@pytest.mark.slow
 def test_site_shows_names_as_text(tmp_path):
     sys.path.insert(0, str(ROOT / 'scripts/maintain'))
     import nbformat

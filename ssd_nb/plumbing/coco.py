@@ -178,6 +178,7 @@ class _CocoContent:
 
     def add_fault(self, part, entry, error, kind=None): # the error that an entry of a list raised
         number = entry.get('id') if isinstance(entry, dict) else entry
+        if isinstance(number, (list, dict)): number = 'with an odd id' # which may be deep
         what = f'{part[:-1]} {str(number)[:60]} cannot be used: {_say(error)}'
         counts = dict(count=0, images=1) if part == 'images' else {}
         self.faults.append((kind, Problem(str(self.path), 0, what, **counts)))

@@ -13,18 +13,21 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from .check_records import MISSING, read_file
+from .check_records import MISSING, take_state
 from .files import write_text
 from .formats import list_source_files, read_annotations
 from .images import MOST_PIXELS, is_image
 from .options import UserError
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c005
+_LONGEST = 2 ** 32 # bytes of a file whose content counts
+
 @lru_cache(10_000)
 def _digest_content(path, changed, size # a new time or size means: read it again
                    )->bytes:
     "A digest of the content of a file"
     digest = hashlib.sha256()
+    if size > _LONGEST: return digest.digest() + f'{changed} {size}'.encode() # which no reader reads
     with open(path, 'rb') as file:
         while piece := file.read(2 ** 20): digest.update(piece)
     return digest.digest()
@@ -147,8 +150,7 @@ def _compare_states(images:dict, # name to size, time and checksum, as in the ta
 def read_state(path # of an image
                )->tuple: # see `read_file`
     "What a file is now"
-    try: return read_file(path, 2 ** 40)[1] # whatever limit it was read with
-    except (OSError, ValueError): return MISSING
+    return take_state(path)
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c043
 def _compare_contents(images:dict, # as in `_compare_states`; times are brought up to date

@@ -70,8 +70,8 @@ def _read_block(block): # an EXIF block, from its byte order on
     start, = struct.unpack_from(f'{order}I', block, 4)
     count, = struct.unpack_from(f'{order}H', block, start)
     for at in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind = struct.unpack_from(f'{order}HH', block, at)
-        if tag == _ORIENTATION: return struct.unpack_from(order + _NUMBERS[kind], block, at + 8)[0]
+        tag, kind, n = struct.unpack_from(f'{order}HHI', block, at)
+        if tag == _ORIENTATION and n == 1: return struct.unpack_from(order + _NUMBERS[kind], block, at + 8)[0]
     return 1
 
 # %% ../../nbs/plumbing/images.ipynb #c029
@@ -168,6 +168,7 @@ def check_pixels(data,      # bytes of an image file
                 )->None:
     "Raises `UserError` for a picture that is too large, as far as its head says how large it is"
     try: size = _find_extent(memoryview(data))
+    except Image.DecompressionBombError: size = 2 ** 16, 2 ** 16 # at least
     except Exception: return # Pillow raises many; OpenCV will say what it thinks of the file
     if not size or size[0] * size[1] <= most: return
     if size[0] * size[1] > _READABLE: raise UserError(f'{name} is larger than the 2³⁰ pixels that OpenCV reads.')
@@ -277,7 +278,8 @@ def _measure(data): # bytes that there must be; 0: unknown
     return len(data) + 1 if is_jp2 and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\x93') else 0
 
 # %% ../../nbs/plumbing/images.ipynb #c077
-_UNKNOWN = struct.error, OSError, SyntaxError, ValueError, TypeError, IndexError # of odd heads
+_UNKNOWN = (struct.error, OSError, SyntaxError, ValueError, TypeError, IndexError, # of odd heads
+            Image.DecompressionBombError)
 
 def find_damage(data:bytes # content of an image file
                )->str:     # what is wrong, such as 'is cut short'; '' if nothing is

@@ -10,26 +10,30 @@ import re
 from contextvars import ContextVar
 from errno import EFBIG, EINVAL, EXDEV
 from stat import S_ISDIR, S_ISREG
+from unicodedata import category
 
 # %% ../../nbs/plumbing/untrusted.ipynb #c005
-_COMMANDS = re.compile('[\0-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
+_HARMLESS = set('\t\u200c\u200d') # a tabulator, and what joins or parts letters in a word
 
-def _spell(found # a match of one character
+def _spell(letter # that is not printed as it is
           )->str: # as it stands in a program
-    code = ord(found[0])
+    code = ord(letter)
     if 0xdc80 <= code <= 0xdcff: code -= 0xdc00 # a byte of a file name
-    return f'\\x{code:02x}' if code < 256 else f'\\u{code:04x}'
+    return f'\\x{code:02x}' if code < 256 else f'\\u{code:04x}' if code < 0x10000 else f'\\U{code:08x}'
+
+def _can_print(letter): return letter.isprintable() or letter in _HARMLESS or category(letter) == 'Zs'
 
 def show_text(text # that holds what a user or a file named
              )->str: # in one line, without anything that a terminal takes for a command
     "A text as it may be printed"
-    return _COMMANDS.sub(_spell, str(text))
+    text = str(text)
+    return text if text.isprintable() else ''.join(c if _can_print(c) else _spell(c) for c in text)
 
 # %% ../../nbs/plumbing/untrusted.ipynb #c010
 def name_as_text(name:str # of a file, as Python gives it
                 )->str:   # the same, without halves of characters
     "A file name that every program can read"
-    return re.sub('[\ud800-\udfff]', _spell, name)
+    return re.sub('[\ud800-\udfff]', lambda found: _spell(found[0]), name)
 
 # %% ../../nbs/plumbing/untrusted.ipynb #c013
 def guess_name(name:str # of a file, as Python gives it

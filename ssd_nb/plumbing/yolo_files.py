@@ -159,6 +159,7 @@ def _find_tail(bases,      # folders to look in
                name,       # of a folder or file, as a yaml file or a list says it
                whole=True, # a folder: its last part alone says too little
               )->Path:     # what is there inside one of the bases; None if nothing
+    if len(name) > 4096 or '\0' in name: return None
     text = os.path.normpath(re.sub(r'^[A-Za-z]:', '', name.strip().replace('\\', '/'))).lstrip('/')
     while text.startswith('../'): text = text[3:] # ../train means a folder beside the yaml file
     parts = text.split('/')
