@@ -22,5 +22,9 @@ COPY scripts scripts
 COPY data_samples data_samples
 COPY mindspore_hub_conf.py ./
 
+# Whoever it runs as may write runs/ and what MindSpore compiles here, but nothing that others wrote. The number is one that hosts do not use for people.
+RUN useradd --uid 10001 --create-home ssd_nb && chmod 1777 .
+USER 10001
+
 ENV PYTHON=python3
 CMD ["bash"]

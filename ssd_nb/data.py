@@ -74,6 +74,9 @@ class DataConfig:
     turns: bool = False   # turn training images by right angles at random, for what has no up
     sampling: Literal['plain', 'balanced'] = 'plain' # balanced: images with rare classes come more often
     multi_scale: float = 0 # epochs with inputs smaller and larger by this part, such as 0.25; 0: one size
+    follow_links: bool = False # also read what links, and paths in a yaml file, name outside the data folder
+    max_pixels: int = 100_000_000 # larger images are left out; decoding one takes 3 bytes of memory a pixel
+    max_megabytes: int = 64 # larger lists, label files and XML files are refused
 
     def __post_init__(self):
         object.__setattr__(self, 'classes', _read_classes(self.classes))
@@ -99,6 +102,8 @@ def _check_data_config(config # DataConfig
             ('first_class', config.first_class in (0, 1), '0 or 1, the two numbers that tools begin with'),
             ('voc_origin', config.voc_origin in (0, 1), '0 or 1, the two numbers that tools begin with'),
             ('shards', 0 <= config.shards <= 1000, 'from 0 to 1000, as many files as a MindRecord can have'),
+            ('max_pixels', 1 <= config.max_pixels <= 2 ** 30, 'from 1 to 2³⁰, which OpenCV reads'),
+            ('max_megabytes', 1 <= config.max_megabytes <= 100_000, 'from 1 to 100000 MB'),
             ('classes', unique, 'each name once, since an object finds its class by it'),
             ('classes', len(config.classes) != 1, 'at least one name besides background')):
         check_value(config, name, ok, want)

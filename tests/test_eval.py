@@ -307,7 +307,7 @@ def test_run_eval_with_a_modelzoo_checkpoint(model, run, tmp_path):
     (tmp_path / 'set/val2017').symlink_to(SAMPLES / 'eval')
     env = os.environ | dict(RUN_PLATFORM='CPU', PYTHON=sys.executable)
     command = 'bash', ROOT / 'scripts/run_eval.sh', 'coco', tmp_path / 'old.ckpt', 0, \
-        f'--coco_root={tmp_path}/set', f'--mindrecord_dir={tmp_path}/record'
+        f'--coco_root={tmp_path}/set', f'--mindrecord_dir={tmp_path}/record', '--follow_links=True'
     done = run(*command, cwd=tmp_path, env=env)
     assert done.code == 2 and 'give --using_model' in done.err
     done = run(*command, f'--using_model={model}', '--batch_size=2', '--report', '--max_boxes=10',

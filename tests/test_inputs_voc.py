@@ -139,7 +139,8 @@ def test_links_and_pipes(tmp_path):
     os.symlink(tmp_path / 'set', tmp_path / 'set/Annotations/circle')
     os.symlink(tmp_path / 'none', tmp_path / 'set/Annotations/broken.xml')
     os.mkfifo(tmp_path / 'set/Annotations/pipe.xml')
-    found = read_voc(voc_config(tmp_path / 'set'))
+    assert 'leads out of the data folder' in refused(voc_config(tmp_path / 'set'))
+    found = read_voc(replace(voc_config(tmp_path / 'set'), follow_links=True))
     assert [r.file_name for r in found.records] == ['JPEGImages/1.jpg']
     assert [p.what for p in found.problems] == ['it cannot be opened (No such file or directory)']
 
@@ -160,10 +161,7 @@ def test_name_that_is_not_text(tmp_path):
     bad = os.fsencode(tmp_path / 'train') + b'/caf\xe9.xml'
     with open(bad, 'w') as file: file.write(voc_xml())
     found = read_voc(config)
-    assert len(found.records) == 1
-    assert str(found.problems[0]) == (f'{tmp_path}/train/caf\\udce9.xml: it cannot be opened (the name of '
-                                      f'the file is '
-                                      'not text in UTF-8: rename it)')
+    assert [r.file_name for r in found.records] == ['train/1.jpg', 'train/1.jpg'] and not found.problems
 
 
 # --- images ------------------------------------------------------------------------------------------------

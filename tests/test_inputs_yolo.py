@@ -3,6 +3,7 @@ import os
 import re
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -390,7 +391,8 @@ def test_many_places(tmp_path):
 def test_a_folder_elsewhere_is_said(tmp_path):
     make_set(tmp_path / 'data', PAIR)
     source = make_set(tmp_path / 'set', {'data.yaml': f'train: {tmp_path}/data/images\n{NAMES}'})
-    rows, found = read(source)
+    assert f'set/data.yaml:1: train: {tmp_path}/data/images leads out' in refuse(lambda: read(source))
+    rows, found = read(YoloSource(replace(source.config, follow_links=True)))
     assert rows == [(f'{tmp_path}/data/images/train/1.png', BOXES, ['cat'])]
     assert f'1 image outside of {tmp_path}/set' in said(found.notes)
 
@@ -398,6 +400,8 @@ def test_a_folder_elsewhere_is_said(tmp_path):
 def test_absolute_path_of_this_machine(tmp_path):
     make_set(tmp_path / 'data', PAIR)
     source = make_set(tmp_path / 'set', {'data.yaml': f'path: {tmp_path}/data\ntrain: images/train\n{NAMES}'})
+    assert f'set/data.yaml:1: path: {tmp_path}/data leads out' in refuse(lambda: read(source))
+    source = YoloSource(replace(source.config, follow_links=True))
     assert read(source)[0] == [('images/train/1.png', BOXES, ['cat'])]
 
 

@@ -75,9 +75,9 @@ def lay_out(form, folder):
             truth = SAMPLES / f'annotations/instances_{split}.json'
             (folder / f'annotations/instance_{name}.json').symlink_to(truth)
     if form == 'yolo': (folder / 'set.yaml').write_text('names: [ball, cube, ring, star, cone]\n')
-    if form == 'yolo': return '--dataset=yolo', f'--yolo_root={folder}'
+    if form == 'yolo': return '--dataset=yolo', f'--yolo_root={folder}', '--follow_links=True'
     dataset = 'coco' if form == 'instance' else 'voc'
-    return f'--dataset={dataset}', f'--{dataset}_root={folder}'
+    return f'--dataset={dataset}', f'--{dataset}_root={folder}', '--follow_links=True'
 
 
 def yolo_rows(xml):
@@ -355,7 +355,7 @@ def test_stopped_vgg_goes_on(tmp_path, paper):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(SAMPLES / f'train/{number:06}.{ending}')
     options = ('--using_model=ssd_vgg16', f'--paper_vgg={paper}', f'--voc_root={tmp_path}/set',
-               '--image_shape=[260,260]', '--batch_size=2', '--clip_norm=1')
+               '--follow_links=True', '--image_shape=[260,260]', '--batch_size=2', '--clip_norm=1')
     (tmp_path / 'whole').mkdir()
     whole = begin_training(tmp_path / 'whole', *options)
     assert whole.wait() == 0, whole.communicate()

@@ -9,6 +9,7 @@ import nbformat
 from bs4 import BeautifulSoup
 from jinja2 import Template
 from latex2mathml.converter import convert as mathml
+from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
@@ -94,8 +95,8 @@ def write_page(folder, name, soup, template, **more):
     heading = soup.find('h1')
     title = heading.get_text().removesuffix('¶').strip()
     style = HtmlFormatter(style='default').get_style_defs('.highlight')
-    page = template.render(name=name, title=title, body=str(soup), contents=contents(soup), style=style,
-                           **more)
+    page = template.render(name=name, title=title, body=Markup(soup), contents=contents(soup),
+                           style=Markup(style), **more)
     (folder / f'{name}.html').write_text(page, encoding='utf-8')
 
 
@@ -114,7 +115,7 @@ def build(folder):
     folder.mkdir(parents=True, exist_ok=True)
     known = settings()
     template = Template((Path(__file__).parent / 'site_page.html').read_text(encoding='utf-8'),
-                        autoescape=False)
+                        autoescape=True)  # titles, names and links are text; what is HTML says so
     source = f"{known['git_url']}/blob/{known['branch']}"
     names = [page_name(path) for path in notebooks if path.stem != 'index']
     shared = dict(pages=[name for name in names if not name.startswith('plumbing_')],

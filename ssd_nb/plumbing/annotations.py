@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['Record', 'Item', 'make_record_from_rows', 'make_record', 'Records', 'Problem', 'say_count', 'parse_numbers',
-           'join_inside', 'Annotations', 'Source', 'make_coco_ground_truth']
+           'join_inside', 'Annotations', 'stay_inside', 'Source', 'make_coco_ground_truth']
 
 # %% ../../nbs/plumbing/annotations.ipynb #c002
 import os
@@ -10,6 +10,7 @@ import re
 from array import array
 from collections import Counter
 from dataclasses import dataclass
+from functools import wraps
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ import numpy as np
 
 from ..boxes import tlbr2xywh
 from .options import UserError
+from .untrusted import MOST_MEGABYTES, Fence, name_as_text, name_passed, show_text
 
 # %% ../../nbs/plumbing/annotations.ipynb #c006
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ def make_record_from_rows(image,    # path of the image file
                    **kwargs  # line, size, file_name and own_id of the image, as in `Record`
                   )->Record:
     "A `Record` from the objects of one image as numbers"
+    if 'file_name' in kwargs: kwargs['file_name'] = name_as_text(kwargs['file_name'])
     return Record(Path(image), int(image_id), np.float32(rows[:, :4]), np.int32(rows[:, 4]),
                   rows[:, 5] != 0, str(source), areas=np.float32(rows[:, 6]),
                   lines=np.zeros(len(rows), np.int64) + lines, **kwargs)
@@ -118,7 +121,7 @@ class Problem(NamedTuple):
 
     def __str__(self):
         place = f'{self.file}:{self.line}' if self.line else self.file
-        return f'{place}: {self.what}'
+        return show_text(f'{place}: {self.what}')
 
 # %% ../../nbs/plumbing/annotations.ipynb #c031
 _VERBS = {'has': 'have', 'is': 'are', 'names': 'name', 'leaves': 'leave', 'lies': 'lie', 'belongs': 'belong'}
@@ -186,10 +189,39 @@ def _count_reasons(problems, # list of `Problem`
     return '; '.join(told) + (' ...' if len(counts) > most else '')
 
 # %% ../../nbs/plumbing/annotations.ipynb #c050
+_NAMED = 'anno_path', 'eval_anno_path', 'voc_json', 'yolo_root' # options that may name a file anywhere
+
+def stay_inside(method # of a `Source`: of a split
+               ):      # the same, where nothing outside of the data folder is opened
+    "Lets a reader open only what belongs to its data set, and says what was passed over"
+    @wraps(method)
+    def fenced(source, split):
+        with source.make_fence(split) as fence:
+            try: found = method(source, split)
+            except UserError as error:
+                if not fence.passed: raise
+                raise UserError(f'{str(error).rstrip(".")}; {name_passed(fence)}.') from None
+        if not fence.passed or not isinstance(found, Annotations): return found
+        return found._replace(notes=(*found.notes, name_passed(fence)))
+    return fenced
+
+# %% ../../nbs/plumbing/annotations.ipynb #c052
 class Source:
     "The annotations of a data set; a subclass for each format defines `list_files` and `read`"
     def __init__(self, config # `DataConfig`, or anything that has its fields: what to read
                 ): self.config = config
+
+    def find_folder(self, split:str # 'train' or 'eval'
+                   )->str:
+        "The data folder: nothing outside of it belongs to the set"
+        return getattr(self.config, f'{self.config.dataset}_root', '')
+
+    def make_fence(self, split:str # 'train' or 'eval'
+                  )->Fence:
+        "What keeps the reader inside the data folder"
+        named = [getattr(self.config, option, '') for option in _NAMED]
+        return Fence(self.find_folder(split), getattr(self.config, 'follow_links', False),
+                     getattr(self.config, 'max_megabytes', MOST_MEGABYTES), named)
 
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # paths of the annotation files that the split is read from
@@ -213,7 +245,7 @@ class Source:
         "Raises `UserError` that names the option if there is nothing at `path`"
         return _require_path(self.config, option, path or getattr(self.config, option), kind)
 
-# %% ../../nbs/plumbing/annotations.ipynb #c057
+# %% ../../nbs/plumbing/annotations.ipynb #c059
 def _make_coco_annotation(record, # `Sample` or `Record`
                           i,      # number of the object in it
                           box,    # (4,) x y w h of the object
@@ -223,12 +255,12 @@ def _make_coco_annotation(record, # `Sample` or `Record`
     return dict(**ids, bbox=[round(float(v), 3) for v in box], iscrowd=0 if crowd is None else int(crowd[i]),
                 area=round(float(box[2] * box[3] if areas is None else areas[i]), 3))
 
-# %% ../../nbs/plumbing/annotations.ipynb #c059
+# %% ../../nbs/plumbing/annotations.ipynb #c061
 def _name_image(record # `Sample` or `Record`
                )->str: # its file name for results
     return getattr(record, 'file_name', '') or Path(getattr(record, 'name', None) or record.image).name
 
-# %% ../../nbs/plumbing/annotations.ipynb #c061
+# %% ../../nbs/plumbing/annotations.ipynb #c063
 def make_coco_ground_truth(records,           # `Sample`s or `Record`s
                       classes,           # names, background first
                       category_ids=None, # number of each class in the file; None: its place in classes

@@ -14,8 +14,9 @@ from .check_causes import Cause
 from ..boxes import iou
 from .check_contrast import draw_places, measure_contrast, rank_contrast, sum_colours
 from .check_records import check_record
-from .images import decode_image, read_orientation
+from .images import MOST_PIXELS, decode_image, read_orientation
 from .options import UserError
+from .untrusted import read_whole
 
 # %% ../../nbs/plumbing/check_places.ipynb #c005
 def _stack(*sides): return np.stack(sides, axis=1)
@@ -93,10 +94,11 @@ _WHOLE = 0.8 # of its image: a box that covers so much has no surroundings to co
 
 # %% ../../nbs/plumbing/check_places.ipynb #c033
 def _open_scene(record, # `Record`
+                most=MOST_PIXELS, # pixels of an image that is looked at
                )->_Scene: # None where the image cannot be used
     try:
-        with open(record.image, 'rb') as file: data = file.read()
-        image, boxes = decode_image(data), record.boxes
+        data = read_whole(record.image, 4 * most)
+        image, boxes = decode_image(data, most=most), record.boxes
         if read_orientation(data) != 1:
             checked = check_record(record).record
             if checked is None: return None

@@ -13,6 +13,8 @@ from .options import UserError, suggest_name
 # %% ../../nbs/plumbing/classes.ipynb #c005
 _INVISIBLE = dict.fromkeys(map(ord, '\ufeff\u200b\u2060\u00ad')) # marks without width; None: they go
 _UNPRINTABLE = {'Cc', 'Cs', 'Cn'} # kinds in Unicode: controls, halves of a character, not assigned
+_TURNING = set('\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069') # what follows reads backwards
+_LONGEST = 1000 # letters of a name
 
 def clean_name(value # of a class, as a file or a user writes it: text or a number
               )->str: # without blanks around it; accents are one character, as NFC writes them
@@ -21,7 +23,8 @@ def clean_name(value # of a class, as a file or a user writes it: text or a numb
         raise ValueError(f'{value!r} is not the name of a class')
     name = unicodedata.normalize('NFC', ' '.join(str(value).translate(_INVISIBLE).split()))
     if not name: raise ValueError('the name of a class is empty')
-    if any(unicodedata.category(letter) in _UNPRINTABLE for letter in name):
+    if len(name) > _LONGEST: raise ValueError(f'the name of a class {name[:20]!r} ... has {len(name):,} letters')
+    if any(unicodedata.category(letter) in _UNPRINTABLE for letter in name) or _TURNING & set(name):
         raise ValueError(f'the name of a class {name!r} holds a character that cannot be printed')
     return name
 

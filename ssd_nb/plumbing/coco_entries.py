@@ -12,6 +12,11 @@ import numpy as np
 from .classes import clean_name
 
 # %% ../../nbs/plumbing/coco_entries.ipynb #c005
+def _shorten(value # as the file has it
+            ):     # the same, or the beginning of its text where that is long
+    text = str(value)
+    return value if len(text) < 80 else f'{text[:60]} ...'
+
 def read_id(value,    # as the file has it
             key:str,  # what the file calls it, for the message
            )->object: # int where it means a whole number, else text; raises ValueError
@@ -19,7 +24,7 @@ def read_id(value,    # as the file has it
     if type(value) is int: return value
     if isinstance(value, float) and value.is_integer(): return int(value)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f'its {key} {value!r} is neither a whole number nor text')
+        raise ValueError(f'its {key} {_shorten(value)!r} is neither a whole number nor text')
     text = value.strip()
     return int(text) if re.fullmatch(r'0|-?[1-9]\d{0,40}', text) else text
 
@@ -31,7 +36,7 @@ def _read_flag(value, # as the file has it
                key,   # what the file calls it, for the message
               )->bool: # whether it says yes; raises ValueError for anything else
     try: return _FLAGS[value.strip().lower() if isinstance(value, str) else value]
-    except (KeyError, TypeError): raise ValueError(f'its {key} {value!r} is neither 0 nor 1') from None
+    except (KeyError, TypeError): raise ValueError(f'its {key} {_shorten(value)!r} is neither 0 nor 1') from None
 
 # %% ../../nbs/plumbing/coco_entries.ipynb #c013
 _SIDES = (('x', 'y', 'width', 'height'), ('x', 'y', 'w', 'h'), ('left', 'top', 'width', 'height'))
@@ -83,7 +88,7 @@ def _box_mask(mask # dict of counts and size (height, width)
     raise ValueError
 
 # %% ../../nbs/plumbing/coco_entries.ipynb #c031
-ENTRY_ERRORS = KeyError, ValueError, TypeError, OverflowError # what a faulty element raises
+ENTRY_ERRORS = KeyError, ValueError, TypeError, OverflowError, RecursionError # what a faulty element raises
 
 # %% ../../nbs/plumbing/coco_entries.ipynb #c032
 def _find_box(entry # one of "annotations"
@@ -92,7 +97,7 @@ def _find_box(entry # one of "annotations"
     if entry.get('bbox') or not outline:
         written = entry['bbox']
         try: box = _read_box(written)
-        except (ValueError, TypeError): raise ValueError(f'its bbox {written} is not four numbers') from None
+        except (ValueError, TypeError): raise ValueError(f'its bbox {_shorten(written)} is not four numbers') from None
         if not outline or box[2] > 0 and box[3] > 0: return box, False
     try: return (_box_mask if isinstance(outline, dict) else _box_polygons)(outline), True
     except (ValueError, TypeError, KeyError): pass
@@ -140,11 +145,11 @@ def parse_image(entry:dict # one of "images"
     "What an image's element says; raises one of `ENTRY_ERRORS`"
     number, names = read_id(entry['id'], 'id'), [entry.get(key) for key in _NAME_KEYS]
     name = next((n for n in names if isinstance(n, str) and n.strip()), None)
-    if name is None: raise ValueError(f'its file_name {entry["file_name"]!r} is not text')
+    if name is None: raise ValueError(f'its file_name {_shorten(entry["file_name"])!r} is not text')
     sides = [entry.get(key) for key in ('height', 'width')]
     try: return number, entry['id'], name, tuple(map(_read_side, sides))
     except (ValueError, TypeError): pass
-    raise ValueError(f'its height and width {sides} are not numbers')
+    raise ValueError(f'its height and width {_shorten(sides)} are not numbers')
 
 # %% ../../nbs/plumbing/coco_entries.ipynb #c052
 def parse_category(entry # one of "categories"

@@ -225,7 +225,8 @@ _PREDICT_OPTIONS = (
            ('nms_threshold',)),
     Option('max_boxes', int, 100, 'at most so many boxes per image and class; with --tiles: per tile'),
     Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'),
-    Option('frames', int, 0, 'stop a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
+    Option('frames', int, 0, 'stop a video or camera after so many frames; 0: at its end, or with Ctrl-C'),
+    Option('max_pixels', int, 100_000_000, 'larger images are left out; each pixel takes 3 bytes of memory'))
 
 # %% ../../nbs/plumbing/commands.ipynb #c056
 def _make_predict_parser():
@@ -283,7 +284,7 @@ def predict_command(words # of the command line
     given = _make_predict_parser().parse(words)
     check_batch(given)
     from ssd_nb.plumbing.media import open_media
-    source = open_media(given.image_path, given.output_dir, given.frames)
+    source = open_media(given.image_path, given.output_dir, given.frames, given.max_pixels)
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))
 

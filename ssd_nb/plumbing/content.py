@@ -4,6 +4,7 @@
 __all__ = ['Content', 'gather_content', 'drop_crowds', 'scale_boxes']
 
 # %% ../../nbs/plumbing/content.ipynb #c002
+import json
 from array import array
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..boxes import xywh2tlbr
 from .options import UserError
+from .untrusted import open_file, read_whole
 
 # %% ../../nbs/plumbing/content.ipynb #c005
 class Content(NamedTuple):
@@ -26,21 +28,31 @@ class Content(NamedTuple):
     crowd: np.ndarray   # (n,) bool: neither trained nor counted
 
 # %% ../../nbs/plumbing/content.ipynb #c009
+def _load_part(path, # of a COCO file that ijson stops at
+               part, # as in `_read_part`
+               done, # entries that it has read before
+              )->list: # the other entries; raises `UserError`
+    try: return json.loads(read_whole(path, 2 ** 30))[part][done:]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise UserError(f'{path} cannot be read (it is not valid JSON): write it again.') from None
+
+# %% ../../nbs/plumbing/content.ipynb #c011
 def _read_part(truth, # path of a COCO file, or its content
                part,  # 'images', 'annotations' or 'categories'
               ):      # yields its entries, one at a time; raises `UserError`
     if isinstance(truth, dict):
         yield from truth.get(part, ())
         return
+    count = 0
     try:
-        with open(truth, 'rb') as file:
+        with open_file(truth) as file:
             if file.read(3) != b'\xef\xbb\xbf': file.seek(0) # a byte order mark is not JSON
-            yield from ijson.items(file, f'{part}.item', use_float=True)
-    except (OSError, ijson.JSONError) as error:
-        reason = getattr(error, 'strerror', None) or 'it is not valid JSON'
-        raise UserError(f'{truth} cannot be read ({reason}): write it again.') from None
+            for count, entry in enumerate(ijson.items(file, f'{part}.item', use_float=True), 1): yield entry
+    except ijson.JSONError: yield from _load_part(truth, part, count) # such as a number above 2⁶³
+    except OSError as error:
+        raise UserError(f'{truth} cannot be read ({error.strerror}): write it again.') from None
 
-# %% ../../nbs/plumbing/content.ipynb #c013
+# %% ../../nbs/plumbing/content.ipynb #c015
 def _read_objects(truth,  # path of a COCO file, or its content
                   places, # image id -> place
                   kinds,  # category id -> place
@@ -55,7 +67,7 @@ def _read_objects(truth,  # path of a COCO file, or its content
     owners, labels = (np.array(column, np.int64) for column in (owners, labels))
     return owners, labels, xywh2tlbr(np.array(boxes).reshape(-1, 4)), np.array(crowd, bool)
 
-# %% ../../nbs/plumbing/content.ipynb #c015
+# %% ../../nbs/plumbing/content.ipynb #c017
 def _gather(truth # path of a COCO file, or its content
            )->Content:
     categories, ids, names, sizes = list(_read_part(truth, 'categories')), [], [], array('d')
@@ -66,7 +78,7 @@ def _gather(truth # path of a COCO file, or its content
     return Content(tuple(str(c['name']) for c in categories), ids, names, np.array(sizes).reshape(-1, 2),
                    *_read_objects(truth, places, kinds))
 
-# %% ../../nbs/plumbing/content.ipynb #c017
+# %% ../../nbs/plumbing/content.ipynb #c019
 def gather_content(truth # path of a COCO file, its content as a dictionary, or a `Content`
                   )->Content:
     "The images and objects of a ground truth in columns; raises `UserError` if it can't be read"
@@ -76,14 +88,14 @@ def gather_content(truth # path of a COCO file, its content as a dictionary, or 
         name, what = 'the ground truth' if isinstance(truth, dict) else truth, type(error).__name__
         raise UserError(f'{name} is not in COCO form ({what}: {error}): write it again.') from None
 
-# %% ../../nbs/plumbing/content.ipynb #c024
+# %% ../../nbs/plumbing/content.ipynb #c026
 def drop_crowds(content:Content # of a split
                )->Content:      # the same images, without crowds
     "The objects to train on and to find"
     names = 'owners', 'labels', 'boxes', 'crowd'
     return content._replace(**{name: getattr(content, name)[~content.crowd] for name in names})
 
-# %% ../../nbs/plumbing/content.ipynb #c026
+# %% ../../nbs/plumbing/content.ipynb #c028
 def scale_boxes(content:Content # of a split
                )->np.ndarray:   # (n, 4) y1 x1 y2 x2 in unit coordinates
     "Boxes as parts of their image"

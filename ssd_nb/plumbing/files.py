@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from .options import UserError
+from .untrusted import read_whole
 
 # %% ../../nbs/plumbing/files.ipynb #c006
 def write_text(path,     # file to write
@@ -25,7 +26,9 @@ _UTF16 = b'\xff\xfe', b'\xfe\xff' # marks at the start of a file
 def read_text(path # of a text file, such as annotations
              )->str: # its content, without a byte order mark, rows ending with \n
     "The content of a text file; raises `UserError` if it is neither UTF-8 nor, by its mark, UTF-16"
-    data = Path(path).read_bytes()
+    try: data = read_whole(path)
+    except OSError as error:
+        raise UserError(f'{path} cannot be read ({error.strerror}): give another file.') from None
     try: text = data.decode('utf-16' if data.startswith(_UTF16) else 'utf-8-sig')
     except UnicodeDecodeError: text = '\0'
     if '\0' not in text: return text.replace('\r\n', '\n').replace('\r', '\n')

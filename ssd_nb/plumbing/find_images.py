@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from .annotations import say_count, join_inside
 from .images import IMAGE_ENDINGS, is_image
+from .untrusted import check_inside, guess_name, leads_out
 
 # %% ../../nbs/plumbing/find_images.ipynb #c005
 SPLIT_NAMES = dict( # folders and files of a split, as tools call them
@@ -50,7 +51,7 @@ def _fold(path # with / between its parts
          )->tuple: # its parts from the last to the first, without ending, case and kind of accents
     stem, ending = os.path.splitext(path)
     path = stem if ending.lower() in IMAGE_ENDINGS else path
-    return tuple(normalize('NFC', path).casefold().split('/'))[::-1]
+    return tuple(normalize('NFC', guess_name(path)).casefold().split('/'))[::-1]
 
 # %% ../../nbs/plumbing/find_images.ipynb #c027
 def _list_files(folder # to look in, with its sub-folders
@@ -58,7 +59,7 @@ def _list_files(folder # to look in, with its sub-folders
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen: folders.clear()
+        if real in seen or leads_out(place): folders.clear()
         elif seen.add(real) is None:
             names = (name for name in files if is_image(name) or not os.path.splitext(name)[1])
             yield from (os.path.relpath(os.path.join(place, name), folder) for name in names)
@@ -87,9 +88,16 @@ def _check_characters(name # of an image, as an annotation writes it
                      )->None: # raises ValueError for what no file can be called
     try: possible = b'\0' not in os.fsencode(name)
     except UnicodeEncodeError: possible = False # half of a character that has two halves in UTF-16
+    if len(name) > 4096: raise ValueError(f'the name {name[:40]!r} ... has {len(name):,} letters: none is so long')
     if not possible: raise ValueError(f'the name {name!r} has a character that no file name can have')
 
 # %% ../../nbs/plumbing/find_images.ipynb #c040
+def _keep_inside(path # of an image
+                ):    # the same; raises `LeadsOut`, a ValueError, if a link leads out of the data folder
+    check_inside(path)
+    return path
+
+# %% ../../nbs/plumbing/find_images.ipynb #c042
 class ImageFinder:
     "Finds the images of one folder by the names that annotations give them"
     def __init__(self, folder # where the data set is
@@ -102,11 +110,12 @@ class ImageFinder:
         up = os.path.normpath(name.replace('\\', '/')) # leads upwards and into another folder, or not
         far = re.match(r'[/\\]|[A-Za-z]:[/\\]|\w+://', name) or _drop_way_up(up) != up
         path = None if far else join_inside(self.folder, name)
-        if path and os.path.isfile(path): return path
+        if path and os.path.isfile(path): return _keep_inside(path)
         if found := _search_image(self, name):
+            _keep_inside(self.folder / found)
             self.renamed.append((name, found))
             return self.folder / found
-        if path: return path
+        if path: return _keep_inside(path)
         raise ValueError(f'the path {name} leaves the folder {self.folder}, where no image has that name')
 
     def list_notes(self, path # of the annotation file
@@ -116,7 +125,7 @@ class ImageFinder:
         (name, found), some = self.renamed[0], say_count(len(self.renamed), 'image has')
         return [f'{path}: {some} another path than it gives, such as {found} for {name}']
 
-# %% ../../nbs/plumbing/find_images.ipynb #c042
+# %% ../../nbs/plumbing/find_images.ipynb #c044
 def _search_image(finder, # `ImageFinder`
                   name,   # that is not the path of a file
                  )->str:  # the path relative to its folder, or ''; raises ValueError
@@ -133,7 +142,7 @@ def _search_image(finder, # `ImageFinder`
         if files: raise ValueError(f'its name {name} can mean {both}, so write the folder, too')
     return ''
 
-# %% ../../nbs/plumbing/find_images.ipynb #c050
+# %% ../../nbs/plumbing/find_images.ipynb #c052
 def find_image(folder,    # where the data set is
                name:str,  # of an image, as an annotation file writes it
               )->Path:    # the file; where there is none, the one that would be it

@@ -14,18 +14,21 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from .check_records import MISSING, read_file
+from .check_records import MISSING, take_state
 from .files import write_text
 from .formats import list_source_files, read_annotations
-from .images import is_image
+from .images import MOST_PIXELS, is_image
 from .options import UserError
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c005
+_LONGEST = 2 ** 32 # bytes of a file whose content counts
+
 @lru_cache(10_000)
 def _digest_content(path, changed, size # a new time or size means: read it again
                    )->bytes:
     "A digest of the content of a file"
     digest = hashlib.sha256()
+    if size > _LONGEST: return digest.digest() + f'{changed} {size}'.encode() # which no reader reads
     with open(path, 'rb') as file:
         while piece := file.read(2 ** 20): digest.update(piece)
     return digest.digest()
@@ -42,11 +45,14 @@ def make_fingerprint(files # paths
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c015
 _STORED = dict(coco=('crowds',), voc=('voc_origin',), yolo=(), other=('first_class',))
+_LIMITS = dict(follow_links=False, max_pixels=MOST_PIXELS) # written down where they are not the usual ones
 
 def list_options(config, # DataConfig
                 )->dict: # name to value
     "The options of a data set that change what is stored; `classes` is compared for itself"
-    return {name: getattr(config, name) for name in _STORED[config.dataset]}
+    limits = {name: getattr(config, name, usual) for name, usual in _LIMITS.items()}
+    return ({name: getattr(config, name) for name in _STORED[config.dataset]}
+            | {name: value for name, value in limits.items() if value != _LIMITS[name]})
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c017
 def find_root(config,        # DataConfig
@@ -145,8 +151,7 @@ def _compare_states(images:dict, # name to size, time and checksum, as in the ta
 def read_state(path # of an image
                )->tuple: # see `read_file`
     "What a file is now"
-    try: return read_file(path)[1]
-    except (OSError, ValueError): return MISSING
+    return take_state(path)
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c043
 def _compare_contents(images:dict, # as in `_compare_states`; times are brought up to date

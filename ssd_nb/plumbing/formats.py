@@ -9,6 +9,7 @@ import numpy as np
 from .annotations import Annotations, Records, Source
 from .coco import CocoSource
 from .options import UserError
+from .untrusted import show_text
 from .txt import TxtSource
 from .voc import VocSource
 from .yolo import YoloSource
@@ -58,5 +59,6 @@ def read_annotations(config,    # `DataConfig`: what to read
     "Reads the annotations of a split; raises `UserError` where something is missing, or no object is left"
     source = _open_source(config)
     found = source.read(split)
+    found = found._replace(notes=tuple(map(show_text, found.notes)))
     if _has_objects(found.records): return found
     raise make_empty_error(split, _explain_empty(source, found))

@@ -15,8 +15,10 @@ import cv2
 import numpy as np
 
 from .annotations import say_count
-from .images import IMAGE_ENDINGS, decode_image, find_damage, find_darkness, is_image
+from .images import (
+    IMAGE_ENDINGS, MOST_PIXELS, check_pixels, decode_image, find_damage, find_darkness, is_image)
 from .options import UserError
+from .untrusted import read_whole, show_text
 
 # %% ../../nbs/plumbing/media.ipynb #c008
 def _encode_image(image, ending):
@@ -49,7 +51,8 @@ def _match_pattern(path): # -> the folder that the pattern begins in; paths of t
 
 # %% ../../nbs/plumbing/media.ipynb #c017
 def _read_list(path): # of a text file -> the folder that all its files are in; their paths
-    data = path.read_bytes()
+    try: data = read_whole(path)
+    except OSError as error: raise UserError(f'--image_path={path} cannot be read ({error.strerror}).') from None
     wide = data.startswith((b'\xff\xfe', b'\xfe\xff')) # UTF-16, as PowerShell writes lists
     text = data.decode('utf-16', 'replace') if wide else data.decode('utf-8-sig', 'surrogateescape')
     names = [name for line in text.splitlines() if (name := line.strip('\0 \t"'))]
@@ -104,28 +107,30 @@ def find_images(path:str # an image, a folder, a pattern, or a text file that li
     return found.files
 
 # %% ../../nbs/plumbing/media.ipynb #c035
-def _decode_file(path):
+def _decode_file(path, most): # pixels that it may have
     "The image in a file, and what looks odd about it; raises `UserError`"
-    try: data = path.read_bytes()
+    try: data = read_whole(path, 4 * max(most, 2 ** 20))
     except OSError as error: raise UserError(f'{path} cannot be read ({error.strerror}).') from None
+    check_pixels(data, str(path), most)
     if damage := find_damage(data): raise UserError(f'{path} {damage}.')
     image = decode_image(data, str(path))
     return image, find_darkness(data, image)
 
 # %% ../../nbs/plumbing/media.ipynb #c037
 def decode_files(files,     # paths of images
-                 names=None # a name for each; None: those of the files
+                 names=None, # a name for each; None: those of the files
+                 most:int=MOST_PIXELS, # pixels: larger images are left out
                 )->Iterator: # of (name, (h, w, 3) RGB uint8)
     "Decodes images one after another, and names those left out; raises `UserError` if all are"
     from tqdm import tqdm
     bad = 0
     for path, name in zip(files, names or [path.name for path in files]):
-        try: image, odd = _decode_file(path)
+        try: image, odd = _decode_file(path, most)
         except UserError as error:
             bad += 1
             tqdm.write(f'left out: {error}', file=sys.stderr)
         else:
-            if odd: tqdm.write(f'{path} {odd}.', file=sys.stderr)
+            if odd: tqdm.write(show_text(f'{path} {odd}.'), file=sys.stderr)
             yield name, image
     if bad < len(files): return
     videos = ', '.join(_VIDEO_ENDINGS)
@@ -198,17 +203,18 @@ def _check_apart(files, folder):
                         'and copies could overwrite them: give another folder.')
 
 # %% ../../nbs/plumbing/media.ipynb #c057
-def _open_images(path, output_dir):
+def _open_images(path, output_dir, most):
     found = _drop_copies(_find_files(path), output_dir)
     _require_files(found, path)
     _check_apart([*found.files, found.folder / 'x'] if Path(path).is_dir() else found.files, output_dir)
     if found.others:
         one = len(found.others) == 1
         why = 'is passed over, since it is no image' if one else 'are passed over, since they are no images'
-        print(f'{say_count(len(found.others), "file")} in {found.folder} {why}: '
-              f'{_list_names(list(map(found.name, found.others)))}', file=sys.stderr)
+        passed = _list_names(list(map(found.name, found.others)))
+        print(show_text(f'{say_count(len(found.others), "file")} in {found.folder} {why}: {passed}'),
+              file=sys.stderr)
     names = list(map(found.name, found.files))
-    return MediaSource(decode_files(found.files, names), len(names), 0)
+    return MediaSource(decode_files(found.files, names, most), len(names), 0)
 
 # %% ../../nbs/plumbing/media.ipynb #c059
 def _open_frames(path, output_dir, most): # most: end after so many frames; 0: no limit
@@ -223,10 +229,11 @@ def _open_frames(path, output_dir, most): # most: end after so many frames; 0: n
 def open_media(path:str,       # an image, a folder, a pattern, a list, a video, an address, or camera:0
                output_dir:str, # folder for the copies
                frames:int=0,   # end a video or camera after so many; 0: no limit
+              max_pixels:int=MOST_PIXELS, # larger images are left out
               )->MediaSource:
     "Opens what the user gave; raises `UserError` if there is nothing to read"
     if is_camera(path) or _is_address(path) or _is_video(path): return _open_frames(path, output_dir, frames)
-    return _open_images(path, output_dir)
+    return _open_images(path, output_dir, max_pixels)
 
 # %% ../../nbs/plumbing/media.ipynb #c067
 class ImageCopies:

@@ -19,9 +19,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Literal, NamedTuple, get_args, get_origin
 
+from .untrusted import show_text
+
 # %% ../../nbs/plumbing/options.ipynb #c005
 class UserError(Exception):
     "A mistake that the user can mend: one sentence that names the file, option or value and says what to do"
+    def __str__(self): return show_text(super().__str__()) # it holds names that others gave
 
 # %% ../../nbs/plumbing/options.ipynb #c007
 def check_value(config,   # that has the value: a dataclass, or parsed options

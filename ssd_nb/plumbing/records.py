@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from .annotations import Annotations, Record, make_coco_ground_truth, say_count
 from .check_records import MISSING, Checked, check_record
-from .coco import load_json
+from .coco import load_truth
 from ssd_nb.plumbing.fingerprint import (
     ImageTable, find_changes, find_root, is_source_believed, list_options, make_fingerprint, name_source,
     print_learned, read_state)
@@ -375,11 +375,12 @@ def describe_use(manifest:dict, # of a MindRecord
 def _check_in_order(pool,    # ThreadPoolExecutor
                     records, # list of `Record`
                     sized,   # see `check_record`
+                    most,    # pixels that an image may have
                    ):
     "Yields each record and its check, a few hundred ahead of the writer: not all images fit into memory"
     for start in range(0, len(records), 256):
         some = records[start:start + 256]
-        yield from zip(some, pool.map(check_record, some, repeat(sized)))
+        yield from zip(some, pool.map(check_record, some, repeat(sized), repeat(most)))
 
 # %% ../../nbs/plumbing/records.ipynb #c093
 def _add_expected_images(table, # an `ImageTable`
@@ -421,7 +422,7 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
     truth = _TruthWriter(folder / 'ground_truth.json', found)
     table = ImageTable(folder / 'images.json', find_root(config, split))
     with ThreadPoolExecutor(config.num_parallel_workers or 1) as pool, truth, table:
-        checked = _check_in_order(pool, found.records, config.dataset != 'yolo')
+        checked = _check_in_order(pool, found.records, config.dataset != 'yolo', config.max_pixels)
         checked = tqdm(checked, f'MindRecord {split}', n, unit=' images', disable=hidden)
         shards = config.shards or ceil(n / 4096) # MindRecord makes the index of a file in memory
         _write_mindrecord(folder / 'ssd.mindrecord', checked, min(shards, n), truth, table, tally)
@@ -553,7 +554,7 @@ def load_ground_truth(config,           # DataConfig: where the MindRecord is
     written = make_mindrecord(config, split) / 'ground_truth.json'
     own = config.voc_json if config.dataset == 'voc' and split == 'eval' else ''
     if not own: return json.loads(written.read_text())
-    truth = load_json(own)
+    truth = load_truth(own)
     plain = all(type(image['id']) is int and abs(image['id']) <= 2 ** 53 for image in truth['images'])
     if plain: return truth
     return _renumber(truth, json.loads(written.read_text()))

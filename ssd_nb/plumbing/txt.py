@@ -12,7 +12,7 @@ from math import nan
 from pathlib import Path
 
 from .annotations import (
-    Annotations, Item, Problem, Records, Source, make_record, parse_numbers, say_count)
+    Annotations, Item, Problem, Records, Source, make_record, parse_numbers, say_count, stay_inside)
 from .classes import (
     choose_classes, clean_name, describe_left_out, find_label, is_background, list_names, note_names)
 from .files import read_text
@@ -24,39 +24,49 @@ from .options import UserError
 _ENDINGS = '|'.join(ending[1:] for ending in IMAGE_ENDINGS)
 _QUOTED = r'"(?:[^"]|"")+"|\'[^\']+\''
 _PATH = re.compile(rf'({_QUOTED}|.+\.(?:{_ENDINGS}))(?:[\s,;|]+(.*))?$', re.IGNORECASE)
-_NUMBER = r'[-+]?[\d.]+(?:[eE][-+]?\d+)?'
-_BARE_PATH = re.compile(rf'(.*?[^\d.,\s-].*?)[\s,;|]+((?:{_NUMBER}\s*,\s*){{4}}.*)$')
+_NUMBER = r'[-+]?[\d.]{1,60}(?:[eE][-+]?\d{1,9})?' # longer ones are none, and rows may be long
+_LETTER = re.compile(r'[^\d.,\s-]')
+_NUMBERS = re.compile(rf'(?<![\s,;|])[\s,;|]+((?:{_NUMBER}\s*,\s*){{4}}.*)$')
 
 # %% ../../nbs/plumbing/txt.ipynb #c009
+def _part_row(row # of the file
+             )->tuple: # path of the image as written, and what follows; '' if there is no path
+    if found := _PATH.match(row): return found[1].strip(), found[2] or ''
+    letter = _LETTER.search(row)
+    found = letter and _NUMBERS.search(row, letter.end()) # in one pass, however long the row is
+    return (row[:found.start()].strip(), found[1]) if found else ('', '')
+
+# %% ../../nbs/plumbing/txt.ipynb #c011
 def _split_row(row:str # of the file
               )->tuple: # path of the image, text of its objects; raises `ValueError` if there is no path
-    found = _PATH.match(row) or _BARE_PATH.match(row)
-    if not found: raise ValueError('the row does not begin with the path of an image')
-    path, quote = found[1].strip(), found[1][0]
+    path, rest = _part_row(row)
+    if not path: raise ValueError('the row does not begin with the path of an image')
+    quote = path[0]
     if len(path) > 1 and quote in '"\'' and path[-1] == quote: path = path[1:-1].replace('""', '"')
-    return path, (found[2] or '').strip(' \t,;|')
+    return path, rest.strip(' \t,;|')
 
-# %% ../../nbs/plumbing/txt.ipynb #c012
+# %% ../../nbs/plumbing/txt.ipynb #c014
+_EMPTY = re.compile(r',{5}|[\s;|]{9}') # no object looks so
 _OBJECT = re.compile(rf'((?:{_NUMBER},){{4}})(.*?)(?=[\s,;|]+(?:{_NUMBER},){{4}}|$)')
 
 def _chunk(fields # list of strings
           )->list: # in groups of five, if that is possible
     return [fields[i:i + 5] for i in range(0, len(fields), 5)] if len(fields) % 5 == 0 else [fields]
 
-# %% ../../nbs/plumbing/txt.ipynb #c014
+# %% ../../nbs/plumbing/txt.ipynb #c016
 def _split_objects(text # of a row, after the path
                   )->list: # a list of strings for each object: xmin, ymin, xmax, ymax, class
-    text = re.sub(r'\s*,\s*', ',', text)
+    text = ','.join(map(str.strip, text.split(',')))
     if ',' not in text: return _chunk(re.split(r'[\s;|]+', text)) if text else [] # numbers between blanks
     parts = [part for word in re.split(r'[\s;|]+', text) for part in _chunk(word.strip(',').split(','))]
-    if all(len(part) == 5 for part in parts): return parts
+    if all(len(part) == 5 for part in parts) or _EMPTY.search(text): return parts
     named = [(found[1][:-1].split(','), found[2].strip())
              for found in _OBJECT.finditer(text)] # blanks in a name
     whole = ' '.join(','.join((*numbers, name)) for numbers, name in named)
     known = all(name and not re.search(r'\d,', name) and name[:1].isalpha() for _, name in named)
     return [[*numbers, name] for numbers, name in named] if known and len(whole) == len(text) else parts
 
-# %% ../../nbs/plumbing/txt.ipynb #c023
+# %% ../../nbs/plumbing/txt.ipynb #c025
 @dataclass
 class _Row:
     line: int     # in the file, from 1
@@ -65,7 +75,7 @@ class _Row:
     size: tuple = (0, 0) # height, width; (0, 0) if it is not given
     lines: list = field(default_factory=list) # the line of each object
 
-# %% ../../nbs/plumbing/txt.ipynb #c024
+# %% ../../nbs/plumbing/txt.ipynb #c026
 _COLUMNS = dict(
     image='filename file_name file filepath file_path path image image_name imagename image_path imagepath '
           'image_id img img_name img_path',
@@ -75,7 +85,7 @@ _COLUMNS = dict(
 _COLUMNS = {key: words.split() for key, words in _COLUMNS.items()}
 _OTHER_COLUMNS = {'width', 'height', 'region_shape_attributes'} # the last is of the VGG Image Annotator
 
-# %% ../../nbs/plumbing/txt.ipynb #c026
+# %% ../../nbs/plumbing/txt.ipynb #c028
 def _read_head(row:str # the first of a file
               )->tuple: # what separates columns; names of the columns, [] if it is no head of a table
     cut = next((mark for mark in ',;\t' if mark in row), ',')
@@ -83,21 +93,21 @@ def _read_head(row:str # the first of a file
     words = _OTHER_COLUMNS.union(*_COLUMNS.values())
     return cut, names if len(words & set(names)) > 1 and not re.search(r'\d{2,}', row) else []
 
-# %% ../../nbs/plumbing/txt.ipynb #c028
+# %% ../../nbs/plumbing/txt.ipynb #c030
 def _find_columns(names, # of the columns, in lower case
                   path,  # of the file, for the message
                  )->dict: # place of each column; raises `UserError` if one is missing
     found = {key: [names.index(word) for word in words if word in names] for key, words in _COLUMNS.items()}
     missing = [dict(image='filename', label='class').get(key, key) for key in found if not found[key]]
     if missing:
-        raise UserError(f'{path}: its first row is the head of a table ({", ".join(names[:9])}) without '
+        raise UserError(f'{path}: its first row is the head of a table ({", ".join(names[:9])[:200]}) without '
                         f'{", ".join(missing)}: give its columns the names filename, xmin, ymin, xmax, ymax '
                         f'and '
                         'class.')
     found |= {key: [names.index(key)] for key in ('width', 'height') if key in names}
     return {key: places[0] for key, places in found.items()}
 
-# %% ../../nbs/plumbing/txt.ipynb #c034
+# %% ../../nbs/plumbing/txt.ipynb #c036
 def _read_table(rows,    # list of (line, text) after the head
                 columns, # name -> place
                 cut,     # what separates columns
@@ -116,7 +126,7 @@ def _read_count(text # of a cell
     try: return int(float(text))
     except (ValueError, OverflowError): return 0
 
-# %% ../../nbs/plumbing/txt.ipynb #c038
+# %% ../../nbs/plumbing/txt.ipynb #c040
 def _is_comment(row,    # of the file
                 folder, # of the images
                )->bool: # unless there is an image whose name begins with #
@@ -124,7 +134,7 @@ def _is_comment(row,    # of the file
     try: return not os.path.isfile(os.path.join(folder, _split_row(row)[0]))
     except ValueError: return True
 
-# %% ../../nbs/plumbing/txt.ipynb #c040
+# %% ../../nbs/plumbing/txt.ipynb #c042
 def _read_rows(path,     # TXT file
                folder,   # of the images
                problems, # list that problems are added to
@@ -142,19 +152,19 @@ def _read_rows(path,     # TXT file
     commas = all(row[0] in '"\'' or re.search(r'\.\w+,', row) for _, row in rows)
     return found, commas and all(len(row.objects) < 2 for row in found)
 
-# %% ../../nbs/plumbing/txt.ipynb #c044
+# %% ../../nbs/plumbing/txt.ipynb #c046
 def _read_label(fields # of an object
                )->float: # the number of its class; NaN where it is a name
     try: return float(fields[4])
     except (ValueError, IndexError): return nan
 
-# %% ../../nbs/plumbing/txt.ipynb #c046
+# %% ../../nbs/plumbing/txt.ipynb #c048
 def _list_numbers(rows # list of `_Row`
                  )->list: # (line, number of the class) of each object that has five fields and a number
     found = [(row.line, _read_label(fields)) for row in rows for fields in row.objects if len(fields) == 5]
     return [(line, number) for line, number in found if number == number]
 
-# %% ../../nbs/plumbing/txt.ipynb #c048
+# %% ../../nbs/plumbing/txt.ipynb #c050
 def _check_first(rows,  # list of `_Row`
                  first, # number of the first class: 1 or 0
                  path,  # of the file, for the message
@@ -168,7 +178,7 @@ def _check_first(rows,  # list of `_Row`
         return f'{path}: no object has the class 0, though --first_class=0 says that the numbers begin there'
     return ''
 
-# %% ../../nbs/plumbing/txt.ipynb #c051
+# %% ../../nbs/plumbing/txt.ipynb #c053
 def _check_fractions(rows, # list of `_Row`
                      path, # of the file, for the message
                     )->None: # raises `UserError` if all boxes are fractions of their images
@@ -180,7 +190,7 @@ def _check_fractions(rows, # list of `_Row`
                     f'width and y '
                     'by the height of the image.')
 
-# %% ../../nbs/plumbing/txt.ipynb #c054
+# %% ../../nbs/plumbing/txt.ipynb #c056
 def _name_classes(rows,   # list of `_Row` that classes are learned from
                   config, # `DataConfig`
                   path,   # of the file, for messages
@@ -196,7 +206,7 @@ def _name_classes(rows,   # list of `_Row` that classes are learned from
     if numbers or not names: return ('background', *(f'class {i}' for i in range(first, last + 1)))
     return choose_classes(config, sorted(list_names(names, path)), path)
 
-# %% ../../nbs/plumbing/txt.ipynb #c056
+# %% ../../nbs/plumbing/txt.ipynb #c058
 def _parse_label(fields,  # of an object
                  classes, # names, background first
                  first,   # number of the first class: 1 or 0
@@ -219,7 +229,7 @@ def _parse_label(fields,  # of an object
         raise ValueError(f'the class {name} is a name, and others are numbers: give the names as --classes')
     raise _LeftOut(describe_left_out(name, 1))
 
-# %% ../../nbs/plumbing/txt.ipynb #c059
+# %% ../../nbs/plumbing/txt.ipynb #c061
 def _parse_txt_object(fields,  # xmin, ymin, xmax, ymax, class as text
                       *options # classes, first and asked as in `_parse_label`
                      )->Item:  # raises ValueError that says what is wrong
@@ -230,7 +240,7 @@ def _parse_txt_object(fields,  # xmin, ymin, xmax, ymax, class as text
     except ValueError: raise ValueError(f'"{text}" is not five numbers') from None
     return Item((y1, x1, y2, x2), _parse_label(fields, *options))
 
-# %% ../../nbs/plumbing/txt.ipynb #c062
+# %% ../../nbs/plumbing/txt.ipynb #c064
 class _LeftOut(ValueError):
     "An object of a class that was not asked for: no fault"
 
@@ -248,7 +258,7 @@ def _collect_items(rows,     # of (line, text), one for each object
         else: items += [item._replace(line=line)] if item else []
     return items
 
-# %% ../../nbs/plumbing/txt.ipynb #c065
+# %% ../../nbs/plumbing/txt.ipynb #c067
 def _join_rows(rows,     # list of `_Row`
                folder,   # of the images
                path,     # of the file, for messages
@@ -271,7 +281,7 @@ def _join_rows(rows,     # list of `_Row`
     notes += finder.list_notes(path)
     return images
 
-# %% ../../nbs/plumbing/txt.ipynb #c067
+# %% ../../nbs/plumbing/txt.ipynb #c069
 def _say_lost(path, # of the file
               row,  # `_Row` whose image is not found
               what, # the reason
@@ -279,7 +289,7 @@ def _say_lost(path, # of the file
     if 'leaves the folder' in what: what += ', so pass the folder of the images as --image_dir'
     return Problem(str(path), row.line, what, count=len(row.objects), images=1)
 
-# %% ../../nbs/plumbing/txt.ipynb #c069
+# %% ../../nbs/plumbing/txt.ipynb #c071
 def _make_records(images,   # path of an image -> its `_Row`
                   path,     # of the file, for messages
                   options,  # classes, first and asked as in `_parse_label`
@@ -293,7 +303,7 @@ def _make_records(images,   # path of an image -> its `_Row`
         records.append(make_record(image, row.line, items, path, **kept))
     return records
 
-# %% ../../nbs/plumbing/txt.ipynb #c071
+# %% ../../nbs/plumbing/txt.ipynb #c073
 def _list_train_rows(config, # `DataConfig`
                      split,  # 'train' or 'eval'
                      path,   # of the file of the split
@@ -304,15 +314,23 @@ def _list_train_rows(config, # `DataConfig`
     if split == 'train' or config.classes or train == path or not train.is_file(): return rows
     return _read_rows(train, folder, [])[0]
 
-# %% ../../nbs/plumbing/txt.ipynb #c073
+# %% ../../nbs/plumbing/txt.ipynb #c075
 class TxtSource(Source):
     "A TXT file for each split; image ids count its rows from 1"
+    def find_folder(self, split:str # 'train' or 'eval'
+                   )->str:
+        "The folder that paths of images are relative to"
+        config = self.config
+        return config.image_dir or os.path.dirname(split == 'eval' and config.eval_anno_path or config.anno_path)
+
+    @stay_inside
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # the one file
         "The TXT file; raises `UserError` if there is none"
         option = 'eval_anno_path' if split == 'eval' and self.config.eval_anno_path else 'anno_path'
         return [self.require(option, kind='file')]
 
+    @stay_inside
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the rows say; a row or object that cannot be read is left out"

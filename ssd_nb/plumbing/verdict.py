@@ -17,6 +17,7 @@ from .content import Content, drop_crowds, gather_content, scale_boxes
 from .copies import Prints, find_copies, take_prints
 from .overlap import find_reach
 from .records import describe_use, find_record_folder, read_rows
+from .untrusted import show_text
 
 # %% ../../nbs/plumbing/verdict.ipynb #c005
 class SplitFacts(NamedTuple):
@@ -244,10 +245,10 @@ def format_verdict(splits:list,   # of `SplitFacts`
                    findings:list, # of `_Finding`, the heaviest first
                   )->list:        # of lines
     "What is in a data set, what was left out, and what looks odd"
-    lines = [describe_use(facts.manifest, facts.folder, facts.name) for facts in splits]
+    lines = [show_text(describe_use(facts.manifest, facts.folder, facts.name)) for facts in splits]
     if not findings: return [*lines, 'verdict: nothing odd was found']
     head = f'verdict: {say_count(len(findings), "thing")} to look at, the most important first'
-    return [*lines, head, *(f'{i:3}. {finding.text}' for i, finding in enumerate(findings, 1))]
+    return [*lines, head, *(f'{i:3}. {show_text(finding.text)}' for i, finding in enumerate(findings, 1))]
 
 # %% ../../nbs/plumbing/verdict.ipynb #c081
 def gather_facts(config,   # DataConfig: where the MindRecord is

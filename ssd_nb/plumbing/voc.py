@@ -13,12 +13,14 @@ from typing import NamedTuple
 from defusedxml import DefusedXmlException, ElementTree
 
 from .annotations import (
-    Annotations, Item, Problem, Records, Source, make_record, say_count)
+    Annotations, Item, Problem, Records, Source, make_record, say_count, stay_inside)
 from .classes import (
     choose_classes, clean_name, describe_left_out, find_label, is_background, note_names, number_classes,
     shorten_names, suggest_class)
 from .coco import load_json
+from .coco_entries import parse_category, read_id
 from .options import UserError
+from .untrusted import check_inside, leads_out, read_whole
 from .voc_files import VocImages, find_by_stem, find_voc_image, find_voc_split, list_unused
 
 # %% ../../nbs/plumbing/voc.ipynb #c009
@@ -182,7 +184,7 @@ def read_voc(path,     # XML file
              origin=1, # number of the first pixel: 1; or 0: the numbers are edges
             )->VocFile:
     "Reads a VOC file; raises `ValueError` where it cannot be read"
-    root, text = _parse_xml(Path(path).read_bytes())
+    root, text = _parse_xml(read_whole(path))
     if root.tag != 'annotation' or root.find('object') is None: _spell_tags(root)
     if root.tag != 'annotation': raise ValueError(f'its first element is {root.tag}, where annotation is '
                                                   f'wanted')
@@ -209,17 +211,14 @@ def _read_files(files,    # XML files
                )->list:   # of (file, `VocFile`)
     found = []
     for path in files:
-        line, bad = 0, f'{path}'.encode('utf-8',
-                                        'backslashreplace').decode() # a path is bytes, and need not be text
-        try:
-            if bad != str(path): raise OSError('the name of the file is not text in UTF-8: rename it')
-            found.append((path, read_voc(path, origin)))
+        line = 0
+        try: found.append((path, read_voc(path, origin)))
         except DefusedXmlException: what = 'it defines entities, which a VOC file does not need'
         except OSError as error: what = f'it cannot be opened ({error.strerror or error})'
         except (ElementTree.ParseError, ValueError, RecursionError) as error:
             line, what = getattr(error, 'position', (0,))[0], f'it cannot be read as XML ({error})'
         else: continue
-        problems.append(Problem(bad, line, what, count=0, images=1))
+        problems.append(Problem(str(path), line, what, count=0, images=1))
     return found
 
 # %% ../../nbs/plumbing/voc.ipynb #c069
@@ -316,14 +315,17 @@ def _choose_images(found,    # of (file, `VocFile`), see `_read_files`
                   )->tuple:  # XML file -> its image; (file, name) of those whose name was of no use
     chosen, other = {}, []
     for path, file in found:
-        try: chosen[path], renamed = find_voc_image(images, path, *file.names)
+        try:
+            chosen[path], renamed = find_voc_image(images, path, *file.names)
+            check_inside(chosen[path])
         except ValueError as error:
+            chosen.pop(path, None)
             problems.append(Problem(str(path), 0, str(error), count=len(file.objects), images=1))
             continue
         if renamed: other.append((path.name, file.names[0]))
     for path in _list_shared(chosen):
         own = find_by_stem(images, path, path.stem)
-        if not own or own == chosen[path]: continue
+        if not own or own == chosen[path] or leads_out(own): continue
         other.append((path.name, chosen[path].name))
         chosen[path] = own
     return chosen, other
@@ -349,9 +351,10 @@ def _read_ids(path, # of a COCO file of the same images
     content, ids = load_json(path), {}
     try:
         for image in content['images']:
+            read_id(image['id'], 'id')
             name = image['file_name'].replace('\\', '/')
             for key in {name, name.rpartition('/')[2]}: ids.setdefault(key, []).append(image['id'])
-        return ids, {clean_name(each['name']): int(each['id']) for each in content['categories']}
+        return ids, {name: number for number, name, _ in map(parse_category, content['categories'])}
     except (KeyError, ValueError, TypeError, AttributeError):
         sentence = (f'--voc_json={path}: an image has no id and file_name, or a category no number and name: '
                     'write them.')
@@ -457,6 +460,7 @@ def _explain_empty(found, # `Annotations` without an object that counts
 # %% ../../nbs/plumbing/voc.ipynb #c109
 class VocSource(Source):
     "A VOC set; image ids count the files from 1, or are those of voc_json"
+    @stay_inside
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # XML files, the list of a VOCdevkit, and voc_json
         "The files of a split; raises `UserError` where a folder or list is missing"
@@ -464,6 +468,7 @@ class VocSource(Source):
                                          split), self.config.voc_json and split == 'eval'
         return [*found.files, *found.lists, *([self.require('voc_json', kind='file')] if with_ids else [])]
 
+    @stay_inside
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the XML files say; a file or object that cannot be read is left out"

@@ -18,6 +18,7 @@ from .files import read_text
 from .find_images import SPLIT_NAMES, ImageFinder
 from .images import IMAGE_ENDINGS, is_image
 from .options import UserError
+from .untrusted import guess_name, leads_out
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c007
 def _walk_xml(folder # with sub-folders
@@ -25,7 +26,7 @@ def _walk_xml(folder # with sub-folders
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith(('.', '__')))
-        if os.path.realpath(place) in seen: folders.clear() # links may lead around in a circle
+        if os.path.realpath(place) in seen or leads_out(place): folders.clear() # links may lead in a circle
         else: yield Path(place), (name for name in sorted(files) if _is_xml(place, name))
         seen.add(os.path.realpath(place))
 
@@ -45,7 +46,9 @@ def _has_xml(folder # with sub-folders
 # %% ../../nbs/plumbing/voc_files.ipynb #c011
 def _list_folders(folder # to look in
                  )->dict: # name in lower case -> sub-folder, without hidden ones
-    found = sorted(p for p in Path(folder).iterdir() if p.is_dir() and not p.name.startswith(('.', '__')))
+    try: found = sorted(p for p in Path(folder).iterdir() if p.is_dir() and not p.name.startswith(('.', '__')))
+    except OSError as error:
+        raise UserError(f'the folder {folder} cannot be read ({error.strerror}): check its rights.') from None
     return {path.name.lower(): path for path in found}
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c013
@@ -107,7 +110,7 @@ def _choose_list(lists, # name -> file
 # %% ../../nbs/plumbing/voc_files.ipynb #c032
 def _fold(name # of a file
          )->str: # the same for all spellings that people and systems mix: case, and kind of accents
-    return normalize('NFC', name).casefold()
+    return normalize('NFC', guess_name(name)).casefold()
 
 def _list_tails(name # in a list: may have folders and an ending
                )->list: # what may be the path of the XML file below Annotations, the longest first

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .annotations import (
-    Annotations, Problem, Records, Source, say_count, make_record_from_rows)
+    Annotations, Problem, Records, Source, say_count, make_record_from_rows, stay_inside)
 from .classes import choose_classes, describe_left_out, clean_name, find_label
-from .images import decode_image, read_size
+from .images import MOST_PIXELS, decode_image, read_size
 from .options import UserError
+from .untrusted import LeadsOut, read_whole
 from .yolo_files import find_split, load_set, read_lines
 
 # %% ../../nbs/plumbing/yolo.ipynb #c007
@@ -76,6 +77,7 @@ class _Rules(NamedTuple):
     names: dict   # number of a class -> its name
     labels: dict  # number of a class -> label; 0: not asked for
     points: tuple = () # how many numbers the key points of a pose may be
+    pixels: int = MOST_PIXELS # that an image may have
 
 # %% ../../nbs/plumbing/yolo.ipynb #c026
 def _parse_row(row,   # of a label file
@@ -152,12 +154,13 @@ def _note_rows(seen,  # `_Seen`
     return notes
 
 # %% ../../nbs/plumbing/yolo.ipynb #c045
-def _find_size(path # of an image file
+def _find_size(path, # of an image file
+               most=MOST_PIXELS, # pixels that it may have
               )->tuple: # height, width of the upright picture; raises OSError or `UserError`
     try: return read_size(path)
-    except FileNotFoundError: raise
+    except (FileNotFoundError, LeadsOut): raise
     except Exception: pass # Pillow raises many, and OpenCV reads files that it does not
-    with open(path, 'rb') as file: return decode_image(file.read(), 'the file').shape[:2]
+    return decode_image(read_whole(path, 4 * max(most, 2 ** 20)), 'the file', most).shape[:2]
 
 # %% ../../nbs/plumbing/yolo.ipynb #c049
 def _make_record(image,  # `YoloImage`
@@ -182,7 +185,7 @@ def _read_image(image,  # `YoloImage`
     except (OSError, UserError) as error:
         what = f'its image {image.name} is left out, since it cannot be read ({_say_why(error)})'
         return seen.problems.append(Problem(image.label, 0, what, images=1, count=0))
-    try: size = _find_size(image.path)
+    try: size = _find_size(image.path, rules.pixels)
     except (OSError, UserError) as error:
         what = f'the image cannot be read ({_say_why(error)})'
         return seen.problems.append(Problem(image.path, 0, what, images=1, count=len(rows)))
@@ -195,19 +198,23 @@ def _say_why(error): # `OSError` or `UserError` of a file that cannot be read
 # %% ../../nbs/plumbing/yolo.ipynb #c059
 def _make_rules(data,    # `YoloSet`
                 classes, # names, background first
+                most=MOST_PIXELS, # pixels that an image may have
                )->_Rules:
     shape = data.content.get('kpt_shape')
-    counts = [int(n) for n in shape if str(n).isdecimal()] if isinstance(shape, list) else []
+    shape = shape if isinstance(shape, list) else []
+    counts = [int(n) for n in shape if isinstance(n, str) and n.isdecimal() and len(n) < 9]
     points = (2 * counts[0], 3 * counts[0]) if counts and counts[0] else ()
     names = {number: clean_name(name) for number, name in data.names.items()}
-    return _Rules(names, {number: find_label(name, classes) for number, name in names.items()}, points)
+    labels = {number: find_label(name, classes) for number, name in names.items()}
+    return _Rules(names, labels, points, most)
 
 # %% ../../nbs/plumbing/yolo.ipynb #c061
 def _note_names(data,  # `YoloSet`
                 names, # number of a class -> its name, cleaned
                )->list: # sentences without their full stop
-    notes, given = [], str(data.content.get('nc') or data.content.get('classes')).strip()
-    if given.isdecimal() and int(given) != len(names):
+    given = [n for n in map(data.content.get, ('nc', 'classes')) if isinstance(n, str) and n.strip()]
+    notes, given = [], given[0].strip() if given else ''
+    if given.isdecimal() and given.lstrip('0') != str(len(names)):
         notes.append(f'{data.files[0]}: nc is {given}, but there are {len(names)} names, and these hold')
     for name in [name for name, n in Counter(names.values()).items() if n > 1]:
         numbers = ', '.join(str(number) for number, other in names.items() if other == name)
@@ -217,18 +224,27 @@ def _note_names(data,  # `YoloSet`
 # %% ../../nbs/plumbing/yolo.ipynb #c063
 class YoloSource(Source):
     "A YOLO set; image ids count the images of a split from 1, in the order of their names"
+    def find_folder(self, split:str # 'train' or 'eval'
+                   )->str:
+        "The folder of the set, or that of the yaml file that the user named"
+        root = self.config.yolo_root
+        return os.path.dirname(root) if os.path.isfile(root) else root
+
+    @stay_inside
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # the files with names and paths, then the label files that exist
         "The files of a split; raises `UserError` where the names or the images are missing"
         return find_split(load_set(self), split).files
 
+    @stay_inside
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the label files say; a row or file that cannot be read is left out"
         data, records, seen = load_set(self), Records(), _Seen()
         classes = choose_classes(self.config, list(data.names.values()), data.path,
                                  strict=split == 'train')
-        rules, found = _make_rules(data, classes), find_split(data, split)
+        most = getattr(self.config, 'max_pixels', MOST_PIXELS)
+        rules, found = _make_rules(data, classes, most), find_split(data, split)
         for number, image in enumerate(found.images, 1):
             record = _read_image(image, number, rules, seen)
             if record: records.append(record)

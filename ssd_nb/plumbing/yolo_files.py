@@ -18,29 +18,41 @@ from .annotations import Problem, say_count
 from .find_images import SPLIT_NAMES, ImageFinder
 from .images import is_image
 from .options import UserError
+from .untrusted import LeadsOut, check_inside, leads_out, open_file, read_whole
 
 # %% ../../nbs/plumbing/yolo_files.ipynb #c008
 def read_lines(path # of a text file
               )->list: # its lines without line ends, whatever system and editor wrote them
     "The lines of a text file; raises `UserError` if it is not text"
-    with open(path, 'rb') as file: data = file.read()
+    data = read_whole(path)
     wide = data[:2] in (b'\xff\xfe', b'\xfe\xff') # UTF-16
     try: return (data.decode('utf-16') if wide else data.decode('utf-8-sig')).splitlines()
     except UnicodeDecodeError:
         sentence = f'{path} is not a text file in UTF-8: check that it is the annotation file.'
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c012
+# %% ../../nbs/plumbing/yolo_files.ipynb #c010
+def _read_named(path # of a list or of an obj.data
+               )->list: # its lines; raises `UserError` where it cannot be read
+    try: return read_lines(path)
+    except OSError as error: raise UserError(f'{path} cannot be read ({error.strerror}).') from None
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c014
+_LONGEST_YAML = 1_000_000 # bytes: ten thousand classes take a quarter of it
+
 def _load_yaml(path # of a yaml file
               )->dict: # its content, all values as they are written
-    try: content = yaml.load('\n'.join(read_lines(path)), yaml.BaseLoader)
+    try:
+        if path.stat().st_size > _LONGEST_YAML: raise ValueError(f'more than {_LONGEST_YAML // 1000:,} kB')
+        content = yaml.load('\n'.join(read_lines(path)), yaml.BaseLoader)
+    except OSError as error: raise UserError(f'{path} cannot be read ({error.strerror}).') from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, 'problem_mark', None)
-        line, what = (f':{mark.line + 1}', error.problem) if mark else ('', type(error).__name__)
+        line, what = (f':{mark.line + 1}', error.problem) if mark else ('', str(error) or type(error).__name__)
         raise UserError(f'{path}{line} is not valid YAML ({what}): write it again.') from None
     return content if isinstance(content, dict) else {}
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c016
+# %% ../../nbs/plumbing/yolo_files.ipynb #c018
 def _pair_names(names # of a yaml file: a list, a dict or a text
                )->dict: # class number, as text -> name
     if isinstance(names, str):
@@ -53,10 +65,10 @@ def _pair_names(names # of a yaml file: a list, a dict or a text
     turned = {str(name): key for key, name in names.items() if isinstance(name, str)}
     return turned if not any(map(_is_number, names)) and all(map(_is_number, turned)) else names
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c018
+# %% ../../nbs/plumbing/yolo_files.ipynb #c020
 def _is_number(text): return re.fullmatch(r'\s*[0-9]{1,9}\s*', str(text)) is not None
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c022
+# %% ../../nbs/plumbing/yolo_files.ipynb #c024
 def _number_names(names, # of a yaml file: a list, a dict or a text
                   path,  # of the file, for messages
                  )->dict: # number of a class -> its name
@@ -68,15 +80,15 @@ def _number_names(names, # of a yaml file: a list, a dict or a text
     if what: raise UserError(f'{path}: {what}, so give a list of names, or numbers with names.')
     return {int(key): names[key] for key in sorted(names, key=int)}
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c026
+# %% ../../nbs/plumbing/yolo_files.ipynb #c028
 def _load_names(path # of a file with one name a line, or of Label Studio's notes.json
                ): # a list, or a dict of number -> name
-    lines = read_lines(path)
+    lines = _read_named(path)
     if not str(path).lower().endswith('.json'): return '\n'.join(lines).rstrip().split('\n')
     try: return {str(c['id']): c['name'] for c in json.loads('\n'.join(lines))['categories']}
     except (ValueError, LookupError, TypeError, RecursionError): return []
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c030
+# %% ../../nbs/plumbing/yolo_files.ipynb #c032
 _NAME_FILES = ('obj.names', '*.names', 'classes.txt', 'notes.json', 'labels/classes.txt', '*/classes.txt',
                '*/*/classes.txt', 'predefined_classes.txt', '_darknet.labels', '*/_darknet.labels')
 
@@ -93,23 +105,30 @@ def _find_names(root # folder of a data set
     raise UserError(f'--yolo_root={root}: one yaml file with names is wanted there, or a list of names such '
                     f'as classes.txt, and there is none, so {_point_at_yaml(root)}.')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c032
+# %% ../../nbs/plumbing/yolo_files.ipynb #c034
 def _is_seen(path): return path.name[0] != '.' and path.is_file() # not hidden, as the ._ files of a Mac
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c034
+# %% ../../nbs/plumbing/yolo_files.ipynb #c036
 def _point_at_yaml(root # folder of a data set without names
                   )->str: # what to do
     below = next((path for path in sorted(root.glob('*/*.y*ml')) if _is_seen(path)), None)
     if below: return f'give --yolo_root={below.parent}, where {below.name} is'
     return 'write data.yaml with names, train and val, or classes.txt with one name a line'
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c038
+# %% ../../nbs/plumbing/yolo_files.ipynb #c040
+def _read_start(path # of a file
+               )->bytes: # as much as a yaml file may have; b'' where it cannot be read
+    try:
+        with open_file(path) as file: return file.read(_LONGEST_YAML)
+    except OSError: return b''
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c042
 _SPLIT_KEYS = [name for names in SPLIT_NAMES.values() for name in names]
 
 def _find_yaml(root # folder of a data set
               )->tuple: # the yaml file that describes it, its content; None, {} where there is none
     files = [p for p in sorted(root.iterdir()) if p.suffix.lower() in ('.yaml', '.yml') and _is_seen(p)]
-    files = [p for p in files if re.search(rb'names|train|val', p.read_bytes().replace(b'\0', b''))] # UTF-16
+    files = [p for p in files if re.search(rb'names|train|val', _read_start(p).replace(b'\0', b''))] # UTF-16
     found = [(path, _load_yaml(path)) for path in files]
     where = [pair for pair in found if {'path', *_SPLIT_KEYS}.intersection(pair[1])]
     named = [pair for pair in found if 'names' in pair[1]]
@@ -120,13 +139,13 @@ def _find_yaml(root # folder of a data set
                     f'{len(found)} ({listed}): give the one that is meant, such as '
                     f'--yolo_root={found[0][0]}.')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c042
+# %% ../../nbs/plumbing/yolo_files.ipynb #c046
 def _load_darknet(path # of an obj.data
                  )->dict: # its content: names, train, valid
-    pairs = (row.partition('=') for row in read_lines(path))
+    pairs = (row.partition('=') for row in _read_named(path))
     return {key.strip(): value.strip() for key, _, value in pairs}
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c044
+# %% ../../nbs/plumbing/yolo_files.ipynb #c048
 def _follow_names(path, # of the file that says where the names are
                   root, # folder of the data set
                   name, # what it says
@@ -135,11 +154,12 @@ def _follow_names(path, # of the file that says where the names are
     if found and found.is_file(): return found, _load_names(found)
     raise UserError(f'{path}: its names are in {name}, and there is no such file in {root}: put it there.')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c046
+# %% ../../nbs/plumbing/yolo_files.ipynb #c050
 def _find_tail(bases,      # folders to look in
                name,       # of a folder or file, as a yaml file or a list says it
                whole=True, # a folder: its last part alone says too little
               )->Path:     # what is there inside one of the bases; None if nothing
+    if len(name) > 4096 or '\0' in name: return None
     text = os.path.normpath(re.sub(r'^[A-Za-z]:', '', name.strip().replace('\\', '/'))).lstrip('/')
     while text.startswith('../'): text = text[3:] # ../train means a folder beside the yaml file
     parts = text.split('/')
@@ -150,7 +170,7 @@ def _find_tail(bases,      # folders to look in
             if place.exists() and not (alone and parts[k - 1] != Path(base).absolute().name): return place
     return None
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c050
+# %% ../../nbs/plumbing/yolo_files.ipynb #c054
 class YoloSet(NamedTuple):
     "What is known of a YOLO set before a split is asked for"
     root: Path    # its folder
@@ -159,7 +179,7 @@ class YoloSet(NamedTuple):
     names: dict   # number of a class -> its name, as it is written
     files: tuple  # all files that this was read from, the one that says where the images are first
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c051
+# %% ../../nbs/plumbing/yolo_files.ipynb #c055
 def _find_description(source # `YoloSource`
                      )->tuple: # folder of the set, the file that describes it or None, its content
     path = Path(source.config.yolo_root or '.')
@@ -171,7 +191,7 @@ def _find_description(source # `YoloSource`
     path = next(filter(_is_seen, files), None)
     return root, path, _load_darknet(path) if path else {}
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c053
+# %% ../../nbs/plumbing/yolo_files.ipynb #c057
 def load_set(source # `YoloSource`
             )->YoloSet:
     "Reads the names of a set and what it says of its folders; raises `UserError`"
@@ -184,7 +204,7 @@ def load_set(source # `YoloSource`
     if not names: raise UserError(f'{path}: names must be a list, or numbers with names.')
     return YoloSet(root, path, content, names, tuple(dict.fromkeys([*files, path])))
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c057
+# %% ../../nbs/plumbing/yolo_files.ipynb #c061
 _TREES = dict(images=('labels',), Images=('Labels', 'labels'), IMAGES=('LABELS', 'labels'),
               JPEGImages=('labels',))
 
@@ -196,13 +216,13 @@ def _name_label_folders(folder # of images
     trees = [Path(*parts[:place], name, *parts[place + 1:]) for name in _TREES[parts[place]]]
     return [*map(str, trees), str(folder)]
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c061
+# %% ../../nbs/plumbing/yolo_files.ipynb #c065
 def _list_entries(folder)->list: # sorted `os.DirEntry`s that are not hidden; raises `UserError`
     try: return sorted((e for e in os.scandir(folder) if e.name[0] != '.'), key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f'the folder {folder} cannot be read ({error.strerror}): check its rights.') from None
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c063
+# %% ../../nbs/plumbing/yolo_files.ipynb #c067
 class _LabelFinder:
     "Finds the label files of images; lists each folder once"
     def __init__(self): self.folders, self.stems = {}, {} # of images -> of labels; of labels -> stem -> path
@@ -227,31 +247,44 @@ class _LabelFinder:
             if path := files.get(os.path.splitext(key)[0]) or files.get(key): return path, True
         return os.path.join(self.folders[folder][0], f'{stem}.txt'), False
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c068
+# %% ../../nbs/plumbing/yolo_files.ipynb #c072
 def _walk(folder # to look in, with its sub-folders
          ):      # yields the path of each file that is not hidden, and whether it can be read
     seen, todo = set(), [str(folder)]
     while todo:
         place = todo.pop()
-        if (real := os.path.realpath(place)) in seen: continue # a link that leads in a circle
+        if (real := os.path.realpath(place)) in seen or leads_out(place): continue # a link to elsewhere, or in a circle
         seen.add(real)
         for entry in _list_entries(place):
             if not entry.is_dir(): yield entry.path, entry.is_file()
             elif entry.name.lower() != 'labels': todo.append(entry.path)
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c070
+# %% ../../nbs/plumbing/yolo_files.ipynb #c074
 def _has_image(folder): return any(is_image(path) for path, _ in _walk(folder))
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c074
+# %% ../../nbs/plumbing/yolo_files.ipynb #c078
+def _require_inside(data:YoloSet, # what is known of the set
+                    key,          # of its content, such as train
+                    path,         # that it gives
+                   )->None:       # raises `UserError` if it leads out of the data folder
+    try: return check_inside(path)
+    except LeadsOut as error: what = str(error)
+    rows = read_lines(data.files[0])
+    line = next((i for i, row in enumerate(rows, 1) if re.match(rf'[\s"\']*{re.escape(key)}\W', row)), 0)
+    raise UserError(f'{data.files[0]}{f":{line}" if line else ""}: {key}: {what}.')
+
+# %% ../../nbs/plumbing/yolo_files.ipynb #c080
 def _list_bases(data:YoloSet # what is known of the set
                )->list:      # folders that its paths may be relative to
     path = data.content.get('path')
     if not isinstance(path, str) or not path.strip('. /\\'): return [data.root]
-    if os.path.isabs(path) and os.path.isdir(path): return [Path(path), data.root]
+    if os.path.isabs(path) and os.path.isdir(path):
+        _require_inside(data, 'path', path)
+        return [Path(path), data.root]
     found = _find_tail([data.root], path)
     return [found, data.root] if found and found.is_dir() else [data.root]
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c078
+# %% ../../nbs/plumbing/yolo_files.ipynb #c084
 def _find_place(data:YoloSet, # what is known of the set
                 key,          # of its content, such as train
                 entry,        # a folder or a list that it names
@@ -260,13 +293,15 @@ def _find_place(data:YoloSet, # what is known of the set
         raise UserError(f'{data.files[0]}: {key} must be a folder of images, a list of them or a text file '
                         'with their paths.')
     text, bases = entry.strip().replace('\\', '/'), _list_bases(data)
-    if os.path.isabs(text) and os.path.exists(text): return Path(text)
+    if os.path.isabs(text) and os.path.exists(text):
+        _require_inside(data, key, text)
+        return Path(text)
     found = _find_tail([*bases, data.files[0].parent], text, whole=not text.lower().endswith('.txt'))
     if found: return found
     raise UserError(f'{data.files[0]}: there is no image in {bases[0] / text}, which is its {key}'
                     f'{_point_at_images(data.root)}.')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c080
+# %% ../../nbs/plumbing/yolo_files.ipynb #c086
 _UNREAD = {'.heic', '.heif', '.jxl', '.dng', '.cr2', '.nef', '.arw', '.psd', '.svg'} # OpenCV reads none
 
 def _point_at_images(root): # folder of a data set; the end of a sentence
@@ -277,7 +312,7 @@ def _point_at_images(root): # folder of a data set; the end of a sentence
     if not folders: return f', and none anywhere in {root}: put them there'
     return f': images are in {", ".join(folders[:3])}, so write that'
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c084
+# %% ../../nbs/plumbing/yolo_files.ipynb #c090
 def _find_any_case(base, # folder
                    path, # below it, with / between its parts
                   )->Path: # what is there, in any case of letters; None if nothing
@@ -288,7 +323,7 @@ def _find_any_case(base, # folder
         base = base / name
     return base
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c086
+# %% ../../nbs/plumbing/yolo_files.ipynb #c092
 def _find_usual(data:YoloSet, # what is known of the set
                 split,        # 'train' or 'eval'
                )->list:       # the folder or list of a split where most tools put it; [] if there is none
@@ -299,7 +334,7 @@ def _find_usual(data:YoloSet, # what is known of the set
             if place.is_file() or _has_image(place): return [place]
     return []
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c090
+# %% ../../nbs/plumbing/yolo_files.ipynb #c096
 def _find_unsplit(data:YoloSet # what is known of the set
                  )->Path:      # folder of all its images; None if it has none
     for folder in [_find_any_case(base, 'images') or base for base in _list_bases(data)] + [data.root]:
@@ -307,7 +342,7 @@ def _find_unsplit(data:YoloSet # what is known of the set
         if places: return Path(os.path.commonpath(places))
     return None
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c092
+# %% ../../nbs/plumbing/yolo_files.ipynb #c098
 def _explain_unsplit(data:YoloSet, # what is known of the set
                      folder,       # of all its images
                     )->str:        # what to do, for a split for evaluation
@@ -319,7 +354,7 @@ def _explain_unsplit(data:YoloSet, # what is known of the set
     return (f'--yolo_root={data.root}: all images lie in {folder} without splits, so they are for training '
             f'and there is none for eval: {what}.')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c094
+# %% ../../nbs/plumbing/yolo_files.ipynb #c100
 def _find_places(data:YoloSet, # what is known of the set
                  split,        # 'train' or 'eval'
                 )->tuple:      # folders and lists of images, and what the set calls the split; `UserError`
@@ -337,7 +372,7 @@ def _find_places(data:YoloSet, # what is known of the set
     raise UserError(f'{data.files[0]}: there is no image for {split}: name its folder here, such as '
                     f'{key}{sign}images/{key}, or put the images into {data.root}/images/{key}.')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c098
+# %% ../../nbs/plumbing/yolo_files.ipynb #c104
 def _find_listed(name,    # of an image, from a list
                  finders, # list of `ImageFinder`, one for each folder that it may be relative to
                 )->tuple: # path of the file, or ''; what is wrong, or ''
@@ -345,7 +380,10 @@ def _find_listed(name,    # of an image, from a list
     inside = tuple(f'{os.path.abspath(finder.folder)}/' for finder in finders)
     for finder in finders:
         path = os.path.normpath(os.path.join(finder.folder, name))
-        if os.path.abspath(path).startswith(inside) and os.path.isfile(path): return path, ''
+        if not os.path.abspath(path).startswith(inside) or not os.path.isfile(path): continue
+        try: check_inside(path)
+        except LeadsOut as error: return '', str(error)
+        return path, ''
     why = f'{name} is listed, but there is no such image'
     for finder in finders:
         try: path = finder.find(name)
@@ -354,21 +392,22 @@ def _find_listed(name,    # of an image, from a list
             if path.is_file(): return str(path), ''
     return '', why
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c100
+# %% ../../nbs/plumbing/yolo_files.ipynb #c106
 def _count_rows(folder, # that the name is relative to
                 name,   # of an image that is not there
                )->int: # rows of its label file; 0 where that is not there, either
     label, there = _LabelFinder().find(os.path.join(folder, name.replace('\\', '/').lstrip('/')))
-    return sum(bool(row.strip()) for row in Path(label).read_bytes().splitlines()) if there else 0
+    try: return sum(bool(row.strip()) for row in read_whole(label).splitlines()) if there else 0
+    except OSError: return 0
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c102
+# %% ../../nbs/plumbing/yolo_files.ipynb #c108
 def _read_list(path,     # of a text file with paths of images
                bases,    # folders that they may be relative to
                problems, # list that problems are added to
                notes,    # list that notes are added to
               )->list:   # paths of the images
     found, finders = [], [ImageFinder(base) for base in dict.fromkeys([*bases, path.parent])]
-    for line, row in enumerate(read_lines(path), 1):
+    for line, row in enumerate(_read_named(path), 1):
         if not (name := row.strip().strip('"')): continue
         image, why = _find_listed(name, finders)
         if image: found.append(image)
@@ -376,7 +415,7 @@ def _read_list(path,     # of a text file with paths of images
     for finder in finders: notes += finder.list_notes(path)
     return found
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c106
+# %% ../../nbs/plumbing/yolo_files.ipynb #c112
 class YoloImage(NamedTuple):
     "An image of a split"
     path: str      # of its file
@@ -384,7 +423,7 @@ class YoloImage(NamedTuple):
     label: str     # path of its label file, or of the one that is missing
     labelled: bool # whether that is there
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c108
+# %% ../../nbs/plumbing/yolo_files.ipynb #c114
 class YoloSplit(NamedTuple):
     "The files of a split"
     images: list   # of `YoloImage`, in the order of their names
@@ -392,19 +431,19 @@ class YoloSplit(NamedTuple):
     problems: list # of `Problem`: images that are missing or in a form that is not read
     notes: list    # sentences without their full stop: files that were passed over
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c109
+# %% ../../nbs/plumbing/yolo_files.ipynb #c115
 def _list_tops(data:YoloSet # what is known of the set
               )->list:      # beginnings of paths that are left out of names
     folders = [data.root, *_list_bases(data)]
     forms = {form for f in folders for form in (f, f.absolute(), os.path.normpath(f))}
     return sorted({f'{form}/' for form in forms}, key=len)
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c111
+# %% ../../nbs/plumbing/yolo_files.ipynb #c117
 def _name_inside(path, tops): # of an image; see `_list_tops`
     top = next((top for top in tops if path.startswith(top)), '')
     return path[len(top):].replace(os.sep, '/')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c115
+# %% ../../nbs/plumbing/yolo_files.ipynb #c121
 _NO_LABELS = {'classes.txt', 'predefined_classes.txt', 'train.txt', 'val.txt', 'valid.txt', 'test.txt',
               'readme.txt', 'readme.roboflow.txt', 'readme.dataset.txt'}
 
@@ -419,7 +458,7 @@ def _list_orphans(images,  # list of `YoloImage`
     found = [path for place in sorted(places) for path in finder.list(place).values() if folders]
     return [path for path in found if path not in used and os.path.basename(path).lower() not in _NO_LABELS]
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c117
+# %% ../../nbs/plumbing/yolo_files.ipynb #c123
 _ROW = re.compile(rb'[^\n\r]*[0-9][,;\s]+[0-9.eE+-]+[,;\s]+[0-9.eE+-]+') # three numbers at least
 
 def _name_lost(orphans, # paths of label files without an image
@@ -432,7 +471,8 @@ def _name_lost(orphans, # paths of label files without an image
     for label in used: pictures.pop(label, None) # its JPEG is there, too
     seen = list(pictures.values())
     for label in orphans:
-        rows = [row for row in Path(label).read_bytes().replace(b'\0', b'').splitlines() if row.strip()]
+        try: rows = [row for row in read_whole(label).replace(b'\0', b'').splitlines() if row.strip()]
+        except OSError: continue # a link that leads elsewhere, or a file that cannot be read
         if rows and not any(map(_ROW.match, rows)): continue
         picture = pictures.pop(label, '')
         what = 'its image ' + (f'{picture} cannot be read' if picture else 'is not there')
@@ -443,12 +483,12 @@ def _name_lost(orphans, # paths of label files without an image
         problems.append(Problem(path, 0, f'the image {why}', count=0, images=1))
     return problems, seen
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c119
+# %% ../../nbs/plumbing/yolo_files.ipynb #c125
 def _name_few(paths, root # of files; folder of the data set
              )->str: # the first three, relative to it
     return ', '.join(os.path.relpath(path, root) for path in paths[:3]) + (' ...' if len(paths) > 3 else '')
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c122
+# %% ../../nbs/plumbing/yolo_files.ipynb #c128
 _HELPERS = {'.yaml', '.yml', '.names', '.data', '.labels', '.cache', '.npy', '.md'} # what tools leave
 
 def _note_files(images,  # list of `YoloImage`
@@ -473,7 +513,7 @@ def _note_files(images,  # list of `YoloImage`
     return [f'{say_count(n, what)} {how}' + (f': {_name_few(names, root)}' if names else '')
             for what, n, how, names in few if n]
 
-# %% ../../nbs/plumbing/yolo_files.ipynb #c124
+# %% ../../nbs/plumbing/yolo_files.ipynb #c130
 def find_split(data:YoloSet, # what is known of the set
                split:str,    # 'train' or 'eval'
               )->YoloSplit:
