@@ -7,7 +7,7 @@ __all__ = ['Chain', 'speed_up_training']
 import re
 from pathlib import Path
 
-from .batch_norm import NORM_CPP, BatchNorm2d, Normalise, pack_options
+from .batch_norm import NORM_CPP, BatchNorm2d, NormAndCut, pack_options
 from .depthwise import DepthwiseConv2d, speed_up
 from .same_bits import relu6
 
@@ -48,7 +48,7 @@ struct Parts { // of the arguments: x, weight, [four of the norm before], four o
         behind = before + 4 * first, more = behind + 5;
     }
     const float *options(void **at) const { return (const float *)behind[4] + (at - before); } // four of each
-    Channel channel(void **at, long c) const { return {((float *)at[0])[c], ((float *)at[1])[c], options(at)}; }
+    Channel channel(void **at, long c) const { return {((float *)at[0])[c], ((float *)at[1])[c], options(at)[2], options(at)[3]}; }
     Channel known(void **at, long c) const {
         Channel k = channel(at, c);
         k.know(((float *)at[2])[c], ((float *)at[3])[c], options(at)[0]);
@@ -188,18 +188,6 @@ class _Block(nn.Cell):
         return grads[0], grads[1], each
 
 # %% ../../nbs/plumbing/chain.ipynb #c014
-class _QuickNorm(nn.Cell):
-    "Batch norm and what follows it in one pass"
-    def __init__(self, norm, act, library):
-        super().__init__(auto_prefix=False) # parameters keep their names
-        self.norm, self.act = norm, act
-        self.quick = Normalise(library, pack_options(norm, _find_cuts(act)))
-
-    def construct(self, x):
-        if self.norm.training: return self.norm.normalise(x, self.quick)
-        return self.act(self.norm(x)) # frozen statistics
-
-# %% ../../nbs/plumbing/chain.ipynb #c015
 class _QuickBlock(nn.Cell):
     "What `_Block` computes, with the parameters of these layers"
     def __init__(self, before, act, conv, norm, last, library): # before: a norm, or None
@@ -211,29 +199,25 @@ class _QuickBlock(nn.Cell):
         self.quick = _Block(library, options, conv.stride[0], self.first)
 
     def construct(self, x):
-        if self.norm.training and (not self.first or self.before.training): return self.compute(x)
-        if self.first: x = self.act(self.before(x))
-        return self.last(self.norm(self.conv(x)))
-
-    def compute(self, x):
-        if not self.first:
-            out = self.quick(x, self.conv.weight, _list_inputs(self.norm))
-            self.norm.follow(out[3], out[4])
-            return out[0]
-        out = self.quick(x, self.conv.weight, _list_inputs(self.before) + _list_inputs(self.norm))
-        self.before.follow(out[3], out[4])
-        self.norm.follow(out[7], out[8])
+        if not self.norm.training or self.first and not self.before.training: # frozen statistics
+            if self.first: x = self.act(self.before(x))
+            return self.last(self.norm(self.conv(x)))
+        norms = (self.before, self.norm) if self.first else (self.norm,)
+        inputs = ()
+        for norm in norms: inputs += norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance
+        out = self.quick(x, self.conv.weight, inputs)
+        for i, norm in enumerate(norms):
+            ops.assign(norm.moving_mean, out[4 * i + 3])
+            ops.assign(norm.moving_variance, out[4 * i + 4])
         return out[0]
 
-def _list_inputs(norm): return norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance
-
-# %% ../../nbs/plumbing/chain.ipynb #c017
+# %% ../../nbs/plumbing/chain.ipynb #c016
 _CUTS = {nn.ReLU: (0, None), nn.ReLU6: (0, 6)}
 
 def _find_cuts(cell): # -> least and largest number that an activation lets through; None: not an activation
     return (0, 6) if type(cell) is type(relu6()) else _CUTS.get(type(cell))
 
-# %% ../../nbs/plumbing/chain.ipynb #c018
+# %% ../../nbs/plumbing/chain.ipynb #c017
 def _flatten(cells)->list: # cells, of which some hold one chain -> all cells of these chains
     flat = []
     for cell in cells:
@@ -243,25 +227,25 @@ def _flatten(cells)->list: # cells, of which some hold one chain -> all cells of
         else: flat.append(cell)
     return flat
 
-# %% ../../nbs/plumbing/chain.ipynb #c019
+# %% ../../nbs/plumbing/chain.ipynb #c018
 def _describe(cell)->str: # n: batch norm, a: activation, d: depthwise convolution, x: another
     if isinstance(cell, BatchNorm2d): return 'n'
     if isinstance(cell, DepthwiseConv2d) and not cell.has_bias: return 'd'
     return 'a' if _find_cuts(cell) else 'x'
 
-# %% ../../nbs/plumbing/chain.ipynb #c020
+# %% ../../nbs/plumbing/chain.ipynb #c019
 _GROUPS = re.compile('nadna|dna|na|.')
 
 def _group(cells, library)->list: # -> cells that compute the same, of which some take the place of several
     kinds, groups = ''.join(map(_describe, cells)), []
     for found in _GROUPS.finditer(kinds):
         group = cells[found.start():found.end()]
-        if found[0] == 'na': groups.append(_QuickNorm(*group, library))
+        if found[0] == 'na': groups.append(NormAndCut(*group, _find_cuts(group[1]), library))
         elif len(group) > 2: groups.append(_QuickBlock(*[None] * (5 - len(group)), *group, library))
         else: groups += group
     return groups
 
-# %% ../../nbs/plumbing/chain.ipynb #c021
+# %% ../../nbs/plumbing/chain.ipynb #c020
 class Chain(nn.SequentialCell):
     "An `nn.SequentialCell` that trains some of its layers together once `speed_up_training` was called"
     def __init__(self,
@@ -286,7 +270,7 @@ class Chain(nn.SequentialCell):
         "Chooses what computes in training"
         self.quick = _group(_flatten(self.cell_list), library) if library else []
 
-# %% ../../nbs/plumbing/chain.ipynb #c022
+# %% ../../nbs/plumbing/chain.ipynb #c021
 def speed_up_training(network:nn.Cell # its layers are changed, on a CPU with a compiler
                      )->int:          # how many layers train in C++ from now on
     "Lets batch norm, depthwise convolutions and chains of layers train in C++"

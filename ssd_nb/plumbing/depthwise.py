@@ -23,8 +23,7 @@ from mindspore import nn, ops
 _SLIDE = r'''
 static void slide(const float *a, long row, const float *weights, float *__restrict out, long n) {
     const float *b = a + row, *c = b + row; // the rows below
-    float w[9];
-    std::copy(weights, weights + 9, w);
+    const float *w = weights;
     #pragma omp simd
     for (long i = 0; i < n; i++)
         out[i] = w[0] * a[i] + w[1] * a[i + 1] + w[2] * a[i + 2] + w[3] * b[i] + w[4] * b[i + 1]
@@ -34,7 +33,8 @@ static void slide(const float *a, long row, const float *weights, float *__restr
 
 # %% ../../nbs/plumbing/depthwise.ipynb #c028
 _CORRELATE = r'''
-static void correlate(const float *a, long row, const float *above, double *sums, long n) { // adds to the sums
+// adds to the sums
+static void correlate(const float *a, long row, const float *above, double *sums, long n) {
     const float *b = a + row, *c = b + row;
     float s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0, s8 = 0;
     #pragma omp simd reduction(+:s0, s1, s2, s3, s4, s5, s6, s7, s8)
@@ -66,21 +66,23 @@ struct Sizes { // of maps (B, C, H, W) that go in, and (B, C, h, w) that come ou
     long B, C, H, W, h, w;
     long stride, row, n, first; // row: numbers in a row of the line, n: windows, first: place of pixel (0, 0)
     Sizes(const int64_t *x, const int64_t *y) : B(x[0]), C(x[1]), H(x[2]), W(x[3]), h(y[2]), w(y[3]) {
-        stride = std::max((H + h - 1) / h, (W + w - 1) / w); // 1 or 2
-        row = W + 2, n = H * row;
+        stride = std::max((H + h - 1) / h, (W + w - 1) / w), row = W + 2, n = H * row; // stride: 1 or 2
         first = ((h - 1) * stride + 3 - H) / 2 * row + ((w - 1) * stride + 3 - W) / 2;
     }
 };
 '''
 
 # %% ../../nbs/plumbing/depthwise.ipynb #c034
-_COPY = r'''
+_SPREAD = r'''
 static void spread(const float *image, long h, long w, float *line, long row, long step) {
     for (long i = 0; i < h; i++, image += w, line += row * step)
         if (step == 1) std::memcpy(line, image, w * sizeof(float));
         else for (long j = 0; j < w; j++) line[2 * j] = image[j];
 }
+'''
 
+# %% ../../nbs/plumbing/depthwise.ipynb #c036
+_GATHER = r'''
 static void gather(const float *line, long row, long step, float *image, long h, long w) {
     for (long i = 0; i < h; i++, image += w, line += row * step)
         if (step == 1) std::memcpy(image, line, w * sizeof(float));
@@ -88,7 +90,7 @@ static void gather(const float *line, long row, long step, float *image, long h,
 }
 '''
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c036
+# %% ../../nbs/plumbing/depthwise.ipynb #c038
 _LINES = r'''
 struct Lines { // the line of one map, that of its output's gradient, and what a window makes of either
     Sizes s;
@@ -113,20 +115,19 @@ struct Lines { // the line of one map, that of its output's gradient, and what a
 };
 '''
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c038
+# %% ../../nbs/plumbing/depthwise.ipynb #c040
 _SHARE = r'''
 template <class Work> void share(long channels, Work work) { // work(next) in each thread
-    std::atomic<long> taken(0);
+    std::atomic<long> taken(0); // channels
     auto run = [&] { work([&] { return taken++; }); }; // next(): a channel, or no channel if none is left
-    std::vector<std::thread> threads;
-    long cores = std::min<long>(channels, std::thread::hardware_concurrency());
-    for (long t = 1; t < cores; t++) threads.emplace_back(run);
+    std::vector<std::thread> threads(std::min<long>(channels, std::thread::hardware_concurrency()) - 1);
+    for (auto &thread : threads) thread = std::thread(run);
     run();
     for (auto &thread : threads) thread.join();
 }
 '''
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c040
+# %% ../../nbs/plumbing/depthwise.ipynb #c042
 _FORWARD = r'''
 extern "C" int forward(int, void **data, int *, int64_t **shapes, const char **, void *, void *) {
     auto x = (const float *)data[0], weights = (const float *)data[1];
@@ -143,7 +144,7 @@ extern "C" int forward(int, void **data, int *, int64_t **shapes, const char **,
 }
 '''
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c042
+# %% ../../nbs/plumbing/depthwise.ipynb #c044
 _BACKWARD = r'''
 extern "C" int backward(int, void **data, int *, int64_t **shapes, const char **, void *, void *) {
     auto x = (const float *)data[0], weights = (const float *)data[1], dy = (const float *)data[2];
@@ -166,11 +167,11 @@ extern "C" int backward(int, void **data, int *, int64_t **shapes, const char **
 }
 '''
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c044
-DEPTHWISE_CPP = _INCLUDES + _SIZES + _SLIDE + _CORRELATE + _COPY + _LINES + _SHARE + _FORWARD + _BACKWARD
+# %% ../../nbs/plumbing/depthwise.ipynb #c046
+DEPTHWISE_CPP = _INCLUDES + _SIZES + _SLIDE + _CORRELATE + _SPREAD + _GATHER + _LINES + _SHARE + _FORWARD + _BACKWARD
 _FLAGS = '-std=c++17 -O3 -march=native -fopenmp-simd -pthread -shared -fPIC -x c++ - -o'.split()
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c045
+# %% ../../nbs/plumbing/depthwise.ipynb #c047
 def _compile_cpp(source:str, compiler:str, folder)->Path: # compiler: a program, perhaps with options
     "A shared library in the folder; raises OSError or `subprocess.CalledProcessError` if that fails"
     library = Path(folder) / 'ssd_nb.so'
@@ -179,14 +180,14 @@ def _compile_cpp(source:str, compiler:str, folder)->Path: # compiler: a program,
     ctypes.CDLL(str(library)) # fails where no program may be run from that folder
     return library
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c047
+# %% ../../nbs/plumbing/depthwise.ipynb #c049
 def _warn_slow(compiler:str, reason:str)->None: # the program that failed, what it or the system said
     "Says that training goes on, but slowly, and what to do"
     print('ssd_nb: depthwise convolutions and batch norm train slowly (plumbing/chain measures it), since '
           f'the C++ compiler {compiler} does not work here: {reason.splitlines()[0]}. Install g++, or set '
           'CXX to another.', file=sys.stderr)
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c049
+# %% ../../nbs/plumbing/depthwise.ipynb #c051
 @cache
 def load_library(source:str=DEPTHWISE_CPP, # C++
                 )->Path: # None, after a sentence, where there is none
@@ -199,7 +200,7 @@ def load_library(source:str=DEPTHWISE_CPP, # C++
     except subprocess.CalledProcessError as error:
         _warn_slow(compiler, error.stderr.strip() or f'exit code {error.returncode}')
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c054
+# %% ../../nbs/plumbing/depthwise.ipynb #c056
 class _Depthwise(nn.Cell):
     "A depthwise convolution of 3 × 3, 'same' padding, and its gradients, in C++"
     def __init__(self,
@@ -223,7 +224,7 @@ class _Depthwise(nn.Cell):
     def bprop(self, x, weight, out, dout): # the gradients of x and weight
         return self.back(x, weight, dout)
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c056
+# %% ../../nbs/plumbing/depthwise.ipynb #c058
 class DepthwiseConv2d(nn.Conv2d):
     "An `nn.Conv2d` that trains with a `_Depthwise` once `speed_up` has given it one"
     def __init__(self,
@@ -247,7 +248,7 @@ class DepthwiseConv2d(nn.Conv2d):
         "Chooses what computes in training"
         self.quick = _Depthwise(library, self.stride[0]) if library else None
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c058
+# %% ../../nbs/plumbing/depthwise.ipynb #c060
 def speed_up(network:nn.Cell, # its layers of these kinds are changed, on a CPU with a compiler
              source:str=DEPTHWISE_CPP, # C++
              kinds=(DepthwiseConv2d,), # classes with a method `use_library`
