@@ -13,197 +13,214 @@ from .same_bits import relu6
 
 from mindspore import Tensor, nn, ops
 
-# %% ../../nbs/plumbing/chain.ipynb #c004
-_MAPS = r'''
-struct Maps { // the maps of channel c among (B, C) maps of n numbers each
-    long B, C, n, c;
-    const float *operator()(const void *data, long b) const { return (const float *)data + (b * C + c) * n; }
-    float *operator()(void *data, long b) const { return (float *)data + (b * C + c) * n; }
-};
-'''
-
-# %% ../../nbs/plumbing/chain.ipynb #c006
-_BLOCK = r'''
-struct Block : Lines { // room for one channel
-    std::vector<float> flat, z;
-    Block(const Sizes &s) : Lines(s), flat(s.H * s.W), z(s.B * s.h * s.w) {}
-    float *result(long b) { return &z[b * s.h * s.w]; }
-    void convolve(const float *x, const Channel *k, const float *weights, float *y) {
-        refill(x, k);
-        forward(weights, y);
-    }
-    void refill(const float *x, const Channel *k) { // the line: a map, behind its norm if it has one
-        if (k) k->apply(x, flat.size(), flat.data());
-        fill(k ? flat.data() : x);
-    }
-};
-'''
-
-# %% ../../nbs/plumbing/chain.ipynb #c008
+# %% ../../nbs/plumbing/chain.ipynb #c014
 _PARTS = r'''
-struct Parts { // of the arguments: x, weight, [four of the norm before], four of the norm behind, options, more
+struct Parts { // x, weight, [four of the norm before], four of the norm behind, options, more
     void **data, **before, **behind, **more;
     bool first; // whether there is a norm before
     Parts(int count, void **data) : data(data), before(data + 2), first(count > 12) {
         behind = before + 4 * first, more = behind + 5;
     }
-    const float *options(void **at) const { return (const float *)behind[4] + (at - before); } // four of each
-    Channel channel(void **at, long c) const { return {((float *)at[0])[c], ((float *)at[1])[c], options(at)[2], options(at)[3]}; }
-    Channel known(void **at, long c) const {
-        Channel k = channel(at, c);
-        k.know(((float *)at[2])[c], ((float *)at[3])[c], options(at)[0]);
-        return k;
-    }
-    static void put(void **at, int i, long c, double value) { ((float *)at[i])[c] = value; }
+    const float *options(void **at) const { return (const float *)behind[4] + (at - before); }
+    Channel channel(void **at, long c) const; // of the norm at that place
 };
 '''
 
-# %% ../../nbs/plumbing/chain.ipynb #c009
-_BLOCK_FORWARD = r'''
-// as `Parts`, with running means and variances -> y, [mean variance running ones], the same behind
-extern "C" int block_forward(int count, void **data, int *, int64_t **shapes, const char **, void *, void *) {
-    Parts p(count, data);
-    Sizes s(shapes[0], shapes[p.more - data]);
-    share(s.C, [=](auto next) {
-        Block block(s);
-        for (long c; (c = next()) < s.C;) {
-            Maps xs{s.B, s.C, s.H * s.W, c}, ys{s.B, s.C, s.h * s.w, c};
-            auto k = p.channel(p.before, c), l = p.channel(p.behind, c);
-            if (p.first) {
-                k.measure(xs(data[0], 0), s.B, xs.n, s.C * xs.n, p.options(p.before)[0]);
-                follow(k, s.B * xs.n, p.options(p.before)[1], c, p.before + 2, p.more + 1);
-            }
-            auto weights = (const float *)data[1] + 9 * c;
-            for (long b = s.B; b--;)
-                block.convolve(xs((const void *)data[0], b), p.first ? &k : nullptr, weights, block.result(b));
-            l.measure(block.result(0), s.B, ys.n, ys.n, p.options(p.behind)[0]);
-            follow(l, s.B * ys.n, p.options(p.behind)[1], c, p.behind + 2, p.more + 1 + 4 * p.first);
-            for (long b = 0; b < s.B; b++) l.apply(block.result(b), ys.n, ys(p.more[0], b));
-        }
-    });
-    return 0;
+# %% ../../nbs/plumbing/chain.ipynb #c016
+_KNOWN = r'''
+Channel Parts::channel(void **at, long c) const {
+    return {((float *)at[0])[c], ((float *)at[1])[c], options(at)[2], options(at)[3]};
 }
 '''
 
-# %% ../../nbs/plumbing/chain.ipynb #c010
-_BLOCK_BACKWARD = r'''
-static Pair convolve_again(Block &block, const Parts &p, long c, const Channel *k, const Channel &l) {
-    auto &s = block.s;
-    Maps xs{s.B, s.C, s.H * s.W, c}, ys{s.B, s.C, s.h * s.w, c};
-    Pair all;
+# %% ../../nbs/plumbing/chain.ipynb #c018
+_BLOCK = r'''
+struct Block : Lines {
+    const Parts &p;
+    long c, n, m; // the channel; numbers in a map that goes in, and in one that comes out
+    Channel k, l; // the norm before and behind
+    std::vector<float> flat, z;
+    Block(const Sizes &s, const Parts &p)
+        : Lines(s), p(p), n(s.H * s.W), m(s.h * s.w), flat(n), z(s.B * m) {}
+    void begin(long channel) {
+        c = channel, l = p.channel(p.behind, c);
+        if (p.first) k = p.channel(p.before, c);
+    }
+'''
+
+# %% ../../nbs/plumbing/chain.ipynb #c020
+_MAPS = r'''
+    const float *weights() const { return (const float *)p.data[1] + 9 * c; }
+    float *x(long b) const { return (float *)p.data[0] + (b * s.C + c) * n; }
+    float *y(long b) const { return (float *)p.more[0] + (b * s.C + c) * m; }  // or the gradient of y
+    float *dx(long b) const { return (float *)p.more[1] + (b * s.C + c) * n; }
+    float *result(long b) { return &z[b * m]; }
+'''
+
+# %% ../../nbs/plumbing/chain.ipynb #c022
+_CONVOLVE = r'''
+    void refill(long b) {
+        if (p.first) k.apply(x(b), n, flat.data());
+        fill(p.first ? flat.data() : x(b));
+    }
+    void convolve(long b) { refill(b), Lines::forward(weights(), result(b)); }
+    void go_forward();
+    Pair convolve_again();
+    Pair go_back(); // z becomes its own gradient
+    void finish(Pair sums);
+};
+'''
+
+# %% ../../nbs/plumbing/chain.ipynb #c024
+_GO_FORWARD = r'''
+void Block::go_forward() {
+    auto old = p.before + 2, out = p.more + 1; // running statistics, results
+    if (p.first) {
+        k.measure(x(0), s.B, n, s.C * n, p.options(p.before)[0]);
+        follow(k, s.B * n, p.options(p.before)[1], c, old, out), out += 4;
+    }
+    for (long b = s.B; b--;) convolve(b);
+    l.measure(result(0), s.B, m, m, p.options(p.behind)[0]);
+    follow(l, s.B * m, p.options(p.behind)[1], c, p.behind + 2, out);
+    for (long b = 0; b < s.B; b++) l.apply(result(b), m, y(b));
+}
+'''
+
+# %% ../../nbs/plumbing/chain.ipynb #c026
+_AGAIN = r'''
+Pair Block::convolve_again() {
+    Pair sums;
     for (long b = 0; b < s.B; b++) {
-        block.convolve(xs((const void *)p.data[0], b), k, (const float *)p.data[1] + 9 * c, block.result(b));
-        all.add(l.sum(block.result(b), ys((const void *)p.more[0], b), ys.n));
+        convolve(b);
+        sums.add(l.sum(result(b), y(b), m));
     }
-    return all;
+    l.settle(sums, s.B * m);
+    return sums;
 }
+'''
 
-static Pair go_back(Block &block, const Parts &p, long c, const Channel *k, const Channel &l) {
-    auto &s = block.s;
-    auto weights = (const float *)p.data[1] + 9 * c;
-    Maps xs{s.B, s.C, s.H * s.W, c}, ys{s.B, s.C, s.h * s.w, c};
+# %% ../../nbs/plumbing/chain.ipynb #c028
+_GO_BACK = r'''
+Pair Block::go_back() {
     float turned[9];
-    double sums[9] = {};
-    Pair all;
-    std::reverse_copy(weights, weights + 9, turned);
+    double by_weight[9] = {};
+    Pair sums;
+    std::reverse_copy(weights(), weights() + 9, turned);
     for (long b = s.B; b--;) {
-        auto x = xs((const void *)p.data[0], b), dy = ys((const void *)p.more[0], b);
-        auto dx = xs(p.more[1], b), dz = block.result(b);
-        l.back(dz, dy, ys.n, dz);
-        block.refill(x, k);
-        block.backward(turned, dz, dx, sums);
-        if (k) all.add(k->sum(x, dx, xs.n));
+        l.back(result(b), y(b), m, result(b));
+        refill(b);
+        Lines::backward(turned, result(b), dx(b), by_weight);
+        if (p.first) sums.add(k.sum(x(b), dx(b), n));
     }
-    for (int i = 0; i < 9; i++) Parts::put(p.more + 2, 0, 9 * c + i, sums[i]);
-    return all;
+    std::copy(by_weight, by_weight + 9, (float *)p.more[2] + 9 * c);
+    return sums;
 }
+'''
 
-// as `Parts`, with means and variances, gradient of y -> gradients: x weight, [gamma beta], gamma beta
-extern "C" int block_backward(int count, void **data, int *, int64_t **shapes, const char **, void *, void *) {
+# %% ../../nbs/plumbing/chain.ipynb #c030
+_FINISH = r'''
+void Block::finish(Pair sums) {
+    k.settle(sums, s.B * n);
+    for (long b = 0; b < s.B; b++) k.back(x(b), dx(b), n, dx(b));
+}
+'''
+
+# %% ../../nbs/plumbing/chain.ipynb #c032
+_PUT = r'''
+static void put(void **out, long c, const Channel &norm, Pair sums) { // gradients of gamma and beta
+    ((float *)out[0])[c] = sums.second / norm.std, ((float *)out[1])[c] = sums.first;
+}
+'''
+
+# %% ../../nbs/plumbing/chain.ipynb #c034
+_BLOCK_FORWARD = r'''
+extern "C" int block_forward(int count, void **data, int *, int64_t **shapes, const char **, void *,
+                             void *) {
     Parts p(count, data);
     Sizes s(shapes[0], shapes[p.more - data]);
     share(s.C, [=](auto next) {
-        Block block(s);
+        Block block(s, p);
+        for (long c; (c = next()) < s.C;) block.begin(c), block.go_forward();
+    });
+    return 0;
+}
+'''
+
+# %% ../../nbs/plumbing/chain.ipynb #c036
+_BLOCK_BACKWARD = r'''
+extern "C" int block_backward(int count, void **data, int *, int64_t **shapes, const char **, void *,
+                              void *) {
+    Parts p(count, data);
+    Sizes s(shapes[0], shapes[p.more - data]);
+    auto at = [=](void **norm, int i, long c) { return ((const float *)norm[i])[c]; };
+    share(s.C, [=](auto next) {
+        Block block(s, p);
         for (long c; (c = next()) < s.C;) {
-            auto l = p.known(p.behind, c), k = p.first ? p.known(p.before, c) : l;
-            auto first = p.first ? &k : nullptr;
-            void **out = p.more + 3;
-            Pair all = convolve_again(block, p, c, first, l);
-            l.settle(all, s.B * s.h * s.w);
-            Pair more = go_back(block, p, c, first, l);
-            if (first) {
-                Maps xs{s.B, s.C, s.H * s.W, c};
-                k.settle(more, s.B * xs.n);
-                for (long b = 0; b < s.B; b++) {
-                    auto dx = xs(p.more[1], b);
-                    k.back(xs((const void *)data[0], b), dx, xs.n, dx);
-                }
-                p.put(out++, 0, c, more.second / k.std), p.put(out++, 0, c, more.first);
-            }
-            p.put(out++, 0, c, all.second / l.std), p.put(out, 0, c, all.first);
+            block.begin(c);
+            block.l.know(at(p.behind, 2, c), at(p.behind, 3, c), p.options(p.behind)[0]);
+            if (p.first) block.k.know(at(p.before, 2, c), at(p.before, 3, c), p.options(p.before)[0]);
+            Pair behind = block.convolve_again(), before = block.go_back();
+            if (p.first) block.finish(before), put(p.more + 3, c, block.k, before);
+            put(p.more + 3 + 2 * p.first, c, block.l, behind);
         }
     });
     return 0;
 }
 '''
 
-# %% ../../nbs/plumbing/chain.ipynb #c011
-_CPP = NORM_CPP + _MAPS + _BLOCK + _PARTS + _BLOCK_FORWARD + _BLOCK_BACKWARD
+# %% ../../nbs/plumbing/chain.ipynb #c037
+_CPP = NORM_CPP + ''.join((_PARTS, _KNOWN, _BLOCK, _MAPS, _CONVOLVE, _GO_FORWARD, _AGAIN, _GO_BACK, _FINISH,
+                           _PUT, _BLOCK_FORWARD, _BLOCK_BACKWARD))
 
-# %% ../../nbs/plumbing/chain.ipynb #c013
+# %% ../../nbs/plumbing/chain.ipynb #c039
+def _make_shapes(stride, norms): # for the operator: shapes of what goes in -> of what comes out
+    def shapes(x, weight, gamma, *rest):
+        return (*x[:2], *(-(-size // stride) for size in x[2:])), *[gamma] * (4 * norms)
+    return shapes
+
+def _make_back_shapes(norms): # for its gradient
+    return lambda x, weight, gamma, *rest: (x, weight, *[gamma] * (2 * norms))
+
+def _make_types(count): return lambda x, *rest: (x,) * count
+
+# %% ../../nbs/plumbing/chain.ipynb #c041
 class _Block(nn.Cell):
     "[Batch norm, cut,] depthwise convolution, batch norm, cut, and all gradients, in C++"
-    def __init__(self,
-                 library:Path,   # see `load_library`, of `_CPP`
-                 options:Tensor, # from `pack_options`, of each norm
-                 stride:int,     # of the convolution
-                 first:bool,     # whether there is a norm before the convolution
-                ):
+    def __init__(self, library, options, stride, norms): # of `_CPP`; four of each norm; 1 or 2; 1 or 2
         super().__init__()
-        def shapes(x, weight, *rest):
-            return (*x[:2], *(-(-size // stride) for size in x[2:])), *[rest[0]] * (8 if first else 4)
-        def types(x, *rest): return (x,) * (9 if first else 5)
-        def back_shapes(x, weight, *rest): return x, weight, *[rest[0]] * (4 if first else 2)
-        def back_types(x, *rest): return (x,) * (6 if first else 4)
-        self.options, self.first = options, first
-        self.ahead = ops.Custom(f'{library}:block_forward', shapes, types, 'aot')
+        name, self.options = f'{library}:block', options
+        forward, backward = _make_types(1 + 4 * norms), _make_types(2 + 2 * norms)
+        self.ahead = ops.Custom(f'{name}_forward', _make_shapes(stride, norms), forward, 'aot')
         self.ahead.add_prim_attr('stride', stride) # or MindSpore confuses the two strides
-        self.back = ops.Custom(f'{library}:block_backward', back_shapes, back_types, 'aot')
+        self.back = ops.Custom(f'{name}_backward', _make_back_shapes(norms), backward, 'aot')
 
-    def construct(self,
-                  x,      # (B, C, H, W) float32
-                  weight, # (C, 1, 3, 3) float32
-                  norms,  # tuple: gamma, beta, running mean and variance of each norm, (C,) float32
-                 ):       # y, and for each norm mean, variance, and both running
-        "All in turn"
+    def construct(self, x, weight, norms): # norms: gamma, beta, running mean and variance of each, (C,)
         return self.ahead(x, weight, *norms, self.options)
 
     def bprop(self, x, weight, norms, out, dout): # the gradients of all
-        known = ()
+        known, each = (), ()
         for i in range(0, len(norms), 4): known += norms[i], norms[i + 1], out[i + 1], out[i + 2]
-        grads, each = self.back(x, weight, *known, self.options, dout[0]), ()
+        grads = self.back(x, weight, *known, self.options, dout[0])
         for i in range(0, len(norms), 4):
             none = ops.zeros_like(norms[i])
             each += grads[2 + i // 2], grads[3 + i // 2], none, none
         return grads[0], grads[1], each
 
-# %% ../../nbs/plumbing/chain.ipynb #c014
+# %% ../../nbs/plumbing/chain.ipynb #c043
 class _QuickBlock(nn.Cell):
     "What `_Block` computes, with the parameters of these layers"
-    def __init__(self, before, act, conv, norm, last, library): # before: a norm, or None
+    def __init__(self, before, act, conv, norm, last, library): # before, act: None where there is none
         super().__init__(auto_prefix=False) # parameters keep their names
         self.before, self.act, self.conv, self.norm, self.last = before, act, conv, norm, last
-        self.first = before is not None
-        options = pack_options(norm, _find_cuts(last))
+        self.first, options = before is not None, pack_options(norm, _find_cuts(last))
         if self.first: options = ops.concat((pack_options(before, _find_cuts(act)), options))
-        self.quick = _Block(library, options, conv.stride[0], self.first)
+        self.quick = _Block(library, options, conv.stride[0], 1 + self.first)
 
     def construct(self, x):
         if not self.norm.training or self.first and not self.before.training: # frozen statistics
             if self.first: x = self.act(self.before(x))
             return self.last(self.norm(self.conv(x)))
-        norms = (self.before, self.norm) if self.first else (self.norm,)
-        inputs = ()
+        norms, inputs = (self.before, self.norm) if self.first else (self.norm,), ()
         for norm in norms: inputs += norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance
         out = self.quick(x, self.conv.weight, inputs)
         for i, norm in enumerate(norms):
@@ -211,13 +228,13 @@ class _QuickBlock(nn.Cell):
             ops.assign(norm.moving_variance, out[4 * i + 4])
         return out[0]
 
-# %% ../../nbs/plumbing/chain.ipynb #c016
+# %% ../../nbs/plumbing/chain.ipynb #c045
 _CUTS = {nn.ReLU: (0, None), nn.ReLU6: (0, 6)}
 
 def _find_cuts(cell): # -> least and largest number that an activation lets through; None: not an activation
     return (0, 6) if type(cell) is type(relu6()) else _CUTS.get(type(cell))
 
-# %% ../../nbs/plumbing/chain.ipynb #c017
+# %% ../../nbs/plumbing/chain.ipynb #c047
 def _flatten(cells)->list: # cells, of which some hold one chain -> all cells of these chains
     flat = []
     for cell in cells:
@@ -227,13 +244,13 @@ def _flatten(cells)->list: # cells, of which some hold one chain -> all cells of
         else: flat.append(cell)
     return flat
 
-# %% ../../nbs/plumbing/chain.ipynb #c018
+# %% ../../nbs/plumbing/chain.ipynb #c049
 def _describe(cell)->str: # n: batch norm, a: activation, d: depthwise convolution, x: another
     if isinstance(cell, BatchNorm2d): return 'n'
     if isinstance(cell, DepthwiseConv2d) and not cell.has_bias: return 'd'
     return 'a' if _find_cuts(cell) else 'x'
 
-# %% ../../nbs/plumbing/chain.ipynb #c019
+# %% ../../nbs/plumbing/chain.ipynb #c051
 _GROUPS = re.compile('nadna|dna|na|.')
 
 def _group(cells, library)->list: # -> cells that compute the same, of which some take the place of several
@@ -245,7 +262,7 @@ def _group(cells, library)->list: # -> cells that compute the same, of which som
         else: groups += group
     return groups
 
-# %% ../../nbs/plumbing/chain.ipynb #c020
+# %% ../../nbs/plumbing/chain.ipynb #c053
 class Chain(nn.SequentialCell):
     "An `nn.SequentialCell` that trains some of its layers together once `speed_up_training` was called"
     def __init__(self,
@@ -270,7 +287,7 @@ class Chain(nn.SequentialCell):
         "Chooses what computes in training"
         self.quick = _group(_flatten(self.cell_list), library) if library else []
 
-# %% ../../nbs/plumbing/chain.ipynb #c021
+# %% ../../nbs/plumbing/chain.ipynb #c055
 def speed_up_training(network:nn.Cell # its layers are changed, on a CPU with a compiler
                      )->int:          # how many layers train in C++ from now on
     "Lets batch norm, depthwise convolutions and chains of layers train in C++"

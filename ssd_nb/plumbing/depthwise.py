@@ -97,37 +97,48 @@ struct Lines { // the line of one map, that of its output's gradient, and what a
     std::vector<float> line, above, out;
     Lines(const Sizes &s) : s(s), line((s.H + 3) * s.row), above((s.H + 5) * s.row), out(s.n) {}
     void fill(const float *x) { spread(x, s.H, s.W, &line[s.first], s.row, 1); }
-    void forward(const float *weights, float *y) {
-        if (s.stride == 1) slide(line.data(), s.row, weights, out.data(), s.n);
-        else for (long i = 0; i < 2 * s.h * s.row; i += 2 * s.row)
-            slide(&line[i], s.row, weights, &out[i], s.W);
-        gather(out.data(), s.row, s.stride, y, s.h, s.w);
-    }
-    void backward(const float *turned, const float *dy, float *dx, double *sums) { // adds to the sums
-        float *start = &above[2 * s.row + 2];
-        spread(dy, s.h, s.w, start, s.row, s.stride);
-        if (s.stride == 1) correlate(line.data(), s.row, start, sums, s.n);
-        else for (long i = 0; i < 2 * s.h * s.row; i += 2 * s.row)
-            correlate(&line[i], s.row, start + i, sums, s.W);
-        slide(&above[s.first], s.row, turned, out.data(), s.n);
-        gather(out.data(), s.row, 1, dx, s.H, s.W);
-    }
+    void forward(const float *weights, float *y);
+    void backward(const float *turned, const float *dy, float *dx, double *sums); // adds to the sums
 };
 '''
 
 # %% ../../nbs/plumbing/depthwise.ipynb #c040
+_AHEAD = r'''
+void Lines::forward(const float *weights, float *y) {
+    if (s.stride == 1) slide(line.data(), s.row, weights, out.data(), s.n);
+    else for (long i = 0; i < 2 * s.h * s.row; i += 2 * s.row)
+        slide(&line[i], s.row, weights, &out[i], s.W);
+    gather(out.data(), s.row, s.stride, y, s.h, s.w);
+}
+'''
+
+# %% ../../nbs/plumbing/depthwise.ipynb #c042
+_BACK = r'''
+void Lines::backward(const float *turned, const float *dy, float *dx, double *sums) {
+    float *start = &above[2 * s.row + 2];
+    spread(dy, s.h, s.w, start, s.row, s.stride);
+    if (s.stride == 1) correlate(line.data(), s.row, start, sums, s.n);
+    else for (long i = 0; i < 2 * s.h * s.row; i += 2 * s.row)
+        correlate(&line[i], s.row, start + i, sums, s.W);
+    slide(&above[s.first], s.row, turned, out.data(), s.n);
+    gather(out.data(), s.row, 1, dx, s.H, s.W);
+}
+'''
+
+# %% ../../nbs/plumbing/depthwise.ipynb #c044
 _SHARE = r'''
 template <class Work> void share(long channels, Work work) { // work(next) in each thread
     std::atomic<long> taken(0); // channels
     auto run = [&] { work([&] { return taken++; }); }; // next(): a channel, or no channel if none is left
-    std::vector<std::thread> threads(std::min<long>(channels, std::thread::hardware_concurrency()) - 1);
+    long cores = std::min<long>(channels, std::max(1u, std::thread::hardware_concurrency()));
+    std::vector<std::thread> threads(cores - 1);
     for (auto &thread : threads) thread = std::thread(run);
     run();
     for (auto &thread : threads) thread.join();
 }
 '''
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c042
+# %% ../../nbs/plumbing/depthwise.ipynb #c046
 _FORWARD = r'''
 extern "C" int forward(int, void **data, int *, int64_t **shapes, const char **, void *, void *) {
     auto x = (const float *)data[0], weights = (const float *)data[1];
@@ -144,7 +155,7 @@ extern "C" int forward(int, void **data, int *, int64_t **shapes, const char **,
 }
 '''
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c044
+# %% ../../nbs/plumbing/depthwise.ipynb #c048
 _BACKWARD = r'''
 extern "C" int backward(int, void **data, int *, int64_t **shapes, const char **, void *, void *) {
     auto x = (const float *)data[0], weights = (const float *)data[1], dy = (const float *)data[2];
@@ -167,11 +178,12 @@ extern "C" int backward(int, void **data, int *, int64_t **shapes, const char **
 }
 '''
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c046
-DEPTHWISE_CPP = _INCLUDES + _SIZES + _SLIDE + _CORRELATE + _SPREAD + _GATHER + _LINES + _SHARE + _FORWARD + _BACKWARD
+# %% ../../nbs/plumbing/depthwise.ipynb #c050
+DEPTHWISE_CPP = ''.join((_INCLUDES, _SIZES, _SLIDE, _CORRELATE, _SPREAD, _GATHER, _LINES, _AHEAD, _BACK,
+                         _SHARE, _FORWARD, _BACKWARD))
 _FLAGS = '-std=c++17 -O3 -march=native -fopenmp-simd -pthread -shared -fPIC -x c++ - -o'.split()
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c047
+# %% ../../nbs/plumbing/depthwise.ipynb #c051
 def _compile_cpp(source:str, compiler:str, folder)->Path: # compiler: a program, perhaps with options
     "A shared library in the folder; raises OSError or `subprocess.CalledProcessError` if that fails"
     library = Path(folder) / 'ssd_nb.so'
@@ -180,14 +192,14 @@ def _compile_cpp(source:str, compiler:str, folder)->Path: # compiler: a program,
     ctypes.CDLL(str(library)) # fails where no program may be run from that folder
     return library
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c049
+# %% ../../nbs/plumbing/depthwise.ipynb #c053
 def _warn_slow(compiler:str, reason:str)->None: # the program that failed, what it or the system said
     "Says that training goes on, but slowly, and what to do"
     print('ssd_nb: depthwise convolutions and batch norm train slowly (plumbing/chain measures it), since '
           f'the C++ compiler {compiler} does not work here: {reason.splitlines()[0]}. Install g++, or set '
           'CXX to another.', file=sys.stderr)
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c051
+# %% ../../nbs/plumbing/depthwise.ipynb #c055
 @cache
 def load_library(source:str=DEPTHWISE_CPP, # C++
                 )->Path: # None, after a sentence, where there is none
@@ -200,7 +212,7 @@ def load_library(source:str=DEPTHWISE_CPP, # C++
     except subprocess.CalledProcessError as error:
         _warn_slow(compiler, error.stderr.strip() or f'exit code {error.returncode}')
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c056
+# %% ../../nbs/plumbing/depthwise.ipynb #c060
 class _Depthwise(nn.Cell):
     "A depthwise convolution of 3 × 3, 'same' padding, and its gradients, in C++"
     def __init__(self,
@@ -224,7 +236,7 @@ class _Depthwise(nn.Cell):
     def bprop(self, x, weight, out, dout): # the gradients of x and weight
         return self.back(x, weight, dout)
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c058
+# %% ../../nbs/plumbing/depthwise.ipynb #c062
 class DepthwiseConv2d(nn.Conv2d):
     "An `nn.Conv2d` that trains with a `_Depthwise` once `speed_up` has given it one"
     def __init__(self,
@@ -248,7 +260,7 @@ class DepthwiseConv2d(nn.Conv2d):
         "Chooses what computes in training"
         self.quick = _Depthwise(library, self.stride[0]) if library else None
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c060
+# %% ../../nbs/plumbing/depthwise.ipynb #c064
 def speed_up(network:nn.Cell, # its layers of these kinds are changed, on a CPU with a compiler
              source:str=DEPTHWISE_CPP, # C++
              kinds=(DepthwiseConv2d,), # classes with a method `use_library`
