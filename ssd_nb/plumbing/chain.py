@@ -168,11 +168,11 @@ extern "C" int block_backward(int count, void **data, int *, int64_t **shapes, c
 }
 '''
 
-# %% ../../nbs/plumbing/chain.ipynb #c037
+# %% ../../nbs/plumbing/chain.ipynb #c038
 _CPP = NORM_CPP + ''.join((_PARTS, _KNOWN, _BLOCK, _MAPS, _CONVOLVE, _GO_FORWARD, _AGAIN, _GO_BACK, _FINISH,
                            _PUT, _BLOCK_FORWARD, _BLOCK_BACKWARD))
 
-# %% ../../nbs/plumbing/chain.ipynb #c039
+# %% ../../nbs/plumbing/chain.ipynb #c040
 def _make_shapes(stride, norms): # for the operator: shapes of what goes in -> of what comes out
     def shapes(x, weight, gamma, *rest):
         return (*x[:2], *(-(-size // stride) for size in x[2:])), *[gamma] * (4 * norms)
@@ -181,9 +181,10 @@ def _make_shapes(stride, norms): # for the operator: shapes of what goes in -> o
 def _make_back_shapes(norms): # for its gradient
     return lambda x, weight, gamma, *rest: (x, weight, *[gamma] * (2 * norms))
 
+# %% ../../nbs/plumbing/chain.ipynb #c042
 def _make_types(count): return lambda x, *rest: (x,) * count
 
-# %% ../../nbs/plumbing/chain.ipynb #c041
+# %% ../../nbs/plumbing/chain.ipynb #c044
 class _Block(nn.Cell):
     "[Batch norm, cut,] depthwise convolution, batch norm, cut, and all gradients, in C++"
     def __init__(self, library, options, stride, norms): # of `_CPP`; four of each norm; 1 or 2; 1 or 2
@@ -206,7 +207,7 @@ class _Block(nn.Cell):
             each += grads[2 + i // 2], grads[3 + i // 2], none, none
         return grads[0], grads[1], each
 
-# %% ../../nbs/plumbing/chain.ipynb #c043
+# %% ../../nbs/plumbing/chain.ipynb #c046
 class _QuickBlock(nn.Cell):
     "What `_Block` computes, with the parameters of these layers"
     def __init__(self, before, act, conv, norm, last, library): # before, act: None where there is none
@@ -228,13 +229,13 @@ class _QuickBlock(nn.Cell):
             ops.assign(norm.moving_variance, out[4 * i + 4])
         return out[0]
 
-# %% ../../nbs/plumbing/chain.ipynb #c045
+# %% ../../nbs/plumbing/chain.ipynb #c048
 _CUTS = {nn.ReLU: (0, None), nn.ReLU6: (0, 6)}
 
 def _find_cuts(cell): # -> least and largest number that an activation lets through; None: not an activation
     return (0, 6) if type(cell) is type(relu6()) else _CUTS.get(type(cell))
 
-# %% ../../nbs/plumbing/chain.ipynb #c047
+# %% ../../nbs/plumbing/chain.ipynb #c050
 def _flatten(cells)->list: # cells, of which some hold one chain -> all cells of these chains
     flat = []
     for cell in cells:
@@ -244,13 +245,13 @@ def _flatten(cells)->list: # cells, of which some hold one chain -> all cells of
         else: flat.append(cell)
     return flat
 
-# %% ../../nbs/plumbing/chain.ipynb #c049
+# %% ../../nbs/plumbing/chain.ipynb #c052
 def _describe(cell)->str: # n: batch norm, a: activation, d: depthwise convolution, x: another
     if isinstance(cell, BatchNorm2d): return 'n'
     if isinstance(cell, DepthwiseConv2d) and not cell.has_bias: return 'd'
     return 'a' if _find_cuts(cell) else 'x'
 
-# %% ../../nbs/plumbing/chain.ipynb #c051
+# %% ../../nbs/plumbing/chain.ipynb #c054
 _GROUPS = re.compile('nadna|dna|na|.')
 
 def _group(cells, library)->list: # -> cells that compute the same, of which some take the place of several
@@ -262,7 +263,7 @@ def _group(cells, library)->list: # -> cells that compute the same, of which som
         else: groups += group
     return groups
 
-# %% ../../nbs/plumbing/chain.ipynb #c053
+# %% ../../nbs/plumbing/chain.ipynb #c056
 class Chain(nn.SequentialCell):
     "An `nn.SequentialCell` that trains some of its layers together once `speed_up_training` was called"
     def __init__(self,
@@ -287,7 +288,7 @@ class Chain(nn.SequentialCell):
         "Chooses what computes in training"
         self.quick = _group(_flatten(self.cell_list), library) if library else []
 
-# %% ../../nbs/plumbing/chain.ipynb #c055
+# %% ../../nbs/plumbing/chain.ipynb #c058
 def speed_up_training(network:nn.Cell # its layers are changed, on a CPU with a compiler
                      )->int:          # how many layers train in C++ from now on
     "Lets batch norm, depthwise convolutions and chains of layers train in C++"

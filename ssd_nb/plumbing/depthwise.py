@@ -181,9 +181,11 @@ extern "C" int backward(int, void **data, int *, int64_t **shapes, const char **
 # %% ../../nbs/plumbing/depthwise.ipynb #c050
 DEPTHWISE_CPP = ''.join((_INCLUDES, _SIZES, _SLIDE, _CORRELATE, _SPREAD, _GATHER, _LINES, _AHEAD, _BACK,
                          _SHARE, _FORWARD, _BACKWARD))
-_FLAGS = '-std=c++17 -O3 -march=native -fopenmp-simd -pthread -shared -fPIC -x c++ - -o'.split()
 
 # %% ../../nbs/plumbing/depthwise.ipynb #c051
+_FLAGS = '-std=c++17 -O3 -march=native -fopenmp-simd -pthread -shared -fPIC -x c++ - -o'.split()
+
+# %% ../../nbs/plumbing/depthwise.ipynb #c052
 def _compile_cpp(source:str, compiler:str, folder)->Path: # compiler: a program, perhaps with options
     "A shared library in the folder; raises OSError or `subprocess.CalledProcessError` if that fails"
     library = Path(folder) / 'ssd_nb.so'
@@ -192,14 +194,14 @@ def _compile_cpp(source:str, compiler:str, folder)->Path: # compiler: a program,
     ctypes.CDLL(str(library)) # fails where no program may be run from that folder
     return library
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c053
+# %% ../../nbs/plumbing/depthwise.ipynb #c054
 def _warn_slow(compiler:str, reason:str)->None: # the program that failed, what it or the system said
     "Says that training goes on, but slowly, and what to do"
     print('ssd_nb: depthwise convolutions and batch norm train slowly (plumbing/chain measures it), since '
           f'the C++ compiler {compiler} does not work here: {reason.splitlines()[0]}. Install g++, or set '
           'CXX to another.', file=sys.stderr)
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c055
+# %% ../../nbs/plumbing/depthwise.ipynb #c056
 @cache
 def load_library(source:str=DEPTHWISE_CPP, # C++
                 )->Path: # None, after a sentence, where there is none
@@ -212,7 +214,7 @@ def load_library(source:str=DEPTHWISE_CPP, # C++
     except subprocess.CalledProcessError as error:
         _warn_slow(compiler, error.stderr.strip() or f'exit code {error.returncode}')
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c060
+# %% ../../nbs/plumbing/depthwise.ipynb #c061
 class _Depthwise(nn.Cell):
     "A depthwise convolution of 3 × 3, 'same' padding, and its gradients, in C++"
     def __init__(self,
@@ -236,7 +238,7 @@ class _Depthwise(nn.Cell):
     def bprop(self, x, weight, out, dout): # the gradients of x and weight
         return self.back(x, weight, dout)
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c062
+# %% ../../nbs/plumbing/depthwise.ipynb #c063
 class DepthwiseConv2d(nn.Conv2d):
     "An `nn.Conv2d` that trains with a `_Depthwise` once `speed_up` has given it one"
     def __init__(self,
@@ -260,7 +262,7 @@ class DepthwiseConv2d(nn.Conv2d):
         "Chooses what computes in training"
         self.quick = _Depthwise(library, self.stride[0]) if library else None
 
-# %% ../../nbs/plumbing/depthwise.ipynb #c064
+# %% ../../nbs/plumbing/depthwise.ipynb #c065
 def speed_up(network:nn.Cell, # its layers of these kinds are changed, on a CPU with a compiler
              source:str=DEPTHWISE_CPP, # C++
              kinds=(DepthwiseConv2d,), # classes with a method `use_library`
