@@ -8,6 +8,8 @@ __all__ = ['MOBILENET_V2', 'MOBILENET_TINY', 'TAP', 'find_same_padding', 'draw_p
 # %% ../nbs/02_backbones.ipynb #c002
 import numpy as np
 
+from .plumbing.batch_norm import BatchNorm2d
+from .plumbing.chain import Chain
 from .plumbing.depthwise import DepthwiseConv2d
 from .plumbing.drawing import draw_boxes, show_image
 from .plumbing.same_bits import relu6
@@ -94,7 +96,7 @@ def batch_norm(channels:int,        # of the maps
                gamma='ones',        # initial value of the scale
               )->nn.BatchNorm2d:    # (B, channels, H, W) to the same shape
     "Batch norm; the constants are those of the MobileNetV2 detector unless given"
-    return nn.BatchNorm2d(channels, eps=eps, momentum=momentum, gamma_init=gamma)
+    return BatchNorm2d(channels, eps=eps, momentum=momentum, gamma_init=gamma)
 
 # %% ../nbs/02_backbones.ipynb #c042
 def draw_momentum(momenta=(0.9, 0.97, 0.99, 0.997), # share of the old statistics that each step keeps
@@ -123,7 +125,7 @@ class ConvBNReLU(nn.Cell):
                 ):
         super().__init__()
         conv = conv2d(cin, cout, kernel, stride, groups, pad=pad)
-        self.features = nn.SequentialCell(conv, batch_norm(cout), relu6())
+        self.features = Chain(conv, batch_norm(cout), relu6())
 
     def construct(self,
                   x, # (B, cin, H, W) float32
@@ -160,7 +162,7 @@ class InvertedResidual(nn.Cell):
         layers = [] if expand == 1 else [ConvBNReLU(cin, hidden, kernel=1)]
         layers += [ConvBNReLU(hidden, hidden, 3, stride, hidden if depthwise else 1, pad)]
         layers += [conv2d(hidden, cout, 1), batch_norm(cout)]
-        self.conv = nn.SequentialCell(layers)
+        self.conv = Chain(layers)
         self.shortcut = stride == 1 and cin == cout
         self.last = relu6() if last_relu else nn.Identity()
 
@@ -289,7 +291,7 @@ def brick(cin:int,      # channels in
          )->nn.SequentialCell: # (B, cin, H, W) to (B, cout, ceil(H/stride), ceil(W/stride)), in [0, 6]
     "Convolution, batch norm, ReLU6 with the constants of MobileNetV1"
     conv = conv2d(cin, cout, kernel, stride, groups, pad=pad)
-    return nn.SequentialCell(conv, batch_norm(cout, 1e-5, 0.9), relu6())
+    return Chain(conv, batch_norm(cout, 1e-5, 0.9), relu6())
 
 # %% ../nbs/02_backbones.ipynb #c088
 _MOBILENET_V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5,

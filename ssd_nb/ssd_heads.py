@@ -15,6 +15,7 @@ from .boxes import BOX_CONFIGS, BoxConfig, count_cell_boxes, default_boxes, grid
 from .backbones import (
     MOBILENET_TINY, MOBILENET_V2, VGG16, ConvBNReLU, InvertedResidual, MobileNetV1, MobileNetV2, ResNet50,
     batch_norm, brick, conv2d)
+from .plumbing.chain import Chain
 from .plumbing.enlarge import double_map
 from .plumbing.options import UserError
 from .plumbing.predict_batches import as_array_function, run_in_batches
@@ -71,7 +72,7 @@ def _make_head(cin,    # channels of the feature map
     "A head on one feature map: as SSDLite has it (Sandler et al., section 6.2), or plain (SSD, section 2.1)"
     if kind in _SIDES: return nn.SequentialCell([conv2d(cin, cout, _SIDES[kind], bias=True)])
     neighbours = conv2d(cin, cin, 3, groups=cin if kind == 'light' else 1)
-    return nn.SequentialCell(neighbours, batch_norm(cin), relu6(), conv2d(cin, cout, 1, bias=True))
+    return Chain(neighbours, batch_norm(cin), relu6(), conv2d(cin, cout, 1, bias=True))
 
 # %% ../nbs/03_ssd_heads.ipynb #c036
 def count_parameters(network:nn.Cell # any cell
@@ -290,7 +291,7 @@ class _SharedConv(nn.Cell):
     "A 3x3 convolution that other maps use too, with a batch norm of its own"
     def __init__(self, conv:nn.Conv2d): # the convolution that is shared
         super().__init__()
-        self.features = nn.SequentialCell(conv, batch_norm(256), relu6())
+        self.features = Chain(conv, batch_norm(256), relu6())
 
     def construct(self, x # (B, 256, H, W)
                  ):       # the same shape

@@ -17,9 +17,9 @@ from .boxes import BoxConfig
 from .data import DataConfig
 from .ssd_heads import MODELS, get_backbone
 from .loss import LossConfig, SSDLoss, draw_curves
+from .plumbing.chain import speed_up_training
 from .plumbing.checkpoint import (
     count_classes, load_weights, read_json, read_saved, to_json, write_checkpoint)
-from .plumbing.depthwise import speed_up_depthwise
 from .plumbing.drawing import draw_boxes
 from .plumbing.model_config import ModelConfig, build_model
 from .plumbing.optimizers import SCHEDULES, fall, group_parameters, make_adamw
@@ -121,7 +121,7 @@ class TrainStep(nn.Cell):
                  ranks=1,           # processes that train together
                 ):
         super().__init__(auto_prefix=False)
-        speed_up_depthwise(network)
+        speed_up_training(network)
         self.network, self.gradients = network, _Gradients(network, loss, optimizer.parameters, ranks)
         update = self.weight_update = WeightUpdate(network, optimizer, clip_norm, ema_decay)
         if accumulate > 1: update = GradientAccumulator(update, optimizer.parameters, accumulate)

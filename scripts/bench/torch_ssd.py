@@ -52,11 +52,11 @@ def translate(cell):
     kind = type(cell).__name__
     if kind in ('Conv2d', 'DepthwiseConv2d'): return conv(cell)
     if kind == 'BatchNorm2d': return norm(cell)
-    if kind == 'ReLU6': return nn.ReLU6(inplace=True)
+    if kind in ('ReLU6', '_ReLU6'): return nn.ReLU6(inplace=True)
     if kind == 'Identity': return nn.Identity()
     if kind == 'ConvBNReLU': return translate(cell.features)
     if kind == 'InvertedResidual': return Residual(cell)
-    if kind == 'SequentialCell': return nn.Sequential(*map(translate, cell))
+    if kind in ('SequentialCell', 'Chain'): return nn.Sequential(*map(translate, cell))
     if kind == 'CellList': return nn.ModuleList(map(translate, cell))
     raise TypeError(f'{kind} has no translation')
 
