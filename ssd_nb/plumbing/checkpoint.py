@@ -7,13 +7,13 @@ __all__ = ['write_checkpoint', 'Saved', 'read_saved', 'load_weights', 'count_cla
 import json
 import os
 import re
-from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from .files import make_write_error, replace_file
 from .options import UserError
 from .weights import find_misfits, read_weights, shorten_list
 
@@ -34,32 +34,24 @@ def _list_entries(network:nn.Cell,   # the detector
     return [dict(name=name, data=p) for name, p in entries.items()]
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c014
-def _shorten_error(error): # MindSpore's messages have many lines; the first says what happened
-    return getattr(error, 'strerror', None) or str(error).strip().splitlines()[0].rstrip('.')
-
-# %% ../../nbs/plumbing/checkpoint.ipynb #c015
 def write_checkpoint(path:Path,         # the file to write
                      network:nn.Cell,   # the detector
                      config:str,        # its configuration as text
                      epoch:int,         # epochs done
                      step:nn.Cell=None, # its training step: with it, training can go on from the file
                      progress:str='',   # how far training has come, as text, also for going on
+                     option:str='',     # that the path comes from, for the message; '': none
                     )->Path:            # `path`
     "Replaces a file of that name as a whole; raises `UserError` if it cannot, as on a full disk"
-    path = Path(path)
-    part = path.with_name(f'.{path.stem}.{os.getpid()}.ckpt')
-    texts = dict(config=config, epoch=epoch, progress=progress)
+    path, texts = Path(path), dict(config=config, epoch=epoch, progress=progress)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        ms.save_checkpoint(_list_entries(network, step), str(part), append_dict=texts)
-        part.chmod(0o644) # MindSpore makes it read-only, so that it could not be replaced
-        return part.replace(path)
-    except (OSError, RuntimeError) as error:
-        with suppress(OSError): part.unlink()
-        raise UserError(f'{path} cannot be written ({_shorten_error(error)}): free space, or give another '
-                        '--output_dir; what was saved before is still there.') from None
+        with replace_file(path, option, '.ckpt') as part: # MindSpore adds this ending where it is missing
+            ms.save_checkpoint(_list_entries(network, step), str(part), append_dict=texts)
+    except (OSError, RuntimeError) as error: raise make_write_error(path, error, option) from None
+    return path
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c021
+# %% ../../nbs/plumbing/checkpoint.ipynb #c020
 class Saved(NamedTuple):
     "What a checkpoint file holds"
     weights:dict  # name without `network.` -> np.ndarray: what is evaluated
@@ -67,7 +59,7 @@ class Saved(NamedTuple):
     config:str    # text of the configuration; '' in a published file
     progress:str  # text of the progress; '' in a file that no training can go on from
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c023
+# %% ../../nbs/plumbing/checkpoint.ipynb #c022
 def read_saved(path:Path # a file of ours or of the ModelZoo
               )->Saved:
     "Reads a checkpoint; raises `UserError` for a file that is missing, or no checkpoint"
@@ -76,7 +68,7 @@ def read_saved(path:Path # a file of ours or of the ModelZoo
     named = {n.removeprefix('network.'): a for n, a in arrays.items() if n.startswith('network.')}
     return Saved(named or arrays, arrays, config, progress) # some published files leave the prefix out
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c029
+# %% ../../nbs/plumbing/checkpoint.ipynb #c028
 def load_weights(network:nn.Cell,    # the detector to fill
                  weights:dict,       # name -> np.ndarray, from `read_saved`
                  path:Path,          # the file that they came from, for the message
@@ -95,7 +87,7 @@ def load_weights(network:nn.Cell,    # the detector to fill
     named = [f'{text}: {shorten_list(names)}' for text, names in others.items() if names]
     return '; '.join([f'{len(filled)} arrays filled from {path}', *named])
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c035
+# %% ../../nbs/plumbing/checkpoint.ipynb #c034
 def count_classes(weights:dict, # name -> np.ndarray, from `read_saved`
               )->int:        # classes with background; 2 if there are no heads
     "How many classes a checkpoint without a configuration was trained for"
@@ -103,7 +95,7 @@ def count_classes(weights:dict, # name -> np.ndarray, from `read_saved`
     sizes = {found[1]: a.size for name, a in weights.items() if (found := re.fullmatch(name_of_bias, name))}
     return 4 * sizes['cls'] // sizes['loc'] if len(sizes) == 2 else 2
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c039
+# %% ../../nbs/plumbing/checkpoint.ipynb #c038
 def restore_step(step:nn.Cell, # a training step, built as the saved one was; `step.network` is its network
                  saved:Saved,  # from `read_saved`
                 )->None:
@@ -116,13 +108,13 @@ def restore_step(step:nn.Cell, # a training step, built as the saved one was; `s
         elif name.startswith('ema.'): name = name.replace('ema.', 'network.', 1)
         p.set_data(ms.Tensor(saved.arrays[name], p.dtype))
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c044
+# %% ../../nbs/plumbing/checkpoint.ipynb #c043
 def to_json(config # a dataclass of dataclasses, such as `Config` of `05_train`
            )->str: # one line
     "A configuration as text"
     return json.dumps(asdict(config))
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c045
+# %% ../../nbs/plumbing/checkpoint.ipynb #c044
 def _to_tuples(value): return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
 
 def read_json(text:str,  # from `to_json`

@@ -19,8 +19,8 @@ from ..data import DataConfig
 
 # %% ../../nbs/plumbing/published.ipynb #c003
 from ..ssd_heads import MODELS
-from ..train import Config, preset, save_checkpoint
-from .checkpoint import count_classes, read_saved
+from ..train import Config, preset
+from .checkpoint import count_classes, read_saved, to_json, write_checkpoint
 from .coco import COCO_CLASSES
 from .model_config import build_model
 from .options import UserError
@@ -322,8 +322,7 @@ def import_detector(file:Path,        # a file of weights, or a package with one
     "Writes a detector that others trained as a checkpoint of ours"
     path = _name_checkpoint(file, file_name)
     network, config, kind = load_published(file, DataConfig(classes=classes).classes)
-    try: save_checkpoint(network, config, 0, path)
-    except UserError as error: raise UserError(str(error).replace('--output_dir', '--file_name')) from None
+    write_checkpoint(path, network, to_json(config), 0, option='--file_name')
     height, width = config.boxes.image_shape
     count, first = len(config.data.classes) - 1, ', '.join(config.data.classes[1:4])
     return path, (f'{kind}, {height}×{width}, {count} {"class" if count == 1 else "classes"} '

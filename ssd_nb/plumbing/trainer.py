@@ -7,7 +7,7 @@ __all__ = ['Trainer', 'watch_run', 'read_batches', 'count_step', 'finish_epoch',
 # %% ../../nbs/plumbing/trainer.ipynb #c002
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from tqdm import tqdm
 # %% ../../nbs/plumbing/trainer.ipynb #c003
 from ..data import create_dataset
 from .bookkeeping import (
-    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_options, end_in_time,
-    read_progress, write_progress)
+    EpochReport, FolderOwner, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_options,
+    end_in_time, read_progress, write_progress)
 from .checkpoint import read_json, read_saved, restore_step, to_json, write_checkpoint
 from .files import make_folder
 from .multi_scale import choose_epoch_boxes
@@ -78,7 +78,8 @@ class Trainer:
                 ):
         check_early(config)
         self.folder = Path(config.train.output_dir)
-        if writes_files(config.train): make_folder(self.folder)
+        self.owner = nullcontext() # others of a team write nothing
+        if writes_files(config.train): self.owner = FolderOwner(make_folder(self.folder))
         self.team, self.config, self.steps = join_team(config)
         options, last = self.config.train, self.folder / 'last.ckpt'
         goes_on = options.resume and self.team.is_first and last.exists()
@@ -100,7 +101,7 @@ def watch_run(trainer:Trainer, # the run
     trainer.metrics = MetricsFile(trainer.folder / 'metrics.csv', p.epoch) if first else None
     hidden = None if show and first else True
     trainer.bar = tqdm(total=len(trainer.rates), initial=done, unit='step', disable=hidden)
-    with trainer.bar, catch_signals() as trainer.signals, end_in_time(trainer.team.ranks):
+    with trainer.owner, trainer.bar, catch_signals() as trainer.signals, end_in_time(trainer.team.ranks):
         for note in trainer.notes: tqdm.write(note)
         yield
         trainer.team.sum(0) # nobody leaves before all is written
@@ -189,7 +190,8 @@ def _save_run(trainer:Trainer, # the run
     "Writes a checkpoint from which training can go on; in a team, the first process does"
     if trainer.team.is_first:
         write_checkpoint(trainer.folder / name, trainer.network, to_json(trainer.config),
-                         trainer.progress.epoch, trainer.step, write_progress(trainer.progress))
+                         trainer.progress.epoch, trainer.step, write_progress(trainer.progress),
+                         '--output_dir')
 
 def save_epoch(trainer:Trainer,    # the run
                report:EpochReport, # of the epoch

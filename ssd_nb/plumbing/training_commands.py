@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
+from .files import make_folder, replace_file
 from .options import (
     PLATFORMS, Option, OptionParser, UserError, check_value, find_choice, make_field_options, replace_fields)
 
@@ -25,10 +26,11 @@ def draw_into_files()->None:
 def save_figure(figure,  # of matplotlib
                 path,    # of the file; its ending says the format
                 dpi=100, # dots per inch
+                option='--output_dir', # that the place comes from, for the message
                )->None:
-    "Writes a figure into a file and closes it"
+    "Writes a figure into a file and closes it; raises `UserError` if the file cannot be written"
     import matplotlib.pyplot as plt
-    figure.savefig(path, dpi=dpi)
+    with replace_file(path, option) as part: figure.savefig(part, dpi=dpi, metadata=dict(Software='ssd_nb'))
     plt.close(figure)
 
 # %% ../../nbs/plumbing/training_commands.ipynb #c011
@@ -74,7 +76,7 @@ def _describe_records(boxes, split, folder, count):
     described = describe_set(Path(folder) / 'ground_truth.json', boxes)
     print(*format_report(described), sep='\n')
     axes, picture = draw_report(described, boxes, f'{split}: {count:,} images'), Path(folder) / 'report.png'
-    save_figure(axes[0, 0].figure, picture)
+    save_figure(axes[0, 0].figure, picture, option='--mindrecord_dir')
     print(f'picture: {picture}')
 
 # %% ../../nbs/plumbing/training_commands.ipynb #c023
@@ -95,7 +97,7 @@ def _fit_boxes(folder, boxes):
     from ssd_nb.plumbing.fit_boxes import draw_fit, fit_default_boxes, format_fit, save_fit
     fit = fit_default_boxes(Path(folder) / 'ground_truth.json', boxes)
     print('', *format_fit(fit), sep='\n')
-    save_figure(draw_fit(fit)[0].figure, Path(folder) / 'fitted_boxes.png')
+    save_figure(draw_fit(fit)[0].figure, Path(folder) / 'fitted_boxes.png', option='--mindrecord_dir')
     print(f'picture: {folder}/fitted_boxes.png')
     path = Path(folder) / 'fitted_boxes.yaml'
     if save_fit(fit, path): print(f'to train with them: --config={path}')
@@ -226,8 +228,10 @@ def _train(config, tensorboard):
 def _prepare(config):
     "Checks options and device, and converts the data"
     from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.bookkeeping import FolderOwner
     from ssd_nb.plumbing.preparation import check_early, prepare
     check_early(config)
+    FolderOwner(make_folder(config.train.output_dir)).release() # nobody else trains there
     choose_device(config.train.run_platform, config.train.device_id)
     prepare(config)
 
