@@ -5,8 +5,9 @@ __all__ = ['write_checkpoint', 'Saved', 'read_saved', 'load_weights', 'count_cla
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c002
 import json
-import os
+import logging
 import re
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,14 @@ def _list_entries(network:nn.Cell,   # the detector
     return [dict(name=name, data=p) for name, p in entries.items()]
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c014
+@contextmanager
+def _silence_logs(): # of MindSpore, where it logs what it raises as well
+    before = logging.root.manager.disable
+    logging.disable()
+    try: yield
+    finally: logging.disable(before)
+
+# %% ../../nbs/plumbing/checkpoint.ipynb #c015
 def write_checkpoint(path:Path,         # the file to write
                      network:nn.Cell,   # the detector
                      config:str,        # its configuration as text
@@ -46,12 +55,12 @@ def write_checkpoint(path:Path,         # the file to write
     path, texts = Path(path), dict(config=config, epoch=epoch, progress=progress)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(path, option, '.ckpt') as part: # MindSpore adds this ending where it is missing
+        with replace_file(path, option, '.ckpt') as part, _silence_logs(): # it adds a missing .ckpt
             ms.save_checkpoint(_list_entries(network, step), str(part), append_dict=texts)
     except (OSError, RuntimeError) as error: raise make_write_error(path, error, option) from None
     return path
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c020
+# %% ../../nbs/plumbing/checkpoint.ipynb #c021
 class Saved(NamedTuple):
     "What a checkpoint file holds"
     weights:dict  # name without `network.` -> np.ndarray: what is evaluated
@@ -59,7 +68,7 @@ class Saved(NamedTuple):
     config:str    # text of the configuration; '' in a published file
     progress:str  # text of the progress; '' in a file that no training can go on from
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c022
+# %% ../../nbs/plumbing/checkpoint.ipynb #c023
 def read_saved(path:Path # a file of ours or of the ModelZoo
               )->Saved:
     "Reads a checkpoint; raises `UserError` for a file that is missing, or no checkpoint"
@@ -68,7 +77,7 @@ def read_saved(path:Path # a file of ours or of the ModelZoo
     named = {n.removeprefix('network.'): a for n, a in arrays.items() if n.startswith('network.')}
     return Saved(named or arrays, arrays, config, progress) # some published files leave the prefix out
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c028
+# %% ../../nbs/plumbing/checkpoint.ipynb #c029
 def load_weights(network:nn.Cell,    # the detector to fill
                  weights:dict,       # name -> np.ndarray, from `read_saved`
                  path:Path,          # the file that they came from, for the message
@@ -87,7 +96,7 @@ def load_weights(network:nn.Cell,    # the detector to fill
     named = [f'{text}: {shorten_list(names)}' for text, names in others.items() if names]
     return '; '.join([f'{len(filled)} arrays filled from {path}', *named])
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c034
+# %% ../../nbs/plumbing/checkpoint.ipynb #c035
 def count_classes(weights:dict, # name -> np.ndarray, from `read_saved`
               )->int:        # classes with background; 2 if there are no heads
     "How many classes a checkpoint without a configuration was trained for"
@@ -95,7 +104,7 @@ def count_classes(weights:dict, # name -> np.ndarray, from `read_saved`
     sizes = {found[1]: a.size for name, a in weights.items() if (found := re.fullmatch(name_of_bias, name))}
     return 4 * sizes['cls'] // sizes['loc'] if len(sizes) == 2 else 2
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c038
+# %% ../../nbs/plumbing/checkpoint.ipynb #c039
 def restore_step(step:nn.Cell, # a training step, built as the saved one was; `step.network` is its network
                  saved:Saved,  # from `read_saved`
                 )->None:
@@ -108,13 +117,13 @@ def restore_step(step:nn.Cell, # a training step, built as the saved one was; `s
         elif name.startswith('ema.'): name = name.replace('ema.', 'network.', 1)
         p.set_data(ms.Tensor(saved.arrays[name], p.dtype))
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c043
+# %% ../../nbs/plumbing/checkpoint.ipynb #c044
 def to_json(config # a dataclass of dataclasses, such as `Config` of `05_train`
            )->str: # one line
     "A configuration as text"
     return json.dumps(asdict(config))
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c044
+# %% ../../nbs/plumbing/checkpoint.ipynb #c045
 def _to_tuples(value): return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
 
 def read_json(text:str,  # from `to_json`

@@ -86,18 +86,24 @@ def replace_file(path,          # to write; a file that is there is replaced at 
         yield part
         os.chmod(part, mode)
         os.replace(part, path)
+        part = None
     except OSError as error:
         if error.filename and not _is_near(error.filename, path): raise # it was to be read
         raise make_write_error(path, error, option) from None
     finally:
-        with suppress(OSError): part and part.unlink()
+        if part: _remove_part(part)
 
-# %% ../../nbs/plumbing/files.ipynb #c017
+# %% ../../nbs/plumbing/files.ipynb #c018
+def _remove_part(part): # whatever is left of it
+    for path in (part, *part.parent.glob(f'{part.stem}.*')):
+        with suppress(OSError): path.unlink()
+
+# %% ../../nbs/plumbing/files.ipynb #c019
 def _is_near(name, path): # of a file in an error; of the file that is written
     "Whether an error is about what is written, and not about something that is read meanwhile"
     return isinstance(name, (str, os.PathLike)) and Path(name).absolute().parent == path.absolute().parent
 
-# %% ../../nbs/plumbing/files.ipynb #c019
+# %% ../../nbs/plumbing/files.ipynb #c021
 def write_text(path,            # file to write
                text:str,        # its content
                option:str='',   # see `replace_file`
@@ -106,7 +112,7 @@ def write_text(path,            # file to write
     "Writes a text as a whole file; raises `UserError` if it cannot be written"
     with replace_file(path, option) as part: part.write_text(text, encoding='utf-8', errors=errors)
 
-# %% ../../nbs/plumbing/files.ipynb #c031
+# %% ../../nbs/plumbing/files.ipynb #c033
 _UTF16 = b'\xff\xfe', b'\xfe\xff' # marks at the start of a file
 
 def read_text(path # of a text file, such as annotations
@@ -119,7 +125,7 @@ def read_text(path # of a text file, such as annotations
     raise UserError(f'{path} is not a text file in UTF-8: check that it is the annotation file, and save it '
                     'in UTF-8.')
 
-# %% ../../nbs/plumbing/files.ipynb #c037
+# %% ../../nbs/plumbing/files.ipynb #c039
 def make_folder(path,                      # folder for what will be written
                 option:str='--output_dir', # the option that it comes from, for the message
                )->Path:                    # the folder, made if need be

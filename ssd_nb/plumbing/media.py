@@ -18,6 +18,7 @@ from typing import Iterator, NamedTuple
 
 import cv2
 import numpy as np
+from cv2 import VideoCapture
 
 from .annotations import say_count
 from .files import make_folder, make_write_error, replace_file
@@ -294,7 +295,7 @@ def _open_writer(folder, stem, fps, size):
 
 # %% ../../nbs/plumbing/media.ipynb #c076
 def _check_frames(path, count): # of a video; how many frames were written: raises OSError
-    there = max(0, int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)))
+    there = max(0, int(VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)))
     if there >= 0.9 * count: return # some forms count one less
     raise OSError(errno.ENOSPC, f'{there:,} of its {count:,} frames arrived')
 

@@ -475,8 +475,7 @@ def _remove_leftovers(folder # of a MindRecord to be
                      )->None:
     "Removes what runs that were killed have left; the folder must be locked"
     for part in folder.parent.glob(f'.{folder.name}-*'):
-        ours = re.fullmatch(r'-[0-9a-f]{8}', part.name.removeprefix(f'.{folder.name}'))
-        if not ours or part.is_symlink() or (part / _MARK).is_symlink(): continue
+        if part.is_symlink() or (part / _MARK).is_symlink(): continue
         if (part / _MARK).is_file(): shutil.rmtree(part, ignore_errors=True)
 
 # %% ../../nbs/plumbing/records.ipynb #c110
