@@ -26,7 +26,7 @@ from .eval import EvalConfig, detect
 from .plumbing.backends import (
     FORMATS, READERS, load_lite_model, require_format, take_first_line, write_graph)
 from .plumbing.checkpoint import to_json
-from .plumbing.files import make_write_error, write_text
+from .plumbing.files import check_readable, make_write_error, write_text
 from .plumbing.nms import pixel_iou
 from .plumbing.options import UserError
 from .plumbing.predict_batches import as_array_function, run_in_batches
@@ -128,7 +128,7 @@ def _load_facts(path): # -> content of the json, its Config, checksum, whether i
 def read_facts(path:Path # an exported file
               )->tuple:  # the content of its json, see `_collect_facts`; the `Config`
     "The json beside a file; raises `UserError` if one of the two is missing, or they don't belong together"
-    if not Path(path).is_file(): raise UserError(f'there is no file {path}: check the path.')
+    check_readable(path, f'there is no file {path}: check the path.')
     facts, config, its_sum, fits = _load_facts(path)
     same = its_sum == _compute_checksum(path)
     if not fits or (not same and facts['name'] != Path(path).name):

@@ -19,7 +19,7 @@ import numpy as np
 from .classes import find_label
 from .cocoeval import to_coco, to_result_dicts, write_results
 from .fonts import spell_names
-from .media import CODECS, ImageCopies, VideoCopy, is_own_picture
+from .media import CODECS, ImageCopies, VideoCopy, is_own_copy
 from .options import UserError, suggest_name
 from .paint import annotate
 from .tiles import ViewConfig, detect_views
@@ -79,7 +79,7 @@ def check_results_folder(folder:Path # where results are to be written; need not
     if _is_own_folder(folder): return
     for name in 'detections.json', 'overview.png':
         path = Path(folder) / name
-        if not os.path.lexists(path) or is_own_picture(path): continue
+        if not os.path.lexists(path) or is_own_copy(path): continue
         raise UserError(f'--output_dir={folder} holds {name}, which no prediction wrote, and which would be '
                         'overwritten: give another folder.')
 
@@ -91,9 +91,11 @@ def open_copies(path:str,    # what was opened; a copied video gets its name
     "Opens what writes the copies"
     if not fps: return ImageCopies(folder)
     name = path if Path(path).is_file() else re.sub(r'[^\w./-]', '', path.split('?')[0].split('@')[-1])
-    stem, number, ours = Path(name).stem or 'video', 1, _is_own_folder(folder)
-    def taken(name): return any(os.path.lexists(Path(folder) / f'{name}{ending}') for ending, _ in CODECS)
-    while taken(free := stem if number == 1 else f'{stem}_{number}') and not ours: number += 1
+    stem, number = Path(name).stem or 'video', 1
+    def taken(name): # by somebody else
+        paths = [Path(folder) / f'{name}{ending}' for ending, _ in CODECS]
+        return any(os.path.lexists(path) and not is_own_copy(path) for path in paths)
+    while taken(free := stem if number == 1 else f'{stem}_{number}'): number += 1
     return VideoCopy(folder, free, fps)
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c036

@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 from .annotations import Annotations, Record, make_coco_ground_truth, say_count
 from .check_records import MISSING, Checked, check_record
 from .coco import load_json
-from .files import make_write_error
+from .files import make_read_error, make_write_error
 from ssd_nb.plumbing.fingerprint import (
     ImageTable, find_changes, find_root, list_options, make_fingerprint, name_source, print_learned,
     read_state)
@@ -487,8 +487,7 @@ def _explain_failure(error, # of the system, or of MindSpore
         place = str(error.filename or folder)
         if place.startswith(str(folder.parent / f'.{folder.name}-')) or Path(place) == folder:
             return make_write_error(f'the MindRecord {folder}', error, '--mindrecord_dir')
-        return UserError(f'{place} cannot be read ({error.strerror}): see that it may be read, and is not '
-                         'damaged.')
+        return make_read_error(place, error)
     if type(error) is not RuntimeError: return error # MindSpore raises just this one
     said = re.search(r'\[ERROR\] (.*)', str(error)) or re.search('.*', str(error))
     reason = said[0].removeprefix('[ERROR] ').rstrip('.')
