@@ -15,8 +15,8 @@ from make_sets import write_coco, write_image, write_text, write_txt
 from PIL import Image
 from test_inputs_images import load_infer
 
-from ssd_nb.plumbing.bookkeeping import FolderOwner
 from ssd_nb.plumbing.options import UserError
+from ssd_nb.plumbing.owners import FolderOwner
 from ssd_nb.plumbing.records import make_mindrecord
 
 
@@ -61,7 +61,7 @@ def test_lock_of_somebody_else(kind, tmp_path):
 
 # --- whose folder a training writes to ---------------------------------------------------------------------
 
-HOLD = ('import sys, time\nfrom ssd_nb.plumbing.bookkeeping import FolderOwner\n'
+HOLD = ('import sys, time\nfrom ssd_nb.plumbing.owners import FolderOwner\n'
         'owner = FolderOwner(sys.argv[1])\nprint("mine", flush=True)\n{}time.sleep(600)\n')
 
 

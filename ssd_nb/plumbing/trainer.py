@@ -16,12 +16,13 @@ from tqdm import tqdm
 # %% ../../nbs/plumbing/trainer.ipynb #c003
 from ..data import create_dataset
 from .bookkeeping import (
-    EpochReport, FolderOwner, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_options,
-    end_in_time, read_progress, write_progress)
+    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_options, end_in_time,
+    read_progress, write_progress)
 from .checkpoint import read_json, read_saved, restore_step, to_json, write_checkpoint
 from .files import make_folder
 from .multi_scale import choose_epoch_boxes
 from .options import UserError
+from .owners import FolderOwner
 from .preparation import check_early, choose_records, describe_plan, join_team
 from .records import describe_use, find_record_folder, load_manifest
 from .team import check_same_weights, share_state, writes_files

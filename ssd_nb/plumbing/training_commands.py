@@ -228,7 +228,7 @@ def _train(config, tensorboard):
 def _prepare(config):
     "Checks options and device, and converts the data"
     from ssd_nb.plumbing.device import choose_device
-    from ssd_nb.plumbing.bookkeeping import FolderOwner
+    from ssd_nb.plumbing.owners import FolderOwner
     from ssd_nb.plumbing.preparation import check_early, prepare
     check_early(config)
     FolderOwner(make_folder(config.train.output_dir)).release() # nobody else trains there
