@@ -152,7 +152,8 @@ def name_results(images):
     taken = {name.casefold() for name in names.values()}
     for i in left: # a name that another has made up, too
         names[i] = next(name for n in count_up() if (name := f'image_{i}_{n}').casefold() not in taken)
-    return {i: name if len(name.encode(errors='replace')) < 200 else f'image_{i}' for i, name in names.items()}
+    def is_short(name): return len(name.encode(errors='replace')) < 200 # systems take 255 bytes
+    return {i: name if is_short(name) else f'image_{i}' for i, name in names.items()}
 
 
 def clear_results(output):

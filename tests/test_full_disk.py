@@ -206,7 +206,8 @@ def test_folder_that_cannot_be_written_to_is_known_at_once():
             if user == 0: os.seteuid(65534)
             with pytest.raises(UserError) as error: make_folder(name)
         finally: os.seteuid(user)
-        assert f'--output_dir={name} cannot be written (Permission denied): give another' in sentence_of(error)
+        says = f'--output_dir={name} cannot be written (Permission denied): give another'
+        assert says in sentence_of(error)
         Path(name).chmod(0o755)
 
 
@@ -276,7 +277,10 @@ def evaluation(tmp_path, monkeypatch, capsys):
     return call
 
 
-@pytest.mark.parametrize('name', ('$\\frac$', '$x$', 'a $ b', '$$', '\\frac', '_^{', '$\\', '%d', '{0}', '<b>'))
+ODD_NAMES = '$\\frac$', '$x$', 'a $ b', '$$', '\\frac', '_^{', '$\\', '%d', '{0}', '<b>'
+
+
+@pytest.mark.parametrize('name', ODD_NAMES)
 def test_class_names_do_not_break_pictures(name, evaluation):
     "Names are drawn as they are, never as formulas"
     done = evaluation('--report', name=name)
@@ -294,7 +298,8 @@ def test_results_come_before_pictures(evaluation, monkeypatch, tmp_path):
 def test_evaluation_on_a_full_disk(evaluation, small_disk):
     fill(small_disk, 0)
     done = evaluation(folder=small_disk)
-    assert done.code == 2 and 'metrics.txt cannot be written (No space left on device): free space' in done.err
+    says = 'metrics.txt cannot be written (No space left on device): free space'
+    assert done.code == 2 and says in done.err
     assert not list_files(small_disk)
 
 
@@ -327,7 +332,7 @@ def test_training_whose_folder_is_removed(tmp_path):
 @pytest.mark.slow
 def test_resume_on_a_full_disk(tmp_path, small_disk):
     "The checkpoint that was there is left as it was, and training goes on from it when there is space again"
-    subprocess.run(['mount', '-o', 'remount,size=20m', small_disk], check=True)
+    subprocess.run(['mount', '-o', 'remount,size=60m', small_disk], check=True)
     run = small_disk / 'run'
     first = begin_training(tmp_path, f'--output_dir={run}', '--save_checkpoint_epochs=9')
     while not first.stdout.readline().startswith('epoch time'): assert first.poll() is None
@@ -343,3 +348,24 @@ def test_resume_on_a_full_disk(tmp_path, small_disk):
     third = begin_training(tmp_path, f'--output_dir={run}', '--save_checkpoint_epochs=9', '--resume')
     assert third.wait() == 0, third.communicate()
     assert [r.epoch for r in read_metrics(run / 'metrics.csv')] == [1, 2, 3]
+
+
+@pytest.mark.parametrize('name', ODD_NAMES)
+def test_class_names_are_drawn_as_they_are(name, tmp_path):
+    "In the pictures of a conversion and of a prediction"
+    import matplotlib
+    matplotlib.use('Agg')
+    from ssd_nb.boxes import BoxConfig
+    from ssd_nb.data import describe_set, draw_report
+    from ssd_nb.eval import Detections
+    from ssd_nb.plumbing.detect_files import draw_overview
+    from ssd_nb.plumbing.records import make_mindrecord
+    folder = make_mindrecord(write_voc(tmp_path, objects=((escape(name), (21, 11, 50, 40)),)), 'train')
+    drawn = draw_report(describe_set(folder / 'ground_truth.json', BoxConfig()), BoxConfig(), 'train')[0, 0]
+    one = Detections(np.array([[10., 20, 30, 60]]), np.float32([0.5]), np.array([1]))
+    for figure in (drawn.figure, draw_overview([(NOISE, one)], ('background', name))):
+        figure.canvas.draw() # where a formula would be read
+        texts = figure.findobj(matplotlib.text.Text)
+        shown = [t._preprocess_math(t.get_text())[0].replace('\\$', '$') for t in texts]
+        assert any(name.replace('\\$', '$') in text for text in shown), shown
+        matplotlib.pyplot.close(figure)

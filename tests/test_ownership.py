@@ -1,4 +1,4 @@
-"""What is not ours is neither removed nor replaced, a folder has one training, and the umask says who reads."""
+"""Nothing that is not ours is removed or replaced, a folder has one training, the umask says who reads."""
 import os
 import re
 import subprocess
@@ -131,7 +131,8 @@ def test_owner_without_a_folder_to_write_to():
         Path(name).chmod(0o555)
         try:
             if user == 0: os.seteuid(65534)
-            assert 'cannot be written (Permission denied): give another --output_dir.' in say(FolderOwner, name)
+            says = 'cannot be written (Permission denied): give another --output_dir.'
+            assert says in say(FolderOwner, name)
         finally: os.seteuid(user)
         Path(name).chmod(0o755)
 
@@ -212,7 +213,8 @@ def predict(tmp_path, monkeypatch, capsys):
     return call
 
 
-def list_folder(folder): return sorted(p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file())
+def list_folder(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file())
 
 
 def test_pictures_of_a_user_are_not_overwritten(predict, tmp_path):
@@ -225,7 +227,8 @@ def test_pictures_of_a_user_are_not_overwritten(predict, tmp_path):
         assert list_folder(out) == ['a.png', 'a_2.png', 'detections.json', 'overview.jpg', 'overview.png',
                                     'overview_2.png', 'two/a.png', 'two/a_2.png']
     assert {path: path.read_bytes() for path in before} == before
-    with Image.open(out / 'a_2.png') as copy: assert copy.size == (80, 60) and copy.text['Software'] == 'ssd_nb'
+    with Image.open(out / 'a_2.png') as copy:
+        assert copy.size == (80, 60) and copy.text['Software'] == 'ssd_nb'
 
 
 @pytest.mark.parametrize('name, content', (('overview.png', b'mine'), ('detections.json', b'{"mine": 1}'),
@@ -276,7 +279,8 @@ def test_inference_removes_nothing_but_its_results(name, tmp_path):
 
 
 def test_inference_removes_its_own_results(tmp_path):
-    for name, text in {'result_Files/1.json': '[]\n', 'result_Files/2.json': '[{"image_id": 1, "bbox": [1]}]\n',
+    rows = '[{"image_id": 1, "bbox": [1, 2, 3, 4]}]\n'
+    for name, text in {'result_Files/1.json': '[]\n', 'result_Files/2.json': rows,
                        'time_Result/test_perform_static.txt': 'x', 'acc.log': 'x', 'mine.txt': 'x'}.items():
         write_text(tmp_path / name, text)
     load_infer()['clear_results'](tmp_path)

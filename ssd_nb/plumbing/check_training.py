@@ -81,7 +81,7 @@ def _try_training(config, picture):
     found = try_rates(trial, batches)
     losses = learn_batch(trial, batches[0], config.train.lr)
     expected = predict_losses(batches[0], config)
-    with replace_file(picture, '--output_dir') as part:
+    with replace_file(picture, '--mindrecord_dir') as part:
         draw_rates(found, config.train.lr).figure.savefig(part)
     print(f'first loss: loc_loss {losses[0, 1]:.3g}, cls_loss {losses[0, 2]:.3g}; theory for an untrained '
           'network: '

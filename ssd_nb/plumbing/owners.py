@@ -29,6 +29,17 @@ def _lock_owner(file): # its descriptor -> whether it is locked now; False: by s
     return True
 
 # %% ../../nbs/plumbing/owners.ipynb #c012
+def _sign(file, path): # a locked file and its name -> its descriptor; raises OSError
+    try:
+        os.truncate(file, 0)
+        os.write(file, f'process {os.getpid()} on {socket.gethostname()}'.encode())
+        return file
+    except OSError: # the disk is full
+        os.unlink(path)
+        os.close(file)
+        raise
+
+# %% ../../nbs/plumbing/owners.ipynb #c014
 def _is_same(file, path): # whether an open file is the one of that name
     try: return os.path.samestat(os.fstat(file), os.lstat(path))
     except FileNotFoundError: return False
@@ -43,11 +54,9 @@ def _take_owner(path): # -> the descriptor of a locked file that names this proc
                             'wait for its end, or give another folder.')
         if _is_same(file, path): break
         os.close(file)
-    os.truncate(file, 0)
-    os.write(file, f'process {os.getpid()} on {socket.gethostname()}'.encode())
-    return file
+    return _sign(file, path)
 
-# %% ../../nbs/plumbing/owners.ipynb #c014
+# %% ../../nbs/plumbing/owners.ipynb #c016
 _owned = {} # real path of a folder -> how often this process claims it, and the descriptor of its file
 
 def _claim(folder): # -> its real path; raises `UserError`
@@ -58,7 +67,7 @@ def _claim(folder): # -> its real path; raises `UserError`
     _owned.setdefault(key, [0, None])[0] += 1
     return key
 
-# %% ../../nbs/plumbing/owners.ipynb #c016
+# %% ../../nbs/plumbing/owners.ipynb #c018
 def _give_back(key): # a real path
     _owned[key][0] -= 1
     if _owned[key][0] or (file := _owned.pop(key)[1]) is None: return
@@ -66,7 +75,7 @@ def _give_back(key): # a real path
         if _is_same(file, Path(key) / _OWNER): os.unlink(Path(key) / _OWNER)
     os.close(file)
 
-# %% ../../nbs/plumbing/owners.ipynb #c018
+# %% ../../nbs/plumbing/owners.ipynb #c020
 class FolderOwner:
     "Keeps others out of the folder of a run, until it is released or its process ends"
     def __init__(self,

@@ -4,6 +4,7 @@
 __all__ = ['TORCHVISION_BOXES', 'COCO_IDS', 'Published', 'read_published', 'load_published', 'import_detector']
 
 # %% ../../nbs/plumbing/published.ipynb #c002
+import os
 import re
 from dataclasses import replace
 from math import ceil
@@ -307,10 +308,10 @@ def load_published(path:Path,       # a file of weights, or a package with one i
 
 # %% ../../nbs/plumbing/published.ipynb #c080
 def _name_checkpoint(file, file_name): # what is read; as the user names what is written -> its path
-    if str(file_name).endswith('/') or Path(file_name).is_dir():
+    if str(file_name).endswith('/') or os.path.isdir(file_name):
         raise UserError(f'--file_name={file_name} names a folder: add the name of the checkpoint to write.')
     path = Path(f'{str(file_name).removesuffix(".ckpt")}.ckpt')
-    if path.exists() and Path(file).exists() and path.samefile(file):
+    if os.path.exists(path) and os.path.exists(file) and path.samefile(file):
         raise UserError(f'{path} would be written over the file that is read: give another --file_name.')
     return path
 
