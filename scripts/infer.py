@@ -1,13 +1,16 @@
 """Runs an exported file over a data set and measures it; run_infer_310.sh and run_infer_onnx.sh call this."""
+import os
 import shutil
 import subprocess
 import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import count as count_up
 from pathlib import Path
 from typing import Literal
 
+from ssd_nb.plumbing.files import make_folder, write_text
 from ssd_nb.plumbing.options import Option, OptionParser, UserError, run_command
 
 ENDINGS = dict(lite='.mindir', mindspore='.mindir', onnx='.onnx')
@@ -132,7 +135,8 @@ def evaluate_data(given, data, facts, milliseconds):
 def split_path(name):
     "The parts of a file name that may stand in the name of another file"
     parts = name.replace('\\', '/').replace(':', '').split('/')
-    return [part for part in parts if part not in ('', '.', '..')]
+    return [''.join(letter for letter in part if letter.isprintable()) for part in parts
+            if part not in ('', '.', '..')]
 
 
 def name_results(images):
@@ -145,20 +149,43 @@ def name_results(images):
         count = Counter(name.casefold() for name in [*found.values(), *names.values()])
         names |= {i: name for i, name in found.items() if count[name.casefold()] == 1}
         left = {i: parts for i, parts in left.items() if i not in names}
-    return names
+    taken = {name.casefold() for name in names.values()}
+    for i in left: # a name that another has made up, too
+        names[i] = next(name for n in count_up() if (name := f'image_{i}_{n}').casefold() not in taken)
+    def is_short(name): return len(name.encode(errors='replace')) < 200 # systems take 255 bytes
+    return {i: name if is_short(name) else f'image_{i}' for i, name in names.items()}
+
+
+def clear_results(output):
+    "Removes what an earlier run wrote; raises `UserError` if anything of somebody else is there"
+    places = [output / name for name in ('result_Files', 'time_Result')]
+    for place in places:
+        for path in sorted(place.iterdir()) if place.is_dir() else [place] if os.path.lexists(place) else ():
+            if is_own_file(path): continue
+            raise UserError(f'--output_dir={output}: {path} is none of the files that inference writes, and '
+                            f'{place.name} is made anew: move it away, or give another folder.')
+    for place in places:
+        if place.is_dir(): shutil.rmtree(place)
+    (output / 'acc.log').unlink(missing_ok=True)
+
+
+def is_own_file(path):
+    "Whether a file in result_Files or time_Result is one that inference wrote"
+    if path.is_symlink() or not path.is_file(): return False
+    if path.name == 'test_perform_static.txt': return True
+    with open(path, 'rb') as file: start = file.read(20)
+    return path.suffix == '.json' and (start == b'[]\n' or start.startswith(b'[{"image_id": '))
 
 
 def write_each(result, truth, output):
     "A json for each image: what was found in it, in COCO's form, with ids and names as in the annotations"
     from ssd_nb.plumbing.cocoeval import to_coco, to_result_dicts, write_results
-    folder = output / 'result_Files'
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = make_folder(output / 'result_Files')
     images, names = {image['id']: image for image in truth['images']}, name_results(truth['images'])
     for image_id, found in result.detections.items():
         own = dict(images=[images[image_id]], categories=truth['categories'])
         rows = to_result_dicts(to_coco(found, image_id, result.category_ids), own)
-        write_results(rows, folder / f'{names[image_id]}.json')
+        write_results(rows, folder / f'{names[image_id]}.json', '--output_dir')
 
 
 def write_times(milliseconds, images, backend, output):
@@ -166,9 +193,8 @@ def write_times(milliseconds, images, backend, output):
     import numpy as np
     from ssd_nb.export_310 import format_latency
     steady = np.array(milliseconds[1:] or milliseconds)
-    (output / 'time_Result').mkdir(exist_ok=True)
-    (output / 'time_Result/test_perform_static.txt').write_text(
-        f'{images} images, {backend}; an image, without reading and NMS: {format_latency(steady, 1)}\n')
+    text = f'{images} images, {backend}; an image, without reading and NMS: {format_latency(steady, 1)}\n'
+    write_text(make_folder(output / 'time_Result') / 'test_perform_static.txt', text, '--output_dir')
 
 
 def infer(words):
@@ -176,14 +202,15 @@ def infer(words):
     given = read_options(words)
     from ssd_nb.export_310 import read_facts
     from ssd_nb.plumbing.device import choose_device
-    output, milliseconds = Path(given.output_dir), []
+    output, milliseconds = make_folder(given.output_dir), []
+    clear_results(output) # nobody shall take them for those of this run
     facts, config = read_facts(given.model_path)
     data = find_data(given.data_path, config.data)
     choose_device('CPU') # of MindSpore; the other backends choose their own
     result, truth = evaluate_data(given, data, facts, milliseconds)
     write_each(result, truth, output)
     write_times(milliseconds, len(result.detections), given.backend, output)
-    (output / 'acc.log').write_text(result.text + '\n')
+    write_text(output / 'acc.log', result.text + '\n', '--output_dir', 'backslashreplace')
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ import re
 import socket
 from pathlib import Path
 
+from ssd_nb.plumbing.files import write_text
 from ssd_nb.plumbing.options import Option, OptionParser, UserError, check_value, run_command
 
 
@@ -95,10 +96,7 @@ def rank_table(words):
     if given.read: return print(*read_table(given.read, given.node_rank, given.device_num))
     devices = list_devices(given)
     table = make_table(devices, read_addresses(given.hccn_conf), find_address(given.server_ip))
-    try: Path(given.output).write_text(json.dumps(table, indent=4) + '\n')
-    except OSError as error:
-        raise UserError(f'--output={given.output} cannot be written ({error.strerror}): '
-                        'give another.') from None
+    write_text(given.output, json.dumps(table, indent=4) + '\n', '--output')
     print(f'{given.output}: {len(devices)} devices of {table["server_list"][0]["server_id"]}')
 
 

@@ -34,7 +34,6 @@ case $DEVICE_ID in ''|*[!0-9]*) fail "DEVICE_ID is '$DEVICE_ID': give a number, 
 case $BACKEND in lite|mindspore|onnx) ;; *) fail "BACKEND is '$BACKEND': give lite, mindspore or onnx." ;; esac
 [ -f "$MODEL" ] || fail "there is no file MINDIR_PATH=$MODEL: scripts/export.py writes one."
 
-rm -rf result_Files time_Result acc.log
 export GLOG_v=${GLOG_v:-4} # MindSpore's harmless messages
 "$PYTHON" "$SCRIPTS/infer.py" --model_path="$MODEL" --data_path="$DATA" --backend="$BACKEND" --preprocess="$PREPROCESS" --device_id="$DEVICE_ID" > infer.log 2>&1
 code=$?

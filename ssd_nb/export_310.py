@@ -26,6 +26,7 @@ from .eval import EvalConfig, detect
 from .plumbing.backends import (
     FORMATS, READERS, load_lite_model, require_format, take_first_line, write_graph)
 from .plumbing.checkpoint import to_json
+from .plumbing.files import check_readable, make_write_error, write_text
 from .plumbing.nms import pixel_iou
 from .plumbing.options import UserError
 from .plumbing.predict_batches import as_array_function, run_in_batches
@@ -80,21 +81,17 @@ def _collect_facts(config, file_format, batch_size, thresholds, files): # files:
 # %% ../nbs/07_export_310.ipynb #c028
 def _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file):
     "Writes graph and json, names the file when it has been read back, and returns the largest difference"
-    part = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
-    shape = batch_size, 3, *config.boxes.image_shape
+    shape, difference = (batch_size, 3, *config.boxes.image_shape), []
     images = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_graph(detector, ms.Tensor(images), part, file_format)
-        difference, files = _read_back(part, detector, images), dict(file=part, checkpoint=ckpt_file)
+    def check(part):
+        difference.append(_read_back(part, detector, images))
+        files = dict(file=part, checkpoint=ckpt_file)
         facts = _collect_facts(config, file_format, batch_size, thresholds, files) | dict(name=path.name)
-        find_facts_path(path).write_text(json.dumps(facts, indent=1, ensure_ascii=False))
-        part.replace(path)
-        return difference
-    except OSError as error:
-        reason = f'cannot be written ({error.strerror})'
-        raise UserError(f'--file_name: {path} {reason}: give another place.') from None
-    finally: part.unlink(missing_ok=True)
+        write_text(find_facts_path(path), json.dumps(facts, indent=1, ensure_ascii=False), '--file_name')
+    try: path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error: raise make_write_error(path, error, '--file_name') from None
+    write_graph(detector, ms.Tensor(images), path, file_format, check)
+    return difference[0]
 
 # %% ../nbs/07_export_310.ipynb #c030
 def export_model(ckpt_file:Path,           # a checkpoint of ours, or a published one
@@ -131,7 +128,7 @@ def _load_facts(path): # -> content of the json, its Config, checksum, whether i
 def read_facts(path:Path # an exported file
               )->tuple:  # the content of its json, see `_collect_facts`; the `Config`
     "The json beside a file; raises `UserError` if one of the two is missing, or they don't belong together"
-    if not Path(path).is_file(): raise UserError(f'there is no file {path}: check the path.')
+    check_readable(path, f'there is no file {path}: check the path.')
     facts, config, its_sum, fits = _load_facts(path)
     same = its_sum == _compute_checksum(path)
     if not fits or (not same and facts['name'] != Path(path).name):
@@ -412,10 +409,10 @@ def make_converter_command(path:Path,   # a .mindir file of ours
     image_shape, folder = tuple(facts['input']['shape'][2:]), Path(folder).absolute()
     _require_dvpp_shape(image_shape)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'aipp.cfg').write_text(_write_aipp(image_shape, config.data.normalisation))
+    write_text(folder / 'aipp.cfg', _write_aipp(image_shape, config.data.normalisation), '--output_dir')
     rows = ['[ascend_context]', 'input_format=NCHW', 'precision_mode=enforce_fp16', 'output_type=FP32',
             f'insert_op_config_file_path={folder / "aipp.cfg"}', '']
-    (folder / 'converter.cfg').write_text('\n'.join(rows))
+    write_text(folder / 'converter.cfg', '\n'.join(rows), '--output_dir')
     return ['converter_lite', '--fmk=MINDIR', '--saveType=MINDIR', '--optimize=ascend_oriented',
             f'--modelFile={Path(path).absolute()}', f'--outputFile={folder / Path(path).stem}_aipp',
             f'--configFile={folder / "converter.cfg"}']

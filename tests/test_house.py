@@ -333,6 +333,85 @@ def test_the_package_names_what_a_user_calls():
     with pytest.raises(AttributeError, match='nonsense'): ssd_nb.nonsense
 
 
+# --- what is written ---------------------------------------------------------------------------------------
+
+WRITES = set('write_bytes savefig imwrite VideoWriter savez savez_compressed copy2 copyfile copyfileobj '
+             'copytree move dump FileWriter save_checkpoint export tofile SummaryWriter touch mkstemp '
+             'save_file'.split())
+WRITES_OF = {('np', 'save'), ('onnx', 'save'), ('shutil', 'copy'), ('os', 'rename'), ('os', 'replace'),
+             ('os', 'truncate')}
+OTHERWISE = { # module and function -> how it writes a whole file, or none, without `replace_file`
+    'plumbing.files._make_part': 'the empty file that `replace_file` gives',
+    'plumbing.files.replace_file': 'the function itself',
+    'plumbing.records._TruthWriter.__enter__': 'in a folder that gets its name when it is whole',
+    'plumbing.records._TruthWriter.__exit__': 'there',
+    'plumbing.records._write_mindrecord': 'there',
+    'plumbing.records._write_lists': 'there',
+    'plumbing.records._build_mindrecord': 'there',
+    'plumbing.records._build_whole': 'gives the folder its name',
+    'plumbing.records._make_part': 'makes the folder',
+    'plumbing.records._open_lock': 'nothing is written to it',
+    'plumbing.fingerprint.ImageTable.__enter__': 'in the folder of a MindRecord that is not whole yet',
+    'plumbing.owners._take_owner': 'a lock, with the name of its owner',
+    'plumbing.media._open_writer': 'to the file that `replace_file` gives',
+    'plumbing.media.VideoCopy.close': 'to the same',
+    'plumbing.backends._name_ends': 'to the same', 'plumbing.backends._write_plain': 'to the same',
+    'plumbing.backends._write_anywhere': 'to the same',
+    'plumbing.report._embed_figure': 'into memory',
+    'plumbing.loader._claim_memory': 'shared memory',
+    'plumbing.recipes._open_log': 'a log that grows',
+    'plumbing.recipes._move_aside': 'gives a folder another name',
+    'plumbing.training_commands._open_event_writer': 'events of TensorBoard, which grow',
+    'plumbing.device._write_nvcc': 'in a folder that goes when the process ends',
+}
+
+
+def is_write(node):
+    "Whether a call writes a file by itself"
+    if not isinstance(node, ast.Call): return False
+    name = getattr(node.func, 'attr', getattr(node.func, 'id', ''))
+    owner = getattr(getattr(node.func, 'value', None), 'id', '')
+    if name == 'open':
+        modes = [a.value for a in [*node.args[1 if isinstance(node.func, ast.Name) else 0:],
+                                   *(k.value for k in node.keywords if k.arg == 'mode')]
+                 if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        flags = {n.attr for a in node.args for n in ast.walk(a) if isinstance(n, ast.Attribute)}
+        return any(set('wax+') & set(mode) for mode in modes if len(mode) < 4) or 'O_CREAT' in flags
+    if name == 'write_text': return isinstance(node.func, ast.Attribute) # a method of pathlib, not ours
+    if name in ('rename', 'replace') and len(node.args) == 1 and not node.keywords: return bool(owner)
+    return name in WRITES or (owner, name) in WRITES_OF
+
+
+def list_writes(node, place, whole=False):
+    "Place of each call that writes, unless `replace_file` is around it"
+    for child in ast.iter_child_nodes(node):
+        inner = whole or isinstance(node, ast.With) and any('replace_file' in ast.unparse(item)
+                                                           for item in node.items)
+        named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
+        if is_write(child) and not inner: yield place
+        yield from list_writes(child, f'{place}.{child.name}' if named else place, inner)
+
+
+def test_one_function_writes():
+    "Beside the file, which gets its name when it is whole: see plumbing/files"
+    files = MODULES | {path.name: path for path in SCRIPTS if path.parent == ROOT / 'scripts'}
+    trees = {name: ast.parse(path.read_text()) for name, path in files.items()}
+    found = {place for name, tree in trees.items() for place in list_writes(tree, name)}
+    need_none(sorted(found - set(OTHERWISE)))
+    need_none([f'{name} does not write any more' for name in sorted(set(OTHERWISE) - found)])
+
+
+def test_writers_are_found():
+    "In code that the test above would let through, if it could not fail"
+    for code in ("open(p, 'w')", "open(p, mode='ab')", "p.open('w')", 'p.write_text(t)', "np.save(p, a)",
+                 "cv2.imwrite(p, i)", 'figure.savefig(p)', 'shutil.copy(a, b)', 'part.replace(path)',
+                 "os.open(p, os.O_WRONLY | os.O_CREAT)", 'ms.save_checkpoint(n, p)'):
+        assert list(list_writes(ast.parse(f'def f(): {code}'), 'a')) == ['a.f'], code
+        assert not list(list_writes(ast.parse(f'with replace_file(p) as part: {code}'), 'a')), code
+    for code in ("open(p)", "open(p, 'rb')", "write_text(p, t)", 'replace(c, data=d)', "s.replace('a', 'b')"):
+        assert not list(list_writes(ast.parse(code), 'a')), code
+
+
 # --- what is not needed ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('module', ('ssd_nb', 'ssd_nb.boxes', 'ssd_nb.plumbing.options',

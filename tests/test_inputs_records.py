@@ -665,7 +665,7 @@ def test_only_our_own_leftovers_are_removed(tmp_path):
     write_text(theirs / 'text.txt', 'mine')
     empty.mkdir()
     convert(config)
-    assert [p.exists() for p in (ours, theirs / 'text.txt', empty)] == [False, True, False]
+    assert [p.exists() for p in (ours, theirs / 'text.txt', empty)] == [False, True, True]
 
 
 def test_lock_is_not_opened_through_a_link(tmp_path):

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..boxes import tlbr2xywh
+from .files import check_readable
 from .options import UserError
 from .untrusted import MOST_MEGABYTES, Fence, name_as_text, name_passed, show_text
 
@@ -172,8 +173,10 @@ def _require_path(config,        # `DataConfig`, or anything that has its fields
     if not getattr(config, option):
         raise UserError(f'--{option} is not given: dataset={config.dataset} needs it, '
                         f'so say which {kind} to read.')
-    if not (os.path.isdir(path) if kind == 'folder' else os.path.isfile(path)): # pathlib fails at long names
-        raise UserError(f'--{option}={getattr(config, option)}: there is no {kind} {path}, so give another.')
+    missing = f'--{option}={getattr(config, option)}: there is no {kind} {path}, so give another.'
+    there = os.path.isdir(path) if kind == 'folder' else os.path.isfile(path) # pathlib fails at long names
+    if not there or kind == 'file': check_readable(path, missing)
+    if not there: raise UserError(missing)
     return Path(path)
 
 # %% ../../nbs/plumbing/annotations.ipynb #c047

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from .files import make_write_error, replace_file
 from .options import UserError
 from .predict_batches import as_array_function
 
@@ -62,7 +63,7 @@ _PLAIN = r'[0-9a-zA-Z@_\-.:/\\]+' # what MindSpore takes as a path to write to
 def _write_plain(detector, images, path, file_format): # as `write_graph`, to a path that MindSpore takes
     if file_format == 'ONNX': ms.onnx.export(detector, images, file_name=str(path))
     else: ms.export(detector, images, file_name=str(path), file_format=file_format)
-    path.chmod(0o644) # MindSpore makes it read-only; then it could not be replaced
+    path.chmod(0o600) # MindSpore makes it read-only
     if file_format == 'ONNX': _name_ends(path)
 
 # %% ../../nbs/plumbing/backends.ipynb #c019
@@ -77,13 +78,14 @@ def write_graph(detector:nn.Cell, # of one input and two outputs
                 images:ms.Tensor, # its input: the file will take this shape
                 path:Path,        # where to write, with the ending of the format
                 file_format:str,  # one of `FORMATS`
+                check=lambda part: None, # is called with the written file before it gets its name
                )->None:
     "Writes a network as a graph for inputs of this shape; raises `UserError` if that fails"
-    try: _write_anywhere(detector, images, Path(path), file_format)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, 'strerror', None) or take_first_line(error)
-        raise UserError(f'the file cannot be written into {path.parent} ({reason}): free space, '
-                        'or give another --file_name.') from None
+    with replace_file(path, '--file_name') as part:
+        try: _write_anywhere(detector, images, part, file_format)
+        except (RuntimeError, ValueError) as error:
+            raise make_write_error(path, error, '--file_name') from None
+        check(part)
 
 # %% ../../nbs/plumbing/backends.ipynb #c025
 def _read_mindir_shape(path): # of its first input; raises for a file that is no MindIR

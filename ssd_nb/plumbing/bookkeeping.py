@@ -62,18 +62,18 @@ class MetricsFile:
                 ):
         self.path = Path(path)
         kept = [r for r in read_metrics(path) if r.epoch <= done] if self.path.exists() else []
-        write_text(path, ','.join(f.name for f in fields(EpochReport)) + '\n')
-        for report in kept: self.add(report)
+        self.rows = [','.join(f.name for f in fields(EpochReport))]
+        self._write(kept)
+
+    def _write(self, reports): # more of them: a kill meanwhile leaves the file that was there
+        self.rows += [','.join(map(str, astuple(report))) for report in reports]
+        write_text(self.path, ''.join(f'{row}\n' for row in self.rows), '--output_dir')
 
     def add(self,
             report:EpochReport, # of the epoch that has ended
            )->None:
         "Adds a row; raises `UserError` if the disk is full"
-        try:
-            with open(self.path, 'a') as file: file.write(','.join(map(str, astuple(report))) + '\n')
-        except OSError as error:
-            raise UserError(f'{self.path} cannot be written ({error.strerror}): free space, '
-                            'and go on with --resume.') from None
+        self._write([report])
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c023
 @dataclass

@@ -27,6 +27,7 @@ from .check_rates import (
 from .check_run import judge_classes, judge_match, judge_options, judge_run, judge_weights
 from .check_start import judge_start, predict_losses
 from .cocoeval import find_category_ids, fit_ground_truth
+from .files import replace_file
 from .formats import list_source_files
 
 # %% ../../nbs/plumbing/check_training.ipynb #c006
@@ -81,7 +82,8 @@ def _try_training(config, picture):
     found = try_rates(trial, batches)
     losses = learn_batch(trial, batches[0], config.train.lr)
     expected = predict_losses(batches[0], config)
-    draw_rates(found, config.train.lr).figure.savefig(picture)
+    with replace_file(picture, '--mindrecord_dir') as part:
+        draw_rates(found, config.train.lr).figure.savefig(part)
     print(f'first loss: loc_loss {losses[0, 1]:.3g}, cls_loss {losses[0, 2]:.3g}; theory for an untrained '
           'network: '
           f'{expected[0]:.3g}, {expected[1]:.3g}')

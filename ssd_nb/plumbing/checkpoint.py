@@ -5,15 +5,16 @@ __all__ = ['write_checkpoint', 'Saved', 'read_saved', 'load_weights', 'count_cla
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c002
 import json
-import os
+import logging
 import re
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from .files import make_write_error, replace_file
 from .options import UserError
 from .weights import find_misfits, read_weights, shorten_list
 
@@ -34,8 +35,12 @@ def _list_entries(network:nn.Cell,   # the detector
     return [dict(name=name, data=p) for name, p in entries.items()]
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c014
-def _shorten_error(error): # MindSpore's messages have many lines; the first says what happened
-    return getattr(error, 'strerror', None) or str(error).strip().splitlines()[0].rstrip('.')
+@contextmanager
+def _silence_logs(): # of MindSpore, where it logs what it raises as well
+    before = logging.root.manager.disable
+    logging.disable()
+    try: yield
+    finally: logging.disable(before)
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c015
 def write_checkpoint(path:Path,         # the file to write
@@ -44,20 +49,16 @@ def write_checkpoint(path:Path,         # the file to write
                      epoch:int,         # epochs done
                      step:nn.Cell=None, # its training step: with it, training can go on from the file
                      progress:str='',   # how far training has come, as text, also for going on
+                     option:str='',     # that the path comes from, for the message; '': none
                     )->Path:            # `path`
     "Replaces a file of that name as a whole; raises `UserError` if it cannot, as on a full disk"
-    path = Path(path)
-    part = path.with_name(f'.{path.stem}.{os.getpid()}.ckpt')
-    texts = dict(config=config, epoch=epoch, progress=progress)
+    path, texts = Path(path), dict(config=config, epoch=epoch, progress=progress)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        ms.save_checkpoint(_list_entries(network, step), str(part), append_dict=texts)
-        part.chmod(0o644) # MindSpore makes it read-only, so that it could not be replaced
-        return part.replace(path)
-    except (OSError, RuntimeError) as error:
-        with suppress(OSError): part.unlink()
-        raise UserError(f'{path} cannot be written ({_shorten_error(error)}): free space, or give another '
-                        '--output_dir; what was saved before is still there.') from None
+        with replace_file(path, option, '.ckpt') as part, _silence_logs(): # it adds a missing .ckpt
+            ms.save_checkpoint(_list_entries(network, step), str(part), append_dict=texts)
+    except (OSError, RuntimeError) as error: raise make_write_error(path, error, option) from None
+    return path
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c021
 class Saved(NamedTuple):

@@ -18,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 from ..boxes import tlbr2xywh
 from .annotations import say_count
 from .classes import clean_name, number_classes, shorten_names
+from .files import replace_file
 from .options import UserError
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c005
@@ -122,9 +123,10 @@ def to_result_dicts(rows:np.ndarray,  # (n, 7), from `to_coco`
 # %% ../../nbs/plumbing/cocoeval.ipynb #c036
 def write_results(entries, # dicts, from `to_result_dicts`
                   path,    # of the json file
+                  option:str='', # that the path comes from, for the message; '': none
                  )->None:
-    "Writes a COCO result file, dict by dict"
-    with open(path, 'w') as file:
+    "Writes a COCO result file, dict by dict; raises `UserError` if it cannot be written"
+    with replace_file(path, option) as part, open(part, 'w') as file:
         file.write('[')
         for i, entry in enumerate(entries): file.write((',\n' if i else '') + json.dumps(entry))
         file.write(']\n')

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from .files import make_folder
+from .files import make_folder, write_text
 from ssd_nb.plumbing.options import (
     Option, OptionParser, UserError, make_device_options, make_field_options, replace_fields, run_command,
     run_subcommand)
@@ -108,27 +108,23 @@ def _list_metrics(result):
                 stats=[number(value) for value in result.stats], classes=classes)
 
 # %% ../../nbs/plumbing/commands.ipynb #c032
-def _write_results(result, truth, page, folder):
-    "Writes the results as text and as a COCO result file, and the report if there is one"
+def _write_results(result, truth, folder):
+    "Writes the results as text and as a COCO result file"
     from ssd_nb.plumbing.cocoeval import to_result_dicts, write_results
-    try:
-        (folder / 'metrics.txt').write_text(result.text + '\n', encoding='utf-8')
-        (folder / 'metrics.json').write_text(json.dumps(_list_metrics(result), indent=1), encoding='utf-8')
-        write_results(to_result_dicts(result.results, truth), folder / 'detections.json')
-        if page: (folder / 'report.html').write_text(page, encoding='utf-8')
-    except OSError as error:
-        raise UserError(f'{folder} cannot be written to ({error.strerror}): '
-                        'free space, or give another --output_dir.') from None
+    write_text(folder / 'metrics.txt', result.text + '\n', '--output_dir', 'backslashreplace')
+    write_text(folder / 'metrics.json', json.dumps(_list_metrics(result), indent=1), '--output_dir')
+    write_results(to_result_dicts(result.results, truth), folder / 'detections.json', '--output_dir')
 
 # %% ../../nbs/plumbing/commands.ipynb #c034
-def _make_report(given, config, data, result, truth):
-    "The report as a page; '' if none is wanted"
+def _write_report(given, config, data, result, truth, folder):
+    "Writes the report as a page, if it is wanted"
     from ssd_nb.plumbing.records import read_images
     from ssd_nb.plumbing.report import make_report_page
-    if not given.report: return ''
+    if not given.report: return
     title = f'{Path(given.checkpoint_path).name}, {config.model.using_model}'
     images = lambda ids: read_images(data, ids)
-    return make_report_page(result, truth, config.boxes, images, title, given.evaluator)
+    page = make_report_page(result, truth, config.boxes, images, title, given.evaluator)
+    write_text(folder / 'report.html', page, '--output_dir', 'backslashreplace')
 
 # %% ../../nbs/plumbing/commands.ipynb #c036
 def _load_detector(given, batch_size):
@@ -161,11 +157,12 @@ def eval_command(words # of the command line
     thresholds, views = replace_fields(EvalConfig(), given), replace_fields(ViewConfig(), given)
     predict, config = _load_detector(given, given.batch_size)
     data, counted = _choose_data(config, given)
+    folder = _make_results_folder(given) # one that cannot be written to is known before hours of work
     truth, classes = _load_truth(data, counted, config, given.checkpoint_path)
-    folder = _make_results_folder(given)
     images = _open_evaluation(data, config, given, views)
     result = evaluate(predict, ground_truth=truth, classes=classes, config=thresholds, **images)
-    _write_results(result, truth, _make_report(given, config, data, result, truth), folder)
+    _write_results(result, truth, folder) # before the pictures, which may fail
+    _write_report(given, config, data, result, truth, folder)
     report = 'report.html, ' if given.report else ''
     print(f'{report}metrics.txt, metrics.json and detections.json are in {folder}')
 
@@ -283,7 +280,9 @@ def predict_command(words # of the command line
     draw_into_files()
     given = _make_predict_parser().parse(words)
     check_batch(given)
+    from ssd_nb.plumbing.detect_files import check_results_folder
     from ssd_nb.plumbing.media import open_media
+    check_results_folder(given.output_dir)
     source = open_media(given.image_path, given.output_dir, given.frames, given.max_pixels)
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))

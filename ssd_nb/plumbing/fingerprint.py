@@ -257,7 +257,7 @@ def _save_table(path, table, text # the file, its new content, the old one
     rows = ',\n'.join(f'{json.dumps(name)}: {list(state)}' for name, state in table['images'].items())
     new = f'{{"images": {{\n{rows}}},\n"others": {json.dumps(table["others"])}}}\n'
     try: new == text or write_text(path, new)
-    except OSError: pass
+    except (OSError, UserError): pass
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c079
 _BELIEVED = [] # an entry for each run that is going on

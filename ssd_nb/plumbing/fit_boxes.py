@@ -259,10 +259,9 @@ def save_fit(fit:BoxFit, # from `fit_default_boxes`
              path:Path,  # the YAML file to write; one that is there is removed if nothing was found
             )->bool:     # whether it was written
     "Writes the options as YAML for `--config`"
-    Path(path).unlink(missing_ok=True)
-    if fit.why: return False
-    write_text(path, f'# {say_fit(fit)}\n{_write_options(fit)}')
-    return True
+    if fit.why: Path(path).unlink(missing_ok=True)
+    else: write_text(path, f'# {say_fit(fit)}\n{_write_options(fit)}', '--mindrecord_dir')
+    return not fit.why
 
 # %% ../../nbs/plumbing/fit_boxes.ipynb #c103
 def _draw_default_sizes(fit, config, title, ax):

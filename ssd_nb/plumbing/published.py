@@ -4,6 +4,7 @@
 __all__ = ['TORCHVISION_BOXES', 'COCO_IDS', 'Published', 'read_published', 'load_published', 'import_detector']
 
 # %% ../../nbs/plumbing/published.ipynb #c002
+import os
 import re
 from dataclasses import replace
 from math import ceil
@@ -19,8 +20,8 @@ from ..data import DataConfig
 
 # %% ../../nbs/plumbing/published.ipynb #c003
 from ..ssd_heads import MODELS
-from ..train import Config, preset, save_checkpoint
-from .checkpoint import count_classes, read_saved
+from ..train import Config, preset
+from .checkpoint import count_classes, read_saved, to_json, write_checkpoint
 from .coco import COCO_CLASSES
 from .model_config import build_model
 from .options import UserError
@@ -307,10 +308,10 @@ def load_published(path:Path,       # a file of weights, or a package with one i
 
 # %% ../../nbs/plumbing/published.ipynb #c080
 def _name_checkpoint(file, file_name): # what is read; as the user names what is written -> its path
-    if str(file_name).endswith('/') or Path(file_name).is_dir():
+    if str(file_name).endswith('/') or os.path.isdir(file_name):
         raise UserError(f'--file_name={file_name} names a folder: add the name of the checkpoint to write.')
     path = Path(f'{str(file_name).removesuffix(".ckpt")}.ckpt')
-    if path.exists() and Path(file).exists() and path.samefile(file):
+    if os.path.exists(path) and os.path.exists(file) and path.samefile(file):
         raise UserError(f'{path} would be written over the file that is read: give another --file_name.')
     return path
 
@@ -322,8 +323,7 @@ def import_detector(file:Path,        # a file of weights, or a package with one
     "Writes a detector that others trained as a checkpoint of ours"
     path = _name_checkpoint(file, file_name)
     network, config, kind = load_published(file, DataConfig(classes=classes).classes)
-    try: save_checkpoint(network, config, 0, path)
-    except UserError as error: raise UserError(str(error).replace('--output_dir', '--file_name')) from None
+    write_checkpoint(path, network, to_json(config), 0, option='--file_name')
     height, width = config.boxes.image_shape
     count, first = len(config.data.classes) - 1, ', '.join(config.data.classes[1:4])
     return path, (f'{kind}, {height}×{width}, {count} {"class" if count == 1 else "classes"} '

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import NamedTuple
 
 import ssd_nb
 from .bookkeeping import Stopped, read_metrics
-from .files import make_folder, write_text
+from .files import make_folder, make_write_error, write_text
 from .options import UserError, check_value, suggest_name
 
 # %% ../../nbs/plumbing/recipes.ipynb #c007
@@ -115,7 +116,7 @@ def _read_seed(folder):
     except (OSError, ValueError): return {}
 
 def _write_seed(folder, values):
-    write_text(make_folder(folder) / 'seed.json', json.dumps(values, indent=1))
+    write_text(make_folder(folder) / 'seed.json', json.dumps(values, indent=1), '--output_dir')
 
 # %% ../../nbs/plumbing/recipes.ipynb #c042
 def _move_aside(folder):
@@ -212,6 +213,11 @@ class _PassOn:
         for number, handler in self.before.items(): signal.signal(number, handler)
 
 # %% ../../nbs/plumbing/recipes.ipynb #c068
+def _open_log(path): # to add to; nothing waits in memory, so it can be closed on a full disk
+    try: return open(path, 'ab', buffering=0)
+    except OSError as error: raise make_write_error(path, error, '--output_dir') from None
+
+# %% ../../nbs/plumbing/recipes.ipynb #c069
 def _run_process(words,            # of a command of ssd_nb
                 log:Path,         # to which all that it prints is added
                 show,             # is called with each line
@@ -219,16 +225,15 @@ def _run_process(words,            # of a command of ssd_nb
                )->tuple:          # exit code, negative for a signal; the last line
     "Runs a command in a process; raises `Stopped` after a signal, when it has ended"
     last = ''
-    with open(log, 'a', encoding='utf-8') as file, _start(words, program) as child, _PassOn(child) as passed:
+    with _open_log(log) as file, _start(words, program) as child, _PassOn(child) as passed:
         for line in child.stdout:
-            file.write(line)
-            file.flush()
+            with suppress(OSError): file.write(line.encode()) # that the disk is full is said by the child
             show(line.rstrip())
             last = line.strip() or last
     if passed.caught: raise Stopped(passed.caught, 'stopped: the same command goes on from here')
     return child.returncode, last
 
-# %% ../../nbs/plumbing/recipes.ipynb #c072
+# %% ../../nbs/plumbing/recipes.ipynb #c073
 def _say_end(code, last): # from `_run_process`
     "Why a process ended, without a full stop"
     if last.startswith('error: '): return last.removeprefix('error: ').rstrip('.')
@@ -236,7 +241,7 @@ def _say_end(code, last): # from `_run_process`
     if code < 0: return f'its process was ended by signal {signal.Signals(-code).name}'
     return f'its process ended with exit code {code}: {last.rstrip(".")}'
 
-# %% ../../nbs/plumbing/recipes.ipynb #c077
+# %% ../../nbs/plumbing/recipes.ipynb #c078
 class _Plan(NamedTuple):
     "What is to be trained"
     name: str          # of the recipe
@@ -247,7 +252,7 @@ class _Plan(NamedTuple):
     seeds: tuple       # numbers
     command: str       # that the user gave
 
-# %% ../../nbs/plumbing/recipes.ipynb #c079
+# %% ../../nbs/plumbing/recipes.ipynb #c080
 def _write_options(path, config, **changes):
     "Writes a configuration as a file for `ssd_nb train --config`"
     import yaml
@@ -260,7 +265,7 @@ def _write_words(evaluation):
     "The options of an evaluation as words of a command line"
     return [f'--{name}={value}' for name, value in asdict(evaluation).items()]
 
-# %% ../../nbs/plumbing/recipes.ipynb #c082
+# %% ../../nbs/plumbing/recipes.ipynb #c083
 def _prepare(plan, run):
     "Checks options and converts the data; raises `UserError` with what the process says"
     log, options = make_folder(plan.folder) / 'prepare.log', plan.folder / 'prepare.yaml'
@@ -276,7 +281,7 @@ def _list_truths(plan):
     from ssd_nb.plumbing.records import find_record_folder
     return [find_record_folder(plan.config.data, split) / 'ground_truth.json' for split in ('train', 'eval')]
 
-# %% ../../nbs/plumbing/recipes.ipynb #c084
+# %% ../../nbs/plumbing/recipes.ipynb #c085
 def _train_seed(plan, seed, folder, resume, run):
     "Trains and evaluates; returns '' or why there is no result"
     def show(line):
@@ -291,7 +296,7 @@ def _train_seed(plan, seed, folder, resume, run):
         if code: return _say_end(code, last)
     return ''
 
-# %% ../../nbs/plumbing/recipes.ipynb #c086
+# %% ../../nbs/plumbing/recipes.ipynb #c087
 def _run_seed(plan, seed, settings, run):
     "One seed, if it is not done; returns '' or why there is no result"
     folder = plan.folder / f'seed_{seed}'
@@ -308,13 +313,13 @@ def _run_seed(plan, seed, settings, run):
     if not trouble: _write_seed(folder, values | _read_numbers(folder))
     return trouble
 
-# %% ../../nbs/plumbing/recipes.ipynb #c088
+# %% ../../nbs/plumbing/recipes.ipynb #c089
 def _read_numbers(folder):
     "What a seed reached"
     measured = json.loads((folder / 'eval/metrics.json').read_text(encoding='utf-8'))
     return measured | dict(epochs=read_metrics(folder / 'metrics.csv')[-1].epoch)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c090
+# %% ../../nbs/plumbing/recipes.ipynb #c091
 def _list_rows(seed):
     "Name -> number of all that a seed measured"
     rows = {name: seed[name] for name in ('mAP', 'AP50', 'AP75')}
@@ -327,7 +332,7 @@ def _write_number(name, value):
     digits = dict(epochs=0, minutes=1).get(name, 3)
     return f'{value:.{digits}f}'
 
-# %% ../../nbs/plumbing/recipes.ipynb #c092
+# %% ../../nbs/plumbing/recipes.ipynb #c093
 def _format_table(seeds:dict # number -> what its seed.json says
                 )->str:
     "What was measured, one column for each seed, then median, least and most"
@@ -341,7 +346,7 @@ def _format_table(seeds:dict # number -> what its seed.json says
     pad = lambda row: [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))]
     return '\n'.join('  '.join(pad(row)).rstrip() for row in table)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c097
+# %% ../../nbs/plumbing/recipes.ipynb #c098
 def _list_machines(seeds):
     "A line for each machine"
     found = {}
@@ -349,7 +354,7 @@ def _list_machines(seeds):
     if len(found) == 1: return [f'machine: {next(iter(found))}']
     return [f'machine of seed {", ".join(numbers)}: {text}' for text, numbers in found.items()]
 
-# %% ../../nbs/plumbing/recipes.ipynb #c101
+# %% ../../nbs/plumbing/recipes.ipynb #c102
 def _format_row(plan:_Plan,  # the recipe
                seeds:dict, # as in `_format_table`
               )->str:
@@ -364,7 +369,7 @@ def _format_row(plan:_Plan,  # the recipe
             f'AP50 {_say_spread(AP50)}{means}, {minutes.median:.0f} min{" each" * many} | '
             f'`{plan.command}`, {computer} |')
 
-# %% ../../nbs/plumbing/recipes.ipynb #c104
+# %% ../../nbs/plumbing/recipes.ipynb #c105
 def _write_summary(plan:_Plan,   # the recipe
                   seeds:dict,  # as in `_format_table`
                   dead:dict,   # number of a seed -> why it has no result
@@ -377,11 +382,11 @@ def _write_summary(plan:_Plan,   # the recipe
               for name in _list_rows(next(iter(seeds.values())))}
     whole = dict(name=plan.name, title=plan.title, command=plan.command, spread=spread, seeds=seeds,
                  dead=dead)
-    write_text(plan.folder / 'recipe.json', json.dumps(whole, indent=1))
-    write_text(plan.folder / 'recipe.txt', '\n'.join(lines) + '\n')
+    write_text(plan.folder / 'recipe.json', json.dumps(whole, indent=1), '--output_dir')
+    write_text(plan.folder / 'recipe.txt', '\n'.join(lines) + '\n', '--output_dir')
     return '\n'.join(lines)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c106
+# %% ../../nbs/plumbing/recipes.ipynb #c107
 def run_recipe(plan:_Plan,       # what is to be trained
                run=_run_process, # runs a command; another one for tests
               )->dict:          # number of each seed -> what it reached
@@ -406,7 +411,7 @@ def _make_death(plan, dead):
                      f'(all that it said is in {plan.folder}/seed_{seed}/log.txt; the same command goes on '
                      'with it).')
 
-# %% ../../nbs/plumbing/recipes.ipynb #c120
+# %% ../../nbs/plumbing/recipes.ipynb #c121
 def _split_variants(text:str # such as 'lr=0.1; lr=0.02 clip_norm=1'
                   )->dict:  # text of each variant -> words of a command line
     "Reads the variants of an ablation; raises `UserError` for a word that is no option"
@@ -417,14 +422,14 @@ def _split_variants(text:str # such as 'lr=0.1; lr=0.02 clip_norm=1'
                             '"lr=0.1; lr=0.02 clip_norm=1".')
     return {name: [f'--{word.removeprefix("--")}' for word in words] for name, words in variants.items()}
 
-# %% ../../nbs/plumbing/recipes.ipynb #c123
+# %% ../../nbs/plumbing/recipes.ipynb #c124
 def _name_folder(folder, # of the recipe
                 name:str, # of a variant
                )->Path:
     "Where the seeds of a variant are"
     return Path(folder) / re.sub(r'[^\w.=,-]+', '_', name)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c125
+# %% ../../nbs/plumbing/recipes.ipynb #c126
 def _plan(file, words, read): # as in `plan_recipe`
     "What is to be trained, and all options"
     path = _find_recipe(file)
@@ -436,7 +441,7 @@ def _plan(file, words, read): # as in `plan_recipe`
     folder = Path(given.output_dir)
     return _Plan(path.stem, read_title(path), config, evaluation, folder, seeds, command), given
 
-# %% ../../nbs/plumbing/recipes.ipynb #c127
+# %% ../../nbs/plumbing/recipes.ipynb #c128
 def plan_recipe(file:str, # name or path of a recipe
                 words,    # of the command line, after it
                 read,     # words -> `Config`, `EvalConfig` and all options
@@ -451,7 +456,7 @@ def plan_recipe(file:str, # name or path of a recipe
         plans.append(variant._replace(name=name, title=f'{plan.title}; {name}'))
     return plans
 
-# %% ../../nbs/plumbing/recipes.ipynb #c131
+# %% ../../nbs/plumbing/recipes.ipynb #c132
 def _compare(results): # name of the recipe and of each variant -> seeds, as in `_format_table`
     "One row for each: median and spread, and the difference in mAP to the first, seed by seed"
     (_, base), *_ = results.items()
@@ -464,7 +469,7 @@ def _compare(results): # name of the recipe and of each variant -> seeds, as in 
     widths = [max(map(len, column)) for column in zip(*table)]
     return '\n'.join('  '.join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in table)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c135
+# %% ../../nbs/plumbing/recipes.ipynb #c136
 def run_variants(plans,          # `_Plan`s: the recipe, then its variants
                  run=_run_process, # as in `run_recipe`
                 )->None:
@@ -478,6 +483,6 @@ def run_variants(plans,          # `_Plan`s: the recipe, then its variants
             errors.append(error)
             print(error)
     if len(results) > 1:
-        write_text(plans[0].folder / 'ablation.txt', _compare(results) + '\n')
+        write_text(plans[0].folder / 'ablation.txt', _compare(results) + '\n', '--output_dir')
         print('', _compare(results), '', f'ablation.txt is in {plans[0].folder}', sep='\n')
     if errors: raise errors[0]

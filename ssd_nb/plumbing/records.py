@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 from .annotations import Annotations, Record, make_coco_ground_truth, say_count
 from .check_records import MISSING, Checked, check_record
 from .coco import load_truth
+from .files import make_read_error, make_write_error
 from ssd_nb.plumbing.fingerprint import (
     ImageTable, find_changes, find_root, is_source_believed, list_options, make_fingerprint, name_source,
     print_learned, read_state)
@@ -438,8 +439,8 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
 def _open_lock(folder # where MindRecords are
               ):
     "A file to hold a lock on"
-    path = Path(folder) / '.lock'
-    def open_itself(name, flags): return os.open(name, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)
+    path, more = Path(folder) / '.lock', ('O_NOFOLLOW', 'O_NONBLOCK') # the second for a pipe of that name
+    def open_itself(name, flags): return os.open(name, flags | sum(getattr(os, f, 0) for f in more), 0o666)
     try: return open(path, 'a', opener=open_itself)
     except OSError as error:
         reason = f'{path} is a link' if path.is_symlink() else error.strerror
@@ -473,17 +474,25 @@ def _make_part(folder # of a MindRecord to be
 # %% ../../nbs/plumbing/records.ipynb #c107
 def _remove_leftovers(folder # of a MindRecord to be
                      )->None:
-    "Removes what runs that were killed have left"
+    "Removes what runs that were killed have left; the folder must be locked"
     for part in folder.parent.glob(f'.{folder.name}-*'):
-        if part.is_symlink() or not part.is_dir(): continue
-        if (part / _MARK).is_file() or not any(part.iterdir()): shutil.rmtree(part, ignore_errors=True)
+        if part.is_symlink() or (part / _MARK).is_symlink(): continue
+        if (part / _MARK).is_file(): shutil.rmtree(part, ignore_errors=True)
 
 # %% ../../nbs/plumbing/records.ipynb #c110
-def _explain_failure(error # of the system, or of MindSpore
-                    )->str:
-    "The reason in an error, in few words"
+def _explain_failure(error, # of the system, or of MindSpore
+                     folder # of the MindRecord to be
+                    )->Exception: # to raise instead
+    "What is said of a conversion that failed; an error of the code stays as it is"
+    if isinstance(error, OSError):
+        place = str(error.filename or folder)
+        if place.startswith(str(folder.parent / f'.{folder.name}-')) or Path(place) == folder:
+            return make_write_error(f'the MindRecord {folder}', error, '--mindrecord_dir')
+        return make_read_error(place, error)
+    if type(error) is not RuntimeError: return error # MindSpore raises just this one
     said = re.search(r'\[ERROR\] (.*)', str(error)) or re.search('.*', str(error))
-    return getattr(error, 'strerror', None) or said[0].removeprefix('[ERROR] ').rstrip('.')
+    reason = said[0].removeprefix('[ERROR] ').rstrip('.')
+    return make_write_error(f'the MindRecord {folder}', RuntimeError(reason), '--mindrecord_dir')
 
 # %% ../../nbs/plumbing/records.ipynb #c112
 def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
@@ -493,12 +502,12 @@ def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
     try:
         part = _make_part(folder)
         _build_mindrecord(config, split, part, progress)
-        (part / _MARK).unlink()
+        for path in part.iterdir(): path.chmod((part / _MARK).stat().st_mode & 0o777)
         os.rename(part, folder)
-    except (OSError, RuntimeError) as e: # MindSpore raises the second
+        (folder / _MARK).unlink() # as long as it is there, the next run could remove the other name
+    except (OSError, RuntimeError) as error:
         if folder.exists(): return # another process was faster, and its MindRecord is checked like any other
-        raise UserError(f'the MindRecord {folder} cannot be written ({_explain_failure(e)}): free space, '
-                        'or give another --mindrecord_dir.') from None
+        raise _explain_failure(error, folder) from None
     finally:
         if part: shutil.rmtree(part, ignore_errors=True)
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 import ssd_nb
 from .annotations import make_coco_ground_truth
-from .files import write_text
+from .files import replace_file, write_text
 from .images import decode_image
 from .options import UserError
 from .voc import parse_voc
@@ -332,8 +332,8 @@ def _write_sample(folder, split, index, seed, draw): # index: number of the imag
     image, boxes, labels = draw(derive_seed(seed, split), index)
     sample = Sample(f'{split}/{index:06}.jpg', index, image.shape[:2], boxes, labels)
     done, data = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-    (Path(folder) / sample.name).write_bytes(data.tobytes())
-    (Path(folder) / sample.name).with_suffix('.xml').write_text(to_voc(sample))
+    with replace_file(Path(folder) / sample.name) as part: part.write_bytes(data.tobytes())
+    write_text((Path(folder) / sample.name).with_suffix('.xml'), to_voc(sample))
     return sample
 
 # %% ../../nbs/plumbing/samples.ipynb #c091

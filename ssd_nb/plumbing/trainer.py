@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from .fingerprint import believe_source
 from .loader import end_workers, hurry_workers
 from .multi_scale import choose_epoch_boxes
 from .options import UserError
+from .owners import FolderOwner
 from .preparation import check_early, choose_records, describe_plan, join_team
 from .records import describe_use, find_record_folder, load_manifest
 from .team import check_same_weights, share_state, writes_files
@@ -130,7 +131,8 @@ class Trainer:
                 ):
         check_early(config)
         self.folder = Path(config.train.output_dir)
-        if writes_files(config.train): make_folder(self.folder)
+        self.owner = nullcontext() # others of a team write nothing
+        if writes_files(config.train): self.owner = FolderOwner(make_folder(self.folder))
         self.team, self.config, self.steps = join_team(config)
         options, last = self.config.train, self.folder / 'last.ckpt'
         goes_on = options.resume and self.team.is_first and _find_last(self.folder) is not None
@@ -156,7 +158,7 @@ def watch_run(trainer:Trainer, # the run
     trainer.bar = tqdm(total=len(trainer.rates), initial=done, unit='step', disable=hidden)
     hurry_workers(False)
     watch = end_in_time(trainer.team.ranks, notice=hurry_workers)
-    with trainer.bar, catch_signals() as trainer.signals, watch, believe_source():
+    with trainer.owner, trainer.bar, catch_signals() as trainer.signals, watch, believe_source():
         for note in trainer.notes: tqdm.write(note)
         yield
         trainer.team.sum(0) # nobody leaves before all is written
@@ -263,7 +265,8 @@ def _save_run(trainer:Trainer, # the run
     if trainer.team.is_first:
         if name == 'last.ckpt': _keep_previous(trainer.folder)
         write_checkpoint(trainer.folder / name, trainer.network, to_json(trainer.config),
-                         trainer.progress.epoch, trainer.step, write_progress(trainer.progress))
+                         trainer.progress.epoch, trainer.step, write_progress(trainer.progress),
+                         '--output_dir')
 
 def save_epoch(trainer:Trainer,    # the run
                report:EpochReport, # of the epoch

@@ -6,10 +6,12 @@ __all__ = ['draw_into_files', 'save_figure', 'make_model_option', 'make_batch_op
 
 # %% ../../nbs/plumbing/training_commands.ipynb #c003
 import sys
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
+from .files import make_folder, make_write_error, replace_file
 from .options import (
     PLATFORMS, Option, OptionParser, UserError, check_value, find_choice, make_field_options, replace_fields)
 
@@ -25,10 +27,11 @@ def draw_into_files()->None:
 def save_figure(figure,  # of matplotlib
                 path,    # of the file; its ending says the format
                 dpi=100, # dots per inch
+                option='--output_dir', # that the place comes from, for the message
                )->None:
-    "Writes a figure into a file and closes it"
+    "Writes a figure into a file and closes it; raises `UserError` if the file cannot be written"
     import matplotlib.pyplot as plt
-    figure.savefig(path, dpi=dpi)
+    with replace_file(path, option) as part: figure.savefig(part, dpi=dpi, metadata=dict(Software='ssd_nb'))
     plt.close(figure)
 
 # %% ../../nbs/plumbing/training_commands.ipynb #c011
@@ -74,15 +77,14 @@ def _describe_records(boxes, split, folder, count):
     described = describe_set(Path(folder) / 'ground_truth.json', boxes)
     print(*format_report(described), sep='\n')
     axes, picture = draw_report(described, boxes, f'{split}: {count:,} images'), Path(folder) / 'report.png'
-    save_figure(axes[0, 0].figure, picture)
+    save_figure(axes[0, 0].figure, picture, option='--mindrecord_dir')
     print(f'picture: {picture}')
 
 # %% ../../nbs/plumbing/training_commands.ipynb #c023
 def _report_split(data, boxes, split):
     "Converts and describes one part of a data set"
     from ssd_nb.plumbing.records import load_manifest, make_mindrecord
-    folder = make_mindrecord(data, split, progress=True)
-    manifest = load_manifest(data, split)
+    folder, manifest = make_mindrecord(data, split, progress=True), load_manifest(data, split)
     _print_manifest(manifest, folder, split)
     _describe_records(boxes, split, folder, manifest['images'])
 
@@ -95,7 +97,7 @@ def _fit_boxes(folder, boxes):
     from ssd_nb.plumbing.fit_boxes import draw_fit, fit_default_boxes, format_fit, save_fit
     fit = fit_default_boxes(Path(folder) / 'ground_truth.json', boxes)
     print('', *format_fit(fit), sep='\n')
-    save_figure(draw_fit(fit)[0].figure, Path(folder) / 'fitted_boxes.png')
+    save_figure(draw_fit(fit)[0].figure, Path(folder) / 'fitted_boxes.png', option='--mindrecord_dir')
     print(f'picture: {folder}/fitted_boxes.png')
     path = Path(folder) / 'fitted_boxes.yaml'
     if save_fit(fit, path): print(f'to train with them: --config={path}')
@@ -182,21 +184,30 @@ def _read_config(words, make_parser=_make_train_parser):
     return wanted, given
 
 # %% ../../nbs/plumbing/training_commands.ipynb #c050
+def _add_scalars(writer, report): # a `SummaryWriter`, an `EpochReport`
+    for name, value in asdict(report).items():
+        if name not in ('epoch', 'step') and value == value: writer.add_scalar(name, value, report.epoch)
+    writer.flush()
+
+# %% ../../nbs/plumbing/training_commands.ipynb #c052
+def _write_events(writer, report, folder): # as above; where it writes to
+    try: _add_scalars(writer, report)
+    except OSError as error:
+        writer.file_writer.event_writer.close = threading.excepthook = lambda *args: None
+        raise make_write_error(folder, error, '--output_dir') from None
+
+# %% ../../nbs/plumbing/training_commands.ipynb #c053
 def _open_event_writer(folder):
     "A function that writes reports for TensorBoard"
     try: from tensorboardX import SummaryWriter
     except ImportError:
         raise UserError('--tensorboard needs the package tensorboardX: pip install tensorboardX, '
                         'or leave the option out.') from None
-    writer = SummaryWriter(str(folder / 'events'))
+    try: writer = SummaryWriter(str(folder / 'events'))
+    except OSError as error: raise make_write_error(folder / 'events', error, '--output_dir') from None
+    return lambda report: _write_events(writer, report, folder / 'events')
 
-    def write(report):
-        for name, value in asdict(report).items():
-            if name not in ('epoch', 'step') and value == value: writer.add_scalar(name, value, report.epoch)
-        writer.flush()
-    return write
-
-# %% ../../nbs/plumbing/training_commands.ipynb #c052
+# %% ../../nbs/plumbing/training_commands.ipynb #c055
 def _print_reports(reports, write_events):
     "Prints what a training reports, epoch by epoch"
     from tqdm import tqdm
@@ -206,7 +217,7 @@ def _print_reports(reports, write_events):
         sys.stdout.flush()
         write_events(report)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c054
+# %% ../../nbs/plumbing/training_commands.ipynb #c057
 def _train(config, tensorboard):
     "Trains, prints what is reported, and draws the curves"
     from ssd_nb.train import draw_history, train
@@ -222,16 +233,18 @@ def _train(config, tensorboard):
     save_figure(axes[0].figure, folder / 'metrics.png')
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c056
+# %% ../../nbs/plumbing/training_commands.ipynb #c059
 def _prepare(config):
     "Checks options and device, and converts the data"
     from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.owners import FolderOwner
     from ssd_nb.plumbing.preparation import check_early, prepare
     check_early(config)
+    FolderOwner(make_folder(config.train.output_dir)).release() # nobody else trains there
     choose_device(config.train.run_platform, config.train.device_id)
     prepare(config)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c058
+# %% ../../nbs/plumbing/training_commands.ipynb #c061
 def train_command(words # of the command line
                  )->None:
     "trains a detector"
@@ -243,7 +256,7 @@ def train_command(words # of the command line
     elif given.only_prepare: _prepare(config)
     else: _train(config, given.tensorboard)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c063
+# %% ../../nbs/plumbing/training_commands.ipynb #c066
 _CHECK_PURPOSE = ('Looks at data, configuration and, if there is one, a checkpoint or a run\'s folder, '
                   'and ends with a verdict that names the likeliest cause of a bad result first. '
                   'It takes the options of ssd_nb train.')
@@ -254,13 +267,13 @@ _CHECK_OPTIONS = (
     Option('checkpoint_path', str, '', 'a checkpoint to look at; empty: last.ckpt in output_dir, if there is '
            'one'))
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c064
+# %% ../../nbs/plumbing/training_commands.ipynb #c067
 def _make_check_parser(config, unset=False):
     "The options of a training, and two more"
     texts = 'ssd_nb check', _CHECK_PURPOSE, _CHECK_EXAMPLE
     return _make_train_parser(config, texts, _CHECK_OPTIONS, unset)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c066
+# %% ../../nbs/plumbing/training_commands.ipynb #c069
 def check_command(words # of the command line
                  )->None:
     "looks for what makes a training fail, and names the likeliest cause first"
@@ -272,7 +285,7 @@ def check_command(words # of the command line
     choose_device('CPU' if given.quick else config.train.run_platform, config.train.device_id)
     check_training(config, named, given.checkpoint_path, given.quick)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c069
+# %% ../../nbs/plumbing/training_commands.ipynb #c072
 _RECIPE_PURPOSE = ('Trains a recipe with several seeds, each in a process of its own, evaluates them, and '
                    'writes median and spread to recipe.txt and recipe.json. NAME is a recipe that comes with '
                    'ssd_nb, or a YAML file of yours. Seeds that are done already are not trained again.')
@@ -281,7 +294,7 @@ _RECIPE_OPTIONS = (
     Option('seeds', int, 3, 'how many; they are numbered from --seed on'),
     Option('vary', str, '', 'variants to compare with the recipe, such as "lr=0.1; lr=0.02 clip_norm=1"'))
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c070
+# %% ../../nbs/plumbing/training_commands.ipynb #c073
 def _make_recipe_parser(config):
     "The options of a recipe: its own, and those of training and evaluation"
     from ssd_nb.eval import EvalConfig
@@ -290,14 +303,14 @@ def _make_recipe_parser(config):
     for part in (*(getattr(config, name) for name in _PARTS), EvalConfig()): add_config(parser, part)
     return parser
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c071
+# %% ../../nbs/plumbing/training_commands.ipynb #c074
 def _read_recipe(words):
     "Configuration, evaluation and all options of a recipe"
     from ssd_nb.eval import EvalConfig
     config, given = _read_config(words, _make_recipe_parser)
     return config, replace_fields(EvalConfig(), given), given
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c072
+# %% ../../nbs/plumbing/training_commands.ipynb #c075
 def recipe_command(words # of the command line: the recipe, then options
                   )->None:
     "trains a recipe with several seeds, and writes median and spread"

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from ..backbones import MOBILENET_V2, TAP, VGG16, MobileNetV2, ResNet50
+from .files import check_readable
 from .options import UserError
 
 import mindspore as ms
@@ -23,7 +24,8 @@ from mindspore import nn
 def require_checkpoint(path,  # of a file of weights
                       )->Path: # the same path
     "Raises `UserError` if there is no file"
-    if not os.path.isfile(path): raise UserError(f'there is no checkpoint {path}: check the path.')
+    check_readable(path, missing := f'there is no checkpoint {path}: check the path.')
+    if not os.path.isfile(path): raise UserError(missing)
     return Path(path) # pathlib's own test fails where a name is too long for the system
 
 # %% ../../nbs/plumbing/weights.ipynb #c009
