@@ -33,7 +33,7 @@ def convert(folder, **options):
     assert all(0 <= each['area'] < 1e16 for each in truth['annotations'])
 
 
-def read_voc(folder): convert(folder, dataset='voc', voc_root=str(folder))
+def read_voc(folder): convert(folder, dataset='voc', voc_root=str(folder), on_bad='error')
 def read_coco(folder): convert(folder, dataset='coco', coco_root=str(folder))
 def read_yolo(folder): convert(folder, dataset='yolo', yolo_root=str(folder))
 def read_txt(folder): convert(folder, dataset='other', anno_path=str(folder / 'list.txt'))

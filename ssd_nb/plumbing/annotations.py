@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['Record', 'Item', 'make_record_from_rows', 'make_record', 'Records', 'Problem', 'say_count', 'parse_numbers',
-           'join_inside', 'Annotations', 'stay_inside', 'Source', 'make_coco_ground_truth']
+           'join_inside', 'Annotations', 'Source', 'make_coco_ground_truth']
 
 # %% ../../nbs/plumbing/annotations.ipynb #c002
 import os
@@ -194,12 +194,28 @@ def _count_reasons(problems, # list of `Problem`
 # %% ../../nbs/plumbing/annotations.ipynb #c050
 _NAMED = 'anno_path', 'eval_anno_path', 'voc_json', 'yolo_root' # options that may name a file anywhere
 
-def stay_inside(method # of a `Source`: of a split
-               ):      # the same, where nothing outside of the data folder is opened
-    "Lets a reader open only what belongs to its data set, and says what was passed over"
+# %% ../../nbs/plumbing/annotations.ipynb #c051
+def _find_folder(config, # `DataConfig`, or anything that has its fields
+                 split,  # 'train' or 'eval'
+                )->str:  # the data folder: nothing outside of it belongs to the set
+    if config.dataset != 'other':
+        root = getattr(config, f'{config.dataset}_root', getattr(config, 'root', ''))
+        return os.path.dirname(root) if os.path.isfile(root) else root # the yaml file of a YOLO set
+    return config.image_dir or os.path.dirname(split == 'eval' and config.eval_anno_path or config.anno_path)
+
+# %% ../../nbs/plumbing/annotations.ipynb #c052
+def _make_fence(config, split # as in `_find_folder`
+               )->Fence:
+    folder, named = _find_folder(config, split), [getattr(config, option, '') for option in _NAMED]
+    follow = getattr(config, 'follow_links', False) or not os.path.isdir(folder or '.') # the reader says so
+    return Fence(folder, follow, getattr(config, 'max_megabytes', MOST_MEGABYTES), named)
+
+# %% ../../nbs/plumbing/annotations.ipynb #c054
+def _stay_inside(method # of a `Source`: of a split
+                ):      # the same, where nothing outside of the data folder is opened
     @wraps(method)
     def fenced(source, split):
-        with source.make_fence(split) as fence:
+        with _make_fence(source.config, split) as fence:
             try: found = method(source, split)
             except UserError as error:
                 if not fence.passed: raise
@@ -208,23 +224,16 @@ def stay_inside(method # of a `Source`: of a split
         return found._replace(notes=(*found.notes, name_passed(fence)))
     return fenced
 
-# %% ../../nbs/plumbing/annotations.ipynb #c052
+# %% ../../nbs/plumbing/annotations.ipynb #c058
 class Source:
     "The annotations of a data set; a subclass for each format defines `list_files` and `read`"
     def __init__(self, config # `DataConfig`, or anything that has its fields: what to read
                 ): self.config = config
 
-    def find_folder(self, split:str # 'train' or 'eval'
-                   )->str:
-        "The data folder: nothing outside of it belongs to the set"
-        return getattr(self.config, f'{self.config.dataset}_root', '')
+    def __init_subclass__(cls):
+        for name in ('list_files', 'read'): setattr(cls, name, _stay_inside(getattr(cls, name)))
 
-    def make_fence(self, split:str # 'train' or 'eval'
-                  )->Fence:
-        "What keeps the reader inside the data folder"
-        named = [getattr(self.config, option, '') for option in _NAMED]
-        return Fence(self.find_folder(split), getattr(self.config, 'follow_links', False),
-                     getattr(self.config, 'max_megabytes', MOST_MEGABYTES), named)
+
 
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # paths of the annotation files that the split is read from
@@ -248,7 +257,7 @@ class Source:
         "Raises `UserError` that names the option if there is nothing at `path`"
         return _require_path(self.config, option, path or getattr(self.config, option), kind)
 
-# %% ../../nbs/plumbing/annotations.ipynb #c059
+# %% ../../nbs/plumbing/annotations.ipynb #c065
 def _make_coco_annotation(record, # `Sample` or `Record`
                           i,      # number of the object in it
                           box,    # (4,) x y w h of the object
@@ -258,12 +267,12 @@ def _make_coco_annotation(record, # `Sample` or `Record`
     return dict(**ids, bbox=[round(float(v), 3) for v in box], iscrowd=0 if crowd is None else int(crowd[i]),
                 area=round(float(box[2] * box[3] if areas is None else areas[i]), 3))
 
-# %% ../../nbs/plumbing/annotations.ipynb #c061
+# %% ../../nbs/plumbing/annotations.ipynb #c067
 def _name_image(record # `Sample` or `Record`
                )->str: # its file name for results
     return getattr(record, 'file_name', '') or Path(getattr(record, 'name', None) or record.image).name
 
-# %% ../../nbs/plumbing/annotations.ipynb #c063
+# %% ../../nbs/plumbing/annotations.ipynb #c069
 def make_coco_ground_truth(records,           # `Sample`s or `Record`s
                       classes,           # names, background first
                       category_ids=None, # number of each class in the file; None: its place in classes

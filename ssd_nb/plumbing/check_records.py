@@ -115,7 +115,8 @@ def take_state(path # of an image
     try:
         with open_file(path) as file:
             stat, checksum = os.fstat(file.fileno()), 0
-            while stat.st_size <= _LONGEST and (piece := file.read(2 ** 20)): checksum = zlib.crc32(piece, checksum)
+            while stat.st_size <= _LONGEST and (piece := file.read(2 ** 20)):
+                checksum = zlib.crc32(piece, checksum)
     except (OSError, ValueError): return MISSING
     return stat.st_size, stat.st_mtime_ns, checksum
 
@@ -150,7 +151,8 @@ def check_record(record:Record,   # as read from the annotations
     try:
         data, state = read_file(record.image, 4 * max(most, 2 ** 20))
         size, odd = examine_image(data, name, most)
-    except OSError as e: return _refuse(record, take_state(record.image), f'{name} cannot be opened ({e.strerror})')
+    except OSError as e:
+        return _refuse(record, take_state(record.image), f'{name} cannot be opened ({e.strerror})')
     except ValueError: return _refuse(record, state, f'{name} has a name that this system cannot spell')
     except UserError as e: return _refuse(record, state, str(e).rstrip('.'))
     if head not in ((0, 0), tuple(size)): # its boxes were scaled with another size

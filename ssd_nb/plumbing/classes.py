@@ -23,7 +23,7 @@ def clean_name(value # of a class, as a file or a user writes it: text or a numb
         raise ValueError(f'{value!r} is not the name of a class')
     name = unicodedata.normalize('NFC', ' '.join(str(value).translate(_INVISIBLE).split()))
     if not name: raise ValueError('the name of a class is empty')
-    if len(name) > _LONGEST: raise ValueError(f'the name of a class {name[:20]!r} ... has {len(name):,} letters')
+    if len(name) > _LONGEST: raise ValueError(f'the name {name[:20]!r} ... has {len(name):,} letters')
     if any(unicodedata.category(letter) in _UNPRINTABLE for letter in name) or _TURNING & set(name):
         raise ValueError(f'the name of a class {name!r} holds a character that cannot be printed')
     return name

@@ -17,7 +17,7 @@ import numpy as np
 
 # %% ../../nbs/plumbing/coco.ipynb #c003
 from .annotations import (
-    Annotations, Problem, Records, Source, say_count, make_record_from_rows, stay_inside)
+    Annotations, Problem, Records, Source, say_count, make_record_from_rows)
 from .classes import choose_classes, describe_left_out, clean_name
 from .coco_entries import (
     ENTRY_ERRORS, ODD_OBJECTS, parse_category, parse_image, parse_object, read_id)
@@ -492,13 +492,11 @@ def _read_coco(config, # `DataConfig`, or anything that has its fields
 # %% ../../nbs/plumbing/coco.ipynb #c132
 class CocoSource(Source):
     "A COCO set; image and category ids are those of its files"
-    @stay_inside
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # the one file
         "The file of a split; raises `UserError` if there is none, or two"
         return [find_coco_file(self.require('coco_root'), split, _name_form)]
 
-    @stay_inside
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the file says; an image or object that cannot be used is left out"

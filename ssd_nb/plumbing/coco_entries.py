@@ -36,7 +36,8 @@ def _read_flag(value, # as the file has it
                key,   # what the file calls it, for the message
               )->bool: # whether it says yes; raises ValueError for anything else
     try: return _FLAGS[value.strip().lower() if isinstance(value, str) else value]
-    except (KeyError, TypeError): raise ValueError(f'its {key} {_shorten(value)!r} is neither 0 nor 1') from None
+    except (KeyError, TypeError): pass
+    raise ValueError(f'its {key} {_shorten(value)!r} is neither 0 nor 1')
 
 # %% ../../nbs/plumbing/coco_entries.ipynb #c013
 _SIDES = (('x', 'y', 'width', 'height'), ('x', 'y', 'w', 'h'), ('left', 'top', 'width', 'height'))
@@ -97,7 +98,8 @@ def _find_box(entry # one of "annotations"
     if entry.get('bbox') or not outline:
         written = entry['bbox']
         try: box = _read_box(written)
-        except (ValueError, TypeError): raise ValueError(f'its bbox {_shorten(written)} is not four numbers') from None
+        except (ValueError, TypeError):
+            raise ValueError(f'its bbox {_shorten(written)} is not four numbers') from None
         if not outline or box[2] > 0 and box[3] > 0: return box, False
     try: return (_box_mask if isinstance(outline, dict) else _box_polygons)(outline), True
     except (ValueError, TypeError, KeyError): pass

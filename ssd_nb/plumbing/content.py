@@ -50,9 +50,9 @@ def _read_part(truth, # path of a COCO file, or its content
             for count, entry in enumerate(ijson.items(file, f'{part}.item', use_float=True), 1): yield entry
     except ijson.JSONError: yield from _load_part(truth, part, count) # such as a number above 2⁶³
     except OSError as error:
-        raise UserError(f'{truth} cannot be read ({error.strerror}): write it again.') from None
+        raise UserError(f'{truth} cannot be read ({error.strerror}).') from None
 
-# %% ../../nbs/plumbing/content.ipynb #c015
+# %% ../../nbs/plumbing/content.ipynb #c017
 def _read_objects(truth,  # path of a COCO file, or its content
                   places, # image id -> place
                   kinds,  # category id -> place
@@ -67,7 +67,7 @@ def _read_objects(truth,  # path of a COCO file, or its content
     owners, labels = (np.array(column, np.int64) for column in (owners, labels))
     return owners, labels, xywh2tlbr(np.array(boxes).reshape(-1, 4)), np.array(crowd, bool)
 
-# %% ../../nbs/plumbing/content.ipynb #c017
+# %% ../../nbs/plumbing/content.ipynb #c019
 def _gather(truth # path of a COCO file, or its content
            )->Content:
     categories, ids, names, sizes = list(_read_part(truth, 'categories')), [], [], array('d')
@@ -78,7 +78,7 @@ def _gather(truth # path of a COCO file, or its content
     return Content(tuple(str(c['name']) for c in categories), ids, names, np.array(sizes).reshape(-1, 2),
                    *_read_objects(truth, places, kinds))
 
-# %% ../../nbs/plumbing/content.ipynb #c019
+# %% ../../nbs/plumbing/content.ipynb #c021
 def gather_content(truth # path of a COCO file, its content as a dictionary, or a `Content`
                   )->Content:
     "The images and objects of a ground truth in columns; raises `UserError` if it can't be read"
@@ -88,14 +88,14 @@ def gather_content(truth # path of a COCO file, its content as a dictionary, or 
         name, what = 'the ground truth' if isinstance(truth, dict) else truth, type(error).__name__
         raise UserError(f'{name} is not in COCO form ({what}: {error}): write it again.') from None
 
-# %% ../../nbs/plumbing/content.ipynb #c026
+# %% ../../nbs/plumbing/content.ipynb #c028
 def drop_crowds(content:Content # of a split
                )->Content:      # the same images, without crowds
     "The objects to train on and to find"
     names = 'owners', 'labels', 'boxes', 'crowd'
     return content._replace(**{name: getattr(content, name)[~content.crowd] for name in names})
 
-# %% ../../nbs/plumbing/content.ipynb #c028
+# %% ../../nbs/plumbing/content.ipynb #c030
 def scale_boxes(content:Content # of a split
                )->np.ndarray:   # (n, 4) y1 x1 y2 x2 in unit coordinates
     "Boxes as parts of their image"

@@ -88,7 +88,7 @@ def _check_characters(name # of an image, as an annotation writes it
                      )->None: # raises ValueError for what no file can be called
     try: possible = b'\0' not in os.fsencode(name)
     except UnicodeEncodeError: possible = False # half of a character that has two halves in UTF-16
-    if len(name) > 4096: raise ValueError(f'the name {name[:40]!r} ... has {len(name):,} letters: none is so long')
+    if len(name) > 4096: raise ValueError(f'the name {name[:40]!r} ... has {len(name):,} letters, too many')
     if not possible: raise ValueError(f'the name {name!r} has a character that no file name can have')
 
 # %% ../../nbs/plumbing/find_images.ipynb #c040

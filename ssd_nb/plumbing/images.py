@@ -171,7 +171,8 @@ def check_pixels(data,      # bytes of an image file
     except Image.DecompressionBombError: size = 2 ** 16, 2 ** 16 # at least
     except Exception: return # Pillow raises many; OpenCV will say what it thinks of the file
     if not size or size[0] * size[1] <= most: return
-    if size[0] * size[1] > _READABLE: raise UserError(f'{name} is larger than the 2³⁰ pixels that OpenCV reads.')
+    if size[0] * size[1] > _READABLE:
+        raise UserError(f'{name} is larger than the 2³⁰ pixels that OpenCV reads.')
     raise UserError(f'{name} has {size[1]:,} × {size[0]:,} pixels, more than --max_pixels={most}: make it '
                     'smaller, or allow more, which takes 3 bytes of memory each.')
 

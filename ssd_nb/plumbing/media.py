@@ -59,7 +59,8 @@ def _match_pattern(path): # -> the folder that the pattern begins in; paths of t
 # %% ../../nbs/plumbing/media.ipynb #c017
 def _read_list(path): # of a text file -> the folder that all its files are in; their paths
     try: data = read_whole(path)
-    except OSError as error: raise UserError(f'--image_path={path} cannot be read ({error.strerror}).') from None
+    except OSError as error:
+        raise UserError(f'--image_path={path} cannot be read ({error.strerror}).') from None
     wide = data.startswith((b'\xff\xfe', b'\xfe\xff')) # UTF-16, as PowerShell writes lists
     text = data.decode('utf-16', 'replace') if wide else data.decode('utf-8-sig', 'surrogateescape')
     names = [name for line in text.splitlines() if (name := line.strip('\0 \t"'))]

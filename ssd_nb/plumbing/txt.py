@@ -12,7 +12,7 @@ from math import nan
 from pathlib import Path
 
 from .annotations import (
-    Annotations, Item, Problem, Records, Source, make_record, parse_numbers, say_count, stay_inside)
+    Annotations, Item, Problem, Records, Source, make_record, parse_numbers, say_count)
 from .classes import (
     choose_classes, clean_name, describe_left_out, find_label, is_background, list_names, note_names)
 from .files import read_text
@@ -100,7 +100,8 @@ def _find_columns(names, # of the columns, in lower case
     found = {key: [names.index(word) for word in words if word in names] for key, words in _COLUMNS.items()}
     missing = [dict(image='filename', label='class').get(key, key) for key in found if not found[key]]
     if missing:
-        raise UserError(f'{path}: its first row is the head of a table ({", ".join(names[:9])[:200]}) without '
+        head = ', '.join(names[:9])[:200]
+        raise UserError(f'{path}: its first row is the head of a table ({head}) without '
                         f'{", ".join(missing)}: give its columns the names filename, xmin, ymin, xmax, ymax '
                         f'and '
                         'class.')
@@ -317,20 +318,12 @@ def _list_train_rows(config, # `DataConfig`
 # %% ../../nbs/plumbing/txt.ipynb #c075
 class TxtSource(Source):
     "A TXT file for each split; image ids count its rows from 1"
-    def find_folder(self, split:str # 'train' or 'eval'
-                   )->str:
-        "The folder that paths of images are relative to"
-        config = self.config
-        return config.image_dir or os.path.dirname(split == 'eval' and config.eval_anno_path or config.anno_path)
-
-    @stay_inside
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # the one file
         "The TXT file; raises `UserError` if there is none"
         option = 'eval_anno_path' if split == 'eval' and self.config.eval_anno_path else 'anno_path'
         return [self.require(option, kind='file')]
 
-    @stay_inside
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the rows say; a row or object that cannot be read is left out"

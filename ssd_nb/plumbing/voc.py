@@ -13,7 +13,7 @@ from typing import NamedTuple
 from defusedxml import DefusedXmlException, ElementTree
 
 from .annotations import (
-    Annotations, Item, Problem, Records, Source, make_record, say_count, stay_inside)
+    Annotations, Item, Problem, Records, Source, make_record, say_count)
 from .classes import (
     choose_classes, clean_name, describe_left_out, find_label, is_background, note_names, number_classes,
     shorten_names, suggest_class)
@@ -460,21 +460,18 @@ def _explain_empty(found, # `Annotations` without an object that counts
 # %% ../../nbs/plumbing/voc.ipynb #c109
 class VocSource(Source):
     "A VOC set; image ids count the files from 1, or are those of voc_json"
-    @stay_inside
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # XML files, the list of a VOCdevkit, and voc_json
         "The files of a split; raises `UserError` where a folder or list is missing"
-        found, with_ids = find_voc_split(self.require('voc_root'),
-                                         split), self.config.voc_json and split == 'eval'
+        found = find_voc_split(self.require('voc_root'), split)
+        with_ids = self.config.voc_json and split == 'eval'
         return [*found.files, *found.lists, *([self.require('voc_json', kind='file')] if with_ids else [])]
 
-    @stay_inside
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the XML files say; a file or object that cannot be read is left out"
-        root, config = self.require('voc_root'), self.config
-        files, images = find_voc_split(root, split), VocImages(root)
-        problems, notes = list(files.problems), list(files.notes)
+        files, images = find_voc_split(root := self.require('voc_root'), split), VocImages(root)
+        problems, notes, config = [*files.problems], [*files.notes], self.config
         found = _read_files(files.files, config.voc_origin, problems)
         classes = _find_classes(config, split, found, notes)
         ids, chosen = _Ids(self, split, classes), _find_images(found, images, problems, notes)

@@ -46,10 +46,10 @@ def _has_xml(folder # with sub-folders
 # %% ../../nbs/plumbing/voc_files.ipynb #c011
 def _list_folders(folder # to look in
                  )->dict: # name in lower case -> sub-folder, without hidden ones
-    try: found = sorted(p for p in Path(folder).iterdir() if p.is_dir() and not p.name.startswith(('.', '__')))
+    try: every = sorted(Path(folder).iterdir())
     except OSError as error:
         raise UserError(f'the folder {folder} cannot be read ({error.strerror}): check its rights.') from None
-    return {path.name.lower(): path for path in found}
+    return {p.name.lower(): p for p in every if p.is_dir() and not p.name.startswith(('.', '__'))}
 
 # %% ../../nbs/plumbing/voc_files.ipynb #c013
 def _find_top(root # as the user gave it

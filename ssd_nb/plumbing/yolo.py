@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .annotations import (
-    Annotations, Problem, Records, Source, say_count, make_record_from_rows, stay_inside)
+    Annotations, Problem, Records, Source, say_count, make_record_from_rows)
 from .classes import choose_classes, describe_left_out, clean_name, find_label
 from .images import MOST_PIXELS, decode_image, read_size
 from .options import UserError
@@ -198,7 +198,7 @@ def _say_why(error): # `OSError` or `UserError` of a file that cannot be read
 # %% ../../nbs/plumbing/yolo.ipynb #c059
 def _make_rules(data,    # `YoloSet`
                 classes, # names, background first
-                most=MOST_PIXELS, # pixels that an image may have
+                config=None, # `DataConfig`: its max_pixels is used
                )->_Rules:
     shape = data.content.get('kpt_shape')
     shape = shape if isinstance(shape, list) else []
@@ -206,7 +206,7 @@ def _make_rules(data,    # `YoloSet`
     points = (2 * counts[0], 3 * counts[0]) if counts and counts[0] else ()
     names = {number: clean_name(name) for number, name in data.names.items()}
     labels = {number: find_label(name, classes) for number, name in names.items()}
-    return _Rules(names, labels, points, most)
+    return _Rules(names, labels, points, getattr(config, 'max_pixels', MOST_PIXELS))
 
 # %% ../../nbs/plumbing/yolo.ipynb #c061
 def _note_names(data,  # `YoloSet`
@@ -224,27 +224,18 @@ def _note_names(data,  # `YoloSet`
 # %% ../../nbs/plumbing/yolo.ipynb #c063
 class YoloSource(Source):
     "A YOLO set; image ids count the images of a split from 1, in the order of their names"
-    def find_folder(self, split:str # 'train' or 'eval'
-                   )->str:
-        "The folder of the set, or that of the yaml file that the user named"
-        root = self.config.yolo_root
-        return os.path.dirname(root) if os.path.isfile(root) else root
-
-    @stay_inside
     def list_files(self, split:str # 'train' or 'eval'
                   )->list: # the files with names and paths, then the label files that exist
         "The files of a split; raises `UserError` where the names or the images are missing"
         return find_split(load_set(self), split).files
 
-    @stay_inside
     def read(self, split:str # 'train' or 'eval'
             )->Annotations:
         "What the label files say; a row or file that cannot be read is left out"
         data, records, seen = load_set(self), Records(), _Seen()
         classes = choose_classes(self.config, list(data.names.values()), data.path,
                                  strict=split == 'train')
-        most = getattr(self.config, 'max_pixels', MOST_PIXELS)
-        rules, found = _make_rules(data, classes, most), find_split(data, split)
+        rules, found = _make_rules(data, classes, self.config), find_split(data, split)
         for number, image in enumerate(found.images, 1):
             record = _read_image(image, number, rules, seen)
             if record: records.append(record)

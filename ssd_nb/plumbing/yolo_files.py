@@ -48,7 +48,8 @@ def _load_yaml(path # of a yaml file
     except OSError as error: raise UserError(f'{path} cannot be read ({error.strerror}).') from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, 'problem_mark', None)
-        line, what = (f':{mark.line + 1}', error.problem) if mark else ('', str(error) or type(error).__name__)
+        what = error.problem if mark else str(error) or type(error).__name__
+        line = f':{mark.line + 1}' if mark else ''
         raise UserError(f'{path}{line} is not valid YAML ({what}): write it again.') from None
     return content if isinstance(content, dict) else {}
 
@@ -253,7 +254,7 @@ def _walk(folder # to look in, with its sub-folders
     seen, todo = set(), [str(folder)]
     while todo:
         place = todo.pop()
-        if (real := os.path.realpath(place)) in seen or leads_out(place): continue # a link to elsewhere, or in a circle
+        if (real := os.path.realpath(place)) in seen or leads_out(place): continue # a circle, or elsewhere
         seen.add(real)
         for entry in _list_entries(place):
             if not entry.is_dir(): yield entry.path, entry.is_file()
