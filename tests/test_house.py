@@ -352,7 +352,7 @@ OTHERWISE = { # module and function -> how it writes a whole file, or none, with
     'plumbing.records._make_part': 'makes the folder',
     'plumbing.records._open_lock': 'nothing is written to it',
     'plumbing.fingerprint.ImageTable.__enter__': 'in the folder of a MindRecord that is not whole yet',
-    'plumbing.owners._take_owner': 'a lock, with the name of its owner',
+    'plumbing.owners._sign': 'a lock, with the name of its owner',
     'plumbing.media._open_writer': 'to the file that `replace_file` gives',
     'plumbing.media.VideoCopy.close': 'to the same',
     'plumbing.backends._name_ends': 'to the same', 'plumbing.backends._write_plain': 'to the same',
