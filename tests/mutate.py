@@ -250,7 +250,7 @@ def _read_row(stream): # byte by byte, so that `select` sees what is left
 
 def is_sentence(text):
     "Whether a message is one sentence that can be printed"
-    return text.endswith('.') and text.isprintable() and len(text) < 1000
+    return text.endswith(('.', '?')) and text.isprintable() and len(text) < 1000
 
 
 def _prepare(folder, base, files):

@@ -1,8 +1,13 @@
 """Thousands of mutated inputs for each reader: correct loading or one sentence, never a crash, hang or 2 GB."""
+import json
 import os
 import time
+from dataclasses import asdict
 
-from mutate import Mutant, try_mutants
+import pytest
+import yaml
+from conftest import ROOT
+from mutate import Mutant, mutate_bytes, mutate_text, mutate_tree, try_mutants
 
 from ssd_nb.plumbing.options import UserError
 
@@ -29,3 +34,32 @@ def test_trying(tmp_path, capsys):
     assert [label for label, _ in tried.failed] == ['hangs', 'dies', 'is greedy', 'raises', 'leaves', 'talks']
     assert (tried.loaded, tried.told) == (2, 1)
     assert 'toy: 9 tried, 3 survived (2 loaded, 1 answered in a sentence), 6 failed' in capsys.readouterr().out
+
+
+def check(tried, least=300):
+    "All mutants survive, and the readers tell something of them apart"
+    assert not tried.failed, tried.failed[0]
+    assert tried.loaded + tried.told >= least and tried.told
+
+
+# ---- --config
+
+def write_yaml(tree): return yaml.safe_dump(tree, allow_unicode=True).encode('utf-8', 'surrogatepass')
+
+
+def read_config(folder):
+    from ssd_nb.plumbing.training_commands import _read_config
+    _read_config(['--config', str(folder / 'options.yaml')])
+
+
+@pytest.mark.slow
+def test_config(tmp_path):
+    from ssd_nb.train import preset
+    tree = {}
+    for part in asdict(preset('ssd_tiny', 'CPU')).values(): tree |= part
+    tree = json.loads(json.dumps(tree)) # lists in place of tuples
+    (tmp_path / 'options.yaml').write_bytes(good := write_yaml(tree))
+    found = [(label, write_yaml(new)) for label, new in mutate_tree(tree, 300, seed=1)]
+    found += [*mutate_text(good.decode(), 150, seed=1), *mutate_bytes(good, 50, seed=1)]
+    mutants = [Mutant(label, {'options.yaml': content}) for label, content in found]
+    check(try_mutants('--config', read_config, mutants, base=tmp_path))

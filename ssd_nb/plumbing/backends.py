@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from .graph_files import check_graph, trust_file
 from .options import UserError
 from .predict_batches import as_array_function
 
@@ -79,7 +80,9 @@ def write_graph(detector:nn.Cell, # of one input and two outputs
                 file_format:str,  # one of `FORMATS`
                )->None:
     "Writes a network as a graph for inputs of this shape; raises `UserError` if that fails"
-    try: _write_anywhere(detector, images, Path(path), file_format)
+    try:
+        _write_anywhere(detector, images, Path(path), file_format)
+        trust_file(path) # it was written here
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or take_first_line(error)
         raise UserError(f'the file cannot be written into {path.parent} ({reason}): free space, '
@@ -96,6 +99,7 @@ def _read_mindir_shape(path): # of its first input; raises for a file that is no
 def open_mindir(path:Path # a MindIR file
                )->tuple:  # images (B, 3, H, W) float32 to boxes and scores; (B, 3, H, W)
     "MindIR in MindSpore, on the chosen device; raises `UserError` for any other file"
+    check_graph(path)
     try: shape, graph = _read_mindir_shape(path), nn.GraphCell(ms.load(str(path)))
     except Exception: # MindSpore and protobuf raise many kinds
         raise UserError(f'{path} is no MindIR file that MindSpore can read, or it is incomplete: '
@@ -109,6 +113,7 @@ def _open_onnx(path:Path # an ONNX file
     runtime = _require_module('onnxruntime')
     wanted = 'CUDAExecutionProvider', 'CPUExecutionProvider'
     providers = [p for p in wanted if p in runtime.get_available_providers()]
+    check_graph(path)
     try: session = runtime.InferenceSession(str(path), providers=providers)
     except Exception: # it raises many kinds
         raise UserError(f'{path} is no ONNX file that ONNX Runtime can read, or it is incomplete: '

@@ -26,6 +26,8 @@ _EVAL_EXAMPLE = 'ssd_nb eval --run_platform=CPU --checkpoint_path=runs/my_traini
 # %% ../../nbs/plumbing/commands.ipynb #c011
 _CHECKPOINT = Option('checkpoint_path', str, required=True,
                      help='a .ckpt, or a file written by ssd_nb export')
+_TRUST = Option('trust', str, '', 'an exported file that may have operations of its own, which can run any '
+                'program: its path, as in checkpoint_path, if you know who made it')
 _EVAL_OPTIONS = (
     Option('output_dir', str, '', 'folder for the results; '
            'empty: runs/eval_FOLDER_NAME, from folder and name of the checkpoint'),
@@ -45,7 +47,7 @@ def _make_eval_parser():
     from ssd_nb.data import DataConfig
     from ssd_nb.eval import EvalConfig
     parser = OptionParser('ssd_nb eval', _EVAL_PURPOSE, _EVAL_EXAMPLE)
-    parser.add([_CHECKPOINT, *_EVAL_OPTIONS, *make_device_options()])
+    parser.add([_CHECKPOINT, _TRUST, *_EVAL_OPTIONS, *make_device_options()])
     parser.add([make_model_option(), make_batch_option(16)])
     add_config(parser, EvalConfig())
     _add_views(parser)
@@ -135,7 +137,9 @@ def _load_detector(given, batch_size):
     "A prediction function, and the configuration that came with it"
     from ssd_nb.export_310 import load_predict
     from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.graph_files import trust_file
     choose_device(given.run_platform, given.device_id)
+    trust_file(given.trust)
     return load_predict(given.checkpoint_path, given.using_model, batch_size)
 
 # %% ../../nbs/plumbing/commands.ipynb #c038
@@ -232,7 +236,7 @@ def _make_predict_parser():
     "The options of a prediction"
     parser = OptionParser('ssd_nb predict', _PREDICT_PURPOSE, _PREDICT_EXAMPLE)
     shared = make_batch_option(4), *make_device_options(), make_model_option()
-    parser.add([_CHECKPOINT, *_PREDICT_OPTIONS, *shared])
+    parser.add([_CHECKPOINT, _TRUST, *_PREDICT_OPTIONS, *shared])
     _add_views(parser)
     return parser
 

@@ -8,11 +8,9 @@ __all__ = ['PLATFORMS', 'UserError', 'check_value', 'suggest_name', 'check_choic
 # %% ../../nbs/plumbing/options.ipynb #c002
 import ast
 import difflib
-import errno
 import io
 import json
-import os
-import stat
+import re
 import sys
 import tokenize
 import unicodedata
@@ -22,6 +20,7 @@ from inspect import getsource
 from textwrap import dedent
 from typing import Literal, NamedTuple, get_args, get_origin
 
+from .own_files import open_regular
 from .yaml_files import YamlFault, parse_yaml
 
 # %% ../../nbs/plumbing/options.ipynb #c005
@@ -126,8 +125,8 @@ def _read_yaml(path):
     "The options in a YAML file, as a dict"
     hint = 'write a row such as "lr: 0.05" for each option'
     try:
-        with open(path, 'rb', opener=_open_file) as file: text = file.read(_FILE_SIZE + 1).decode('utf-8-sig')
-        content = parse_yaml(text)
+        with open(path, 'rb', opener=open_regular) as file: data = file.read(_FILE_SIZE + 1)
+        content = parse_yaml(data.decode('utf-8-sig'))
     except OSError as error:
         raise UserError(f'--config={path} cannot be read ({error.strerror}): give a YAML file.') from None
     except YamlFault as fault:
@@ -137,14 +136,7 @@ def _read_yaml(path):
     if not isinstance(content, dict): raise UserError(f'--config={path} holds no options: {hint}.')
     return content
 
-# %% ../../nbs/plumbing/options.ipynb #c044
-def _open_file(path, flags): # as `open` wants it; raises `OSError` for what is no file
-    found = os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))
-    if stat.S_ISREG(os.fstat(found).st_mode): return found
-    os.close(found)
-    raise OSError(errno.EINVAL, 'it is no file')
-
-# %% ../../nbs/plumbing/options.ipynb #c048
+# %% ../../nbs/plumbing/options.ipynb #c046
 def _list_given(words):
     "The options in their order; raises `UserError` for a stray word or a bad file"
     found = []
@@ -154,7 +146,7 @@ def _list_given(words):
         else: found += [_Given(str(key), content, value) for key, content in _read_yaml(value).items()]
     return found
 
-# %% ../../nbs/plumbing/options.ipynb #c052
+# %% ../../nbs/plumbing/options.ipynb #c050
 def find_choice(name:str,    # of an option
                 default:str, # its value where it is not given
                 choices,     # the possible values
@@ -165,7 +157,7 @@ def find_choice(name:str,    # of an option
     if value in choices: return value
     raise UserError(f'--{name}={value} is not possible: give {_list_choices(value, choices)}.')
 
-# %% ../../nbs/plumbing/options.ipynb #c056
+# %% ../../nbs/plumbing/options.ipynb #c054
 def _fits(kind, value, from_file):
     "Whether jsonargparse takes a value for a type"
     from jsonargparse import ArgumentParser
@@ -177,7 +169,7 @@ def _fits(kind, value, from_file):
     except (ArgumentError, ValueError, ArithmeticError, TypeError): return False
     return value is not None
 
-# %% ../../nbs/plumbing/options.ipynb #c061
+# %% ../../nbs/plumbing/options.ipynb #c059
 _WORDS = {int: 'a whole number', float: 'a number', bool: 'True or False', list: 'a list', tuple: 'a list'}
 
 def _describe_kind(kind, default, value):
@@ -187,7 +179,7 @@ def _describe_kind(kind, default, value):
     example = json.dumps(default, separators=(',', ':')) if default else '[1,2]'
     return f'{words} such as {example}' if words == 'a list' else words
 
-# %% ../../nbs/plumbing/options.ipynb #c065
+# %% ../../nbs/plumbing/options.ipynb #c063
 class Option(NamedTuple):
     "One option of a command"
     name: str              # without the dashes
@@ -198,7 +190,7 @@ class Option(NamedTuple):
     required: bool = False # whether it must be given
     bare: object = None    # its value where it is given without one; a `bool` is then True
 
-# %% ../../nbs/plumbing/options.ipynb #c067
+# %% ../../nbs/plumbing/options.ipynb #c065
 _OTHER_NAMES = dict(num_classes=('class_num',)) # the ModelZoo's README uses both
 
 def make_field_options(config, # a dataclass: its values are the defaults
@@ -210,7 +202,7 @@ def make_field_options(config, # a dataclass: its values are the defaults
                    _OTHER_NAMES.get(f.name, ()))
             for f in fields(config) if not names or f.name in names]
 
-# %% ../../nbs/plumbing/options.ipynb #c071
+# %% ../../nbs/plumbing/options.ipynb #c069
 def _make_parser(prog, purpose, example):
     "The parser of jsonargparse that makes the values and prints `--help`"
     from jsonargparse import ActionConfigFile, ArgumentParser
@@ -227,7 +219,7 @@ def _only_prints(words):
     "Whether a word asks for something to be shown, which ends the program"
     return bool({'-h', '--help', '--print_config'} & {word.partition('=')[0] for word in words})
 
-# %% ../../nbs/plumbing/options.ipynb #c073
+# %% ../../nbs/plumbing/options.ipynb #c071
 def _write_help(option, unset):
     "The text of an option in `--help`"
     if option.required: return f'{option.help} (required)'
@@ -236,7 +228,7 @@ def _write_help(option, unset):
     kind = f'type: {option.kind.__name__}, ' if option.kind in (int, float) else ''
     return f'{option.help} ({kind}default: {default})'.strip()
 
-# %% ../../nbs/plumbing/options.ipynb #c076
+# %% ../../nbs/plumbing/options.ipynb #c074
 def _add_option(group, option, unset):
     "Adds an option to a group of the parser; without a default if `unset`"
     bare = True if option.kind is bool else option.bare
@@ -245,9 +237,10 @@ def _add_option(group, option, unset):
                        help=_write_help(option, unset).replace('%', '%%'), required=option.required,
                        default=SUPPRESS if unset else option.default, **more)
 
-# %% ../../nbs/plumbing/options.ipynb #c078
+# %% ../../nbs/plumbing/options.ipynb #c076
 def _write_word(name, value): # as on a command line
     if value is None: return f'--{name}'
+    if isinstance(value, float): value = re.sub('(inf|nan)', r'.\1', repr(value)) # as in YAML
     return f'--{name}={json.dumps(value) if isinstance(value, (bool, list, dict)) else value}'
 
 def _replace_files(words):
@@ -255,7 +248,7 @@ def _replace_files(words):
     if {'-h', '--help'} & set(words): return [word for word in words if not word.startswith('--config')]
     return [_write_word(name, value) for name, value, _ in _list_given(words)]
 
-# %% ../../nbs/plumbing/options.ipynb #c081
+# %% ../../nbs/plumbing/options.ipynb #c079
 class OptionParser:
     "Reads the options of a command"
     def __init__(self,
@@ -284,7 +277,7 @@ class OptionParser:
         try: return self.parser.parse_args(_replace_files(words))
         except ArgumentError as error: raise UserError(' '.join(str(error).split())) from None
 
-# %% ../../nbs/plumbing/options.ipynb #c083
+# %% ../../nbs/plumbing/options.ipynb #c081
 def _check_given(options, given):
     "Raises `UserError` for an unknown name, a value that does not fit, and a missing option"
     for name, value, file in given:
@@ -307,7 +300,7 @@ def _refuse_name(name, file, options):
     if name in options: meant = f'write {options[name].name}.'
     raise UserError(f'{place}there is no option {mark}{name}: {meant or "--help lists them."}')
 
-# %% ../../nbs/plumbing/options.ipynb #c095
+# %% ../../nbs/plumbing/options.ipynb #c093
 def replace_fields(config,  # a dataclass
                    options, # a namespace, as `OptionParser.parse` returns it
                   ):        # a copy of `config` with the options that are fields of it
@@ -315,7 +308,7 @@ def replace_fields(config,  # a dataclass
     names = {field.name for field in fields(config)}
     return replace(config, **{name: value for name, value in vars(options).items() if name in names})
 
-# %% ../../nbs/plumbing/options.ipynb #c099
+# %% ../../nbs/plumbing/options.ipynb #c097
 PLATFORMS = 'Ascend', 'GPU', 'CPU' # values of --run_platform
 
 def make_device_options(run_platform:str='Ascend' # the default
@@ -324,7 +317,7 @@ def make_device_options(run_platform:str='Ascend' # the default
     return (Option('run_platform', Literal[PLATFORMS], run_platform, 'device to run on'),
             Option('device_id', int, 0, 'number of the device, from 0'))
 
-# %% ../../nbs/plumbing/options.ipynb #c103
+# %% ../../nbs/plumbing/options.ipynb #c101
 def run_command(command,    # a function of the words of the command line
                 words=None, # the words; None: those that the program was started with
                )->None:
@@ -336,7 +329,7 @@ def run_command(command,    # a function of the words of the command line
         sys.exit(code)
     except KeyboardInterrupt: sys.exit(130)
 
-# %% ../../nbs/plumbing/options.ipynb #c108
+# %% ../../nbs/plumbing/options.ipynb #c106
 def run_subcommand(commands:dict, # name -> function of a list of words, whose docstring says what it does
                prog:str,      # how the program is called
                purpose:str,   # what it is for

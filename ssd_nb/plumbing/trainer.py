@@ -16,8 +16,8 @@ from tqdm import tqdm
 # %% ../../nbs/plumbing/trainer.ipynb #c003
 from ..data import create_dataset
 from .bookkeeping import (
-    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_options, end_in_time,
-    read_progress, write_progress)
+    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_data, check_same_options,
+    end_in_time, read_progress, write_data, write_progress)
 from .checkpoint import read_json, read_saved, restore_step, to_json, write_checkpoint
 from .files import make_folder
 from .multi_scale import choose_epoch_boxes
@@ -28,16 +28,23 @@ from .team import check_same_weights, share_state, writes_files
 from .updates import use_averages
 
 # %% ../../nbs/plumbing/trainer.ipynb #c013
-def _restore(step, config, path): # a training step, its `Config`, last.ckpt; gives the `Progress`
+def _restore(step, config, data, path): # a training step, its `Config`, data as text, last.ckpt -> `Progress`
     saved = read_saved(path)
     if not (saved.config and saved.progress):
         raise UserError(f'{path} holds weights only, so no training can go on from it: '
                         'give it as --pre_trained.')
-    check_same_options(read_json(saved.config, type(config)), config, path)
-    restore_step(step, saved)
-    return read_progress(saved.progress)
+    check_same_options(read_json(saved.config, type(config), path), config, path)
+    check_same_data(saved.data, data, path)
+    restore_step(step, saved, path)
+    return read_progress(saved.progress, path)
 
 # %% ../../nbs/plumbing/trainer.ipynb #c015
+def _describe_data(config): # the `Config`: what its data is, as text
+    splits = ('train', 'eval') if config.train.run_eval else ('train',)
+    datas = dict(train=config.data, eval=choose_records(config.data))
+    return write_data({split: load_manifest(datas[split], split) for split in splits})
+
+# %% ../../nbs/plumbing/trainer.ipynb #c016
 def _drop_start_files(config): # the `Config` without files to start from
     return replace(config, train=replace(config.train, pre_trained='', feature_extractor_base_param=''))
 
@@ -45,19 +52,19 @@ def _share_progress(team, step, progress): # the `Progress` of the first process
     epoch, done, waited = map(int, share_state(team, step, progress.epoch, progress.step, progress.waited))
     return replace(progress, epoch=epoch, step=done, waited=waited)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c017
+# %% ../../nbs/plumbing/trainer.ipynb #c018
 def _say_use(data, options, steps): # sentences for the log; steps in an epoch
     for split in ('train', 'eval') if options.run_eval else ('train',):
         manifest = load_manifest(data if split == 'train' else choose_records(data), split)
         yield describe_use(manifest, find_record_folder(data, split), split)
     yield from describe_plan(options, load_manifest(data, 'train')['images'], steps)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c019
+# %% ../../nbs/plumbing/trainer.ipynb #c020
 def _say_weights(config): # the `Config`: a sentence, or none
     pairs = list(zip(config.data.classes, config.loss.class_weights))[1:]
     if pairs: yield 'classes count: ' + ', '.join(f'{name} {weight:.3g}' for name, weight in pairs)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c022
+# %% ../../nbs/plumbing/trainer.ipynb #c023
 def _say_start(trainer, last, goes_on): # sentences for the log
     team, p, options = trainer.team, trainer.progress, trainer.config.train
     images = f'{options.batch_size} images a step each'
@@ -69,7 +76,7 @@ def _say_start(trainer, last, goes_on): # sentences for the log
     yield from _say_use(trainer.config.data, options, trainer.steps)
     yield from _say_weights(trainer.config)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c024
+# %% ../../nbs/plumbing/trainer.ipynb #c025
 class Trainer:
     "What a run needs: network, training step, data, and how far it has come; new, or from last.ckpt"
     def __init__(self,
@@ -85,11 +92,12 @@ class Trainer:
         start = self.config if self.team.is_first and not goes_on else _drop_start_files(self.config)
         self.network, self.step, self.rates, self.notes = build(start, self.steps, self.team.ranks)
         progress = Progress(options.pre_trained_epoch_size)
-        if goes_on: progress = _restore(self.step, self.config, last)
+        self.data = _describe_data(self.config)
+        if goes_on: progress = _restore(self.step, self.config, self.data, last)
         self.progress = _share_progress(self.team, self.step, progress)
         self.notes += _say_start(self, last, goes_on)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c028
+# %% ../../nbs/plumbing/trainer.ipynb #c029
 @contextmanager
 def watch_run(trainer:Trainer, # the run
               show:bool,       # a bar, where there is a terminal
@@ -105,7 +113,7 @@ def watch_run(trainer:Trainer, # the run
         yield
         trainer.team.sum(0) # nobody leaves before all is written
 
-# %% ../../nbs/plumbing/trainer.ipynb #c030
+# %% ../../nbs/plumbing/trainer.ipynb #c031
 def read_batches(trainer:Trainer # the run
                 )->object:       # iterator over tuples of image, gt_loc, gt_label, num_matched
     "What is left of the epoch, for this process"
@@ -117,14 +125,14 @@ def read_batches(trainer:Trainer # the run
                           team.rank, team.ranks, skip=p.step)
     return data.create_tuple_iterator(num_epochs=1)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c032
+# %% ../../nbs/plumbing/trainer.ipynb #c033
 def _move_bar(bar, progress, images): # of a step, on all devices
     speed = images * progress.step / progress.seconds
     bar.set_postfix(epoch=progress.epoch + 1, loss=f'{progress.losses[0] / progress.step:.3f}',
                     images=f'{speed:.1f}/s', refresh=False)
     bar.update()
 
-# %% ../../nbs/plumbing/trainer.ipynb #c034
+# %% ../../nbs/plumbing/trainer.ipynb #c035
 def count_step(trainer:Trainer, # the run
                losses,          # loss, loc_loss, cls_loss: numbers or Tensors
                batch,           # tuple of Tensors, from `read_batches`
@@ -140,7 +148,7 @@ def count_step(trainer:Trainer, # the run
     _move_bar(trainer.bar, trainer.progress, trainer.config.train.batch_size * team.ranks)
     return stopping > 0
 
-# %% ../../nbs/plumbing/trainer.ipynb #c038
+# %% ../../nbs/plumbing/trainer.ipynb #c039
 def finish_epoch(trainer:Trainer # whose epoch is done
                 )->EpochReport:
     "Gives the report of an epoch, and sets the progress to the start of the next one"
@@ -152,13 +160,13 @@ def finish_epoch(trainer:Trainer # whose epoch is done
     means = [total / steps for total in p.losses]
     return EpochReport(number, steps, *means, lr, p.matched / images, p.seconds, images / p.seconds)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c042
+# %% ../../nbs/plumbing/trainer.ipynb #c043
 def _wants_evaluation(options, epoch): # a `TrainConfig`, epochs done
     since = epoch - options.eval_start_epoch
     last = epoch == options.epoch_size
     return options.run_eval and since >= 0 and (since % options.eval_interval == 0 or last)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c045
+# %% ../../nbs/plumbing/trainer.ipynb #c046
 def evaluate_epoch(trainer:Trainer,    # the run
                    report:EpochReport, # of the epoch
                    evaluate,           # a function of the network that gives its mAP
@@ -175,21 +183,21 @@ def evaluate_epoch(trainer:Trainer,    # the run
     if better and options.save_best_ckpt: _save_run(trainer, 'best_map.ckpt')
     return replace(report, mAP=mAP)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c047
+# %% ../../nbs/plumbing/trainer.ipynb #c048
 def is_done(trainer:Trainer # the run
            )->bool:
     "Whether no epoch is left, or early stopping ends the run"
     options, p = trainer.config.train, trainer.progress
     return p.epoch >= options.epoch_size or 0 < options.early_stop <= p.waited
 
-# %% ../../nbs/plumbing/trainer.ipynb #c051
+# %% ../../nbs/plumbing/trainer.ipynb #c052
 def _save_run(trainer:Trainer, # the run
               name:str,        # of a file in the folder of the run
              )->None:
     "Writes a checkpoint from which training can go on; in a team, the first process does"
     if trainer.team.is_first:
         write_checkpoint(trainer.folder / name, trainer.network, to_json(trainer.config),
-                         trainer.progress.epoch, trainer.step, write_progress(trainer.progress))
+                         trainer.progress.epoch, trainer.step, write_progress(trainer.progress), trainer.data)
 
 def save_epoch(trainer:Trainer,    # the run
                report:EpochReport, # of the epoch
@@ -200,7 +208,7 @@ def save_epoch(trainer:Trainer,    # the run
     if wanted or is_done(trainer): _save_run(trainer, f'ssd-{report.epoch}_{trainer.steps}.ckpt')
     _save_run(trainer, 'last.ckpt')
 
-# %% ../../nbs/plumbing/trainer.ipynb #c053
+# %% ../../nbs/plumbing/trainer.ipynb #c054
 def is_asked_to_stop(trainer:Trainer # the run
                     )->bool:
     "Whether a signal has come to any process of the team"
