@@ -538,7 +538,8 @@ def _renumber(truth,   # content of voc_json
     return truth | dict(images=images, annotations=notes)
 
 # %% ../../nbs/plumbing/records.ipynb #c137
-_TRUTH = dict(images=[dict(id=object, file_name=str, width=int, height=int)], categories=[dict(id=int, name=str)],
+_TRUTH = dict(images=[dict(id=object, file_name=str, width=int, height=int)],
+              categories=[dict(id=int, name=str)],
               annotations=[dict(id=int, image_id=object, category_id=int, bbox=[float], iscrowd=int)])
 
 def _read_truth(path): # ground_truth.json -> its content; raises `UserError`
