@@ -8,7 +8,6 @@ import socket
 from pathlib import Path
 
 from ssd_nb.plumbing.options import Option, OptionParser, UserError, check_value, run_command
-from ssd_nb.plumbing.own_files import find_misfit, read_own_json
 
 
 def read_options(words):
@@ -57,7 +56,8 @@ def make_table(devices, addresses, server_ip):
 def list_devices(given):
     "Numbers of the devices, in order of their ranks"
     if not given.devices: return list(range(given.device_num))
-    check_value(given, 'devices', re.fullmatch(r'[0-9]{1,6}(,[0-9]{1,6})*', given.devices), 'numbers such as 4,5,6,7')
+    numbers = re.fullmatch(r'[0-9]{1,6}(,[0-9]{1,6})*', given.devices)
+    check_value(given, 'devices', numbers, 'numbers such as 4,5,6,7')
     devices = [int(d) for d in given.devices.split(',')]
     if len(set(devices)) < len(devices): raise UserError(f'--devices={given.devices} names a device twice.')
     return devices
@@ -83,18 +83,20 @@ def read_number(value, name):
 
 def read_servers(content):
     "Rank and number of the devices of each host, in the order of the table; raises `ValueError`"
+    from ssd_nb.plumbing.own_files import find_misfit
     if wrong := find_misfit(content, FORM): raise ValueError(wrong)
     servers = [[(read_number(device['rank_id'], 'rank_id'), read_number(device['device_id'], 'device_id'))
                 for device in server['device']] for server in content['server_list']]
     ranks = sorted(rank for server in servers for rank, _ in server)
-    if ranks != list(range(len(ranks))): raise ValueError('its rank_id are not 0, 1, 2 ... with each of them once')
+    if ranks != list(range(len(ranks))): raise ValueError('its rank_id are not 0, 1, 2 ... in any order')
     for server in servers:
-        if len({number for _, number in server}) < len(server): raise ValueError('a host has a device_id twice')
+        if len({number for _, number in server}) < len(server): raise ValueError('a device_id is there twice')
     return servers
 
 
 def read_table(path, node_rank, device_num):
     "The devices of a host in a table, in order of their ranks; raises `UserError` if the table does not fit"
+    from ssd_nb.plumbing.own_files import read_own_json
     try: servers = read_servers(read_own_json(path, {str: object}))
     except OSError as error:
         raise UserError(f'RANK_TABLE_FILE={path} cannot be read ({error.strerror}): '

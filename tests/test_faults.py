@@ -1,6 +1,8 @@
 """Hundreds of mutated inputs for each reader: correct loading or one sentence, no crash, no hang, no 2 GB."""
 import json
 import os
+import re
+import shutil
 import time
 from dataclasses import asdict
 
@@ -294,3 +296,40 @@ def test_published(tmp_path, name):
     found = mutate_bytes(data, 70, seed=12, head=PUBLISHED[name])
     mutants = [Mutant(label, {name: new}) for label, new in found]
     check(try_mutants(f'published {name}', read_detector, mutants, base=tmp_path), least=70)
+
+
+# ---- data that has changed
+
+@pytest.mark.slow
+def test_resume_wants_the_same_data(tmp_path, script):
+    "Other boxes, other classes and fewer images are refused; the same data in a new MindRecord is not"
+    from ssd_nb.plumbing.samples import write_samples
+    write_samples(tmp_path / 'set', train=8, evaluation=2)
+
+    def train(*more):
+        shutil.rmtree(tmp_path / 'mr', ignore_errors=True)
+        return script('train.py', '--using_model=ssd_tiny', '--run_platform=CPU', '--epoch_size=1',
+                      '--dataset=voc', '--warmup_epochs=0', '--batch_size=4', f'--voc_root={tmp_path}/set',
+                      f'--output_dir={tmp_path}/out', f'--mindrecord_dir={tmp_path}/mr', *more)
+
+    def edit(*pairs):
+        for path, text in texts.items():
+            new = text
+            for old, word in pairs: new = new.replace(old, word)
+            path.write_text(new)
+    texts = {path: path.read_text() for path in (tmp_path / 'set/train').glob('*.xml')}
+    classes = sorted({name for text in texts.values() for name in re.findall('<name>(.*?)</name>', text)})
+    first = train()
+    assert first.code == 0, first.err
+    assert 'all epochs are done' in train('--resume').out
+    edit((f'>{classes[0]}<', '>?<'), (f'>{classes[1]}<', f'>{classes[0]}<'), ('>?<', f'>{classes[1]}<'))
+    done = train('--resume')
+    assert done.code == 2 and 'was trained with other boxes or classes of the train objects' in done.err
+    edit()
+    image = tmp_path / 'set/train/000003.jpg'
+    image.write_bytes((tmp_path / 'set/train/000004.jpg').read_bytes())
+    done = train('--resume')
+    assert done.code == 2 and 'was trained with other train images' in done.err
+    image.with_suffix('.xml').unlink(), image.unlink()
+    done = train('--resume')
+    assert done.code == 2 and 'was trained with 8 train images instead of 7: give the same data' in done.err

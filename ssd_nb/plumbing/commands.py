@@ -242,13 +242,13 @@ def _make_predict_parser():
     _add_views(parser)
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c060
+# %% ../../nbs/plumbing/commands.ipynb #c062
 def _silence_opencv():
     "Keeps OpenCV from printing messages of its own"
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
-# %% ../../nbs/plumbing/commands.ipynb #c062
+# %% ../../nbs/plumbing/commands.ipynb #c064
 def _find_objects(given, source):
     "Name, image and Detections of each entry of a source, and the names of the classes"
     from ssd_nb.eval import EvalConfig
@@ -265,7 +265,7 @@ def _find_objects(given, source):
                            config.data.normalisation, views)
     return found, classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c064
+# %% ../../nbs/plumbing/commands.ipynb #c066
 def _write_found(given, source, found, classes):
     "Writes the copies, detections.json and, for images, overview.png; returns a sentence that says so"
     from ssd_nb.plumbing.annotations import say_count
@@ -280,7 +280,7 @@ def _write_found(given, source, found, classes):
     total = say_count(sum(len(d) for _, d in every), 'detection')
     return f'{what} and detections.json, with {total}, are in {folder}'
 
-# %% ../../nbs/plumbing/commands.ipynb #c066
+# %% ../../nbs/plumbing/commands.ipynb #c068
 def predict_command(words # of the command line
                    )->None:
     "finds objects in images, a video or a camera"
@@ -293,7 +293,7 @@ def predict_command(words # of the command line
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))
 
-# %% ../../nbs/plumbing/commands.ipynb #c073
+# %% ../../nbs/plumbing/commands.ipynb #c075
 _IMPORT_PURPOSE = ('Reads a detector that others trained, from a file or a package, and writes a checkpoint: '
                    'SSD MobileNetV2 of TensorFlow (.pb, .tflite), ssd300_vgg16 of torchvision (.pth, '
                    '.safetensors), and .ckpt files of MindCV and the ModelZoo.')
@@ -303,7 +303,7 @@ _IMPORT_OPTIONS = (
     Option('classes', str, '', 'its classes, where the file does not say them: names separated by commas, '
            'or a file of names'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c074
+# %% ../../nbs/plumbing/commands.ipynb #c076
 def import_command(words # of the command line: the file, then options
                   )->None:
     "reads a detector that others trained into a checkpoint"
@@ -318,12 +318,12 @@ def import_command(words # of the command line: the file, then options
     path, note = import_detector(file, given.file_name, given.classes)
     print(f'{path} written: {note}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c077
+# %% ../../nbs/plumbing/commands.ipynb #c079
 _COMMANDS = dict(train=train_command, eval=eval_command, predict=predict_command, export=export_command,
                 data=data_command, check=check_command, recipe=recipe_command,
                 **{'import': import_command})
 
-# %% ../../nbs/plumbing/commands.ipynb #c079
+# %% ../../nbs/plumbing/commands.ipynb #c081
 _PURPOSE = ('SSD, the Single Shot MultiBox Detector, in MindSpore: '
             'from annotated images to an exported detector.')
 

@@ -18,10 +18,10 @@ from .own_files import (
 # %% ../../nbs/plumbing/record_files.ipynb #c005
 FORMAT = 3 # of what is written here
 _FORM = dict(format=int, dataset=str, split=str, fingerprint=str, learned=str, source=str, root=str,
-             made=float, options={str: object}, asked=[str], classes=[str], category_ids=[int], images=int,
-             objects=int, crowd=int, problems=int, skipped_images=int, lost_objects=int, left_out=int, turned=int,
-             unsettled=int, clipped=dict(boxes=int, most=float, first=str), first_problems=[str],
-             notes=[str], files={str: int})
+             made=float, options={str: object}, asked=[str], classes=[str], category_ids=[int],
+             images=int, objects=int, crowd=int, problems=int, skipped_images=int,
+             lost_objects=int, left_out=int, turned=int, unsettled=int, clipped=dict(boxes=int,
+             most=float, first=str), first_problems=[str], notes=[str], files={str: int})
 _FORM |= {'content?': dict(images=str, objects=str), 'sums?': {str: str}}
 
 # %% ../../nbs/plumbing/record_files.ipynb #c010
