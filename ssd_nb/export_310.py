@@ -27,8 +27,10 @@ from .plumbing.backends import (
     FORMATS, READERS, load_lite_model, require_format, take_first_line, write_graph)
 from .plumbing.checkpoint import to_json
 from .plumbing.files import check_readable, make_write_error, write_text
+from .plumbing.graph_files import check_graph
 from .plumbing.nms import pixel_iou
 from .plumbing.options import UserError
+from .plumbing.own_files import read_own_json, seal_json
 from .plumbing.predict_batches import as_array_function, run_in_batches
 
 import mindspore as ms
@@ -87,7 +89,8 @@ def _write_checked(detector, config, path, file_format, batch_size, thresholds, 
         difference.append(_read_back(part, detector, images))
         files = dict(file=part, checkpoint=ckpt_file)
         facts = _collect_facts(config, file_format, batch_size, thresholds, files) | dict(name=path.name)
-        write_text(find_facts_path(path), json.dumps(facts, indent=1, ensure_ascii=False), '--file_name')
+        text = seal_json(json.dumps(facts, indent=1, ensure_ascii=False))
+        write_text(find_facts_path(path), text, '--file_name')
     try: path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error: raise make_write_error(path, error, '--file_name') from None
     write_graph(detector, ms.Tensor(images), path, file_format, check)
@@ -112,12 +115,15 @@ def export_model(ckpt_file:Path,           # a checkpoint of ours, or a publishe
     return path, _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file)
 
 # %% ../nbs/07_export_310.ipynb #c034
+_FACTS = dict(name=str, file_format=str, input=dict(shape=[int]), classes=[str], config=object,
+              version=dict(ssd_nb=str), normalisation=dict(mean=[float], std=[float]),
+              thresholds={str: float}, sha256=dict(file=str))
+
 def _load_facts(path): # -> content of the json, its Config, checksum, whether it fits the file's format
     try:
-        facts = json.loads(find_facts_path(path).read_text())
-        config = from_json(json.dumps(facts['config']))
+        facts = read_own_json(find_facts_path(path), _FACTS)
+        config = from_json(json.dumps(facts['config']), find_facts_path(path))
         EvalConfig(**facts['thresholds'])
-        for name in ('name', 'normalisation', 'version'): facts[name]
         fits = FORMATS[facts['file_format']] == Path(path).suffix and len(facts['input']['shape']) == 4
         return facts, config, facts['sha256']['file'], fits
     except (OSError, ValueError, KeyError, TypeError):
@@ -140,6 +146,7 @@ def read_facts(path:Path # an exported file
     if facts['normalisation'] != _list_constants(config.data.normalisation):
         raise UserError(f'{path} was exported with another normalisation than this version has: '
                         f'use ssd_nb {facts["version"]["ssd_nb"]}, or export again.')
+    if Path(path).suffix in READERS: check_graph(path) # it runs nothing but a detector
     return facts, config
 
 # %% ../nbs/07_export_310.ipynb #c037

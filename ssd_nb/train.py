@@ -372,10 +372,11 @@ def preset(using_model:str='ssd300',  # a key of `MODELS`
                   LossConfig(**own['loss']), options)
 
 # %% ../nbs/05_train.ipynb #c111
-def from_json(text:str # from `to_json`
+def from_json(text:str, # from `to_json`
+              source='a text', # where it stood, for the message
              )->Config:
     "The configuration that a text holds"
-    return read_json(text, Config)
+    return read_json(text, Config, source)
 
 # %% ../nbs/05_train.ipynb #c114
 def save_checkpoint(network:nn.Cell,   # what `build_model` made
@@ -393,7 +394,7 @@ def read_checkpoint(path:Path # a file of ours or of the ModelZoo
                    )->tuple:  # weights {name without `network.`: np.ndarray}, its `Config` or None
     "What a checkpoint holds for evaluation; raises `UserError` for a file that is missing, or no checkpoint"
     saved = read_saved(path)
-    return saved.weights, from_json(saved.config) if saved.config else None
+    return saved.weights, from_json(saved.config, path) if saved.config else None
 
 # %% ../nbs/05_train.ipynb #c117
 def _make_config(weights, path, using_model): # of a published file

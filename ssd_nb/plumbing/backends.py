@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from .files import make_write_error, replace_file
+from .graph_files import check_graph, trust_file
 from .options import UserError
 from .predict_batches import as_array_function
 
@@ -85,6 +86,7 @@ def write_graph(detector:nn.Cell, # of one input and two outputs
         try: _write_anywhere(detector, images, part, file_format)
         except (RuntimeError, ValueError) as error:
             raise make_write_error(path, error, '--file_name') from None
+        for written in (part, path): trust_file(written) # it was written here
         check(part)
 
 # %% ../../nbs/plumbing/backends.ipynb #c025
@@ -98,6 +100,7 @@ def _read_mindir_shape(path): # of its first input; raises for a file that is no
 def open_mindir(path:Path # a MindIR file
                )->tuple:  # images (B, 3, H, W) float32 to boxes and scores; (B, 3, H, W)
     "MindIR in MindSpore, on the chosen device; raises `UserError` for any other file"
+    check_graph(path)
     try: shape, graph = _read_mindir_shape(path), nn.GraphCell(ms.load(str(path)))
     except Exception: # MindSpore and protobuf raise many kinds
         raise UserError(f'{path} is no MindIR file that MindSpore can read, or it is incomplete: '
@@ -111,6 +114,7 @@ def _open_onnx(path:Path # an ONNX file
     runtime = _require_module('onnxruntime')
     wanted = 'CUDAExecutionProvider', 'CPUExecutionProvider'
     providers = [p for p in wanted if p in runtime.get_available_providers()]
+    check_graph(path)
     try: session = runtime.InferenceSession(str(path), providers=providers)
     except Exception: # it raises many kinds
         raise UserError(f'{path} is no ONNX file that ONNX Runtime can read, or it is incomplete: '

@@ -8,6 +8,7 @@ __all__ = ['make_fingerprint', 'list_options', 'find_root', 'print_learned', 'na
 import hashlib
 import json
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from .files import write_text
 from .formats import list_source_files, read_annotations
 from .images import MOST_PIXELS, is_image
 from .options import UserError
+from .own_files import check_seal, find_misfit, parse_json, seal_json
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c005
 _LONGEST = 2 ** 32 # bytes of a file whose content counts
@@ -93,22 +95,28 @@ class ImageTable:
     "Writes what the images of a data set were"
     def __init__(self, path, # where to write
                  root:str,   # see `find_root`
-                ): self.path, self.root, self.comma = Path(path), root, ''
+                ): self.path, self.root, self.comma, self.crc = Path(path), root, '', 0
 
     def __enter__(self):
         self.file = open(self.path, 'w', encoding='utf-8')
-        self.file.write('{"images": {')
+        self._write('{"images": {')
         return self
+
+    def _write(self, text):
+        self.file.write(text)
+        self.crc = zlib.crc32(text.encode(), self.crc)
 
     def add(self, image, # path of its file
             state:tuple, # its size, time and checksum, see `read_file`
            )->None:
         "One image more"
-        self.file.write(f'{self.comma}\n{json.dumps(_name_inside(image, self.root))}: {list(state)}')
+        self._write(f'{self.comma}\n{json.dumps(_name_inside(image, self.root))}: {list(state)}')
         self.comma = ','
 
     def __exit__(self, *error):
-        with self.file: self.file.write('},\n"others": []}\n')
+        with self.file:
+            self._write('},\n"others": []')
+            self.file.write(f',\n"checksum": "{self.crc:08x}"}}\n') # as `seal_json` does
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c031
 def _list_folder(folder # path
@@ -231,6 +239,17 @@ def _find_newcomers(table, config, split, root # as in `find_changes`; its other
     return came | left
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c061
+_TABLE = dict(images={str: [int]}, others=[str])
+
+def _read_table(path): # -> its content, its text; raises OSError or ValueError
+    text = Path(path).read_text(encoding='utf-8')
+    table, sealed = parse_json(text), check_seal(text)
+    wrong = '' if sealed else 'its checksum differs' if sealed is False else find_misfit(table, _TABLE)
+    if not wrong and any(len(state) != 3 for state in table['images'].values()): wrong = 'a state is cut'
+    if wrong: raise ValueError(wrong)
+    return table, text
+
+# %% ../../nbs/plumbing/fingerprint.ipynb #c063
 def find_changes(path,      # of the table
                  config,    # DataConfig: where the data are now
                  split:str, # 'train' or 'eval'
@@ -238,9 +257,8 @@ def find_changes(path,      # of the table
                 )->str:     # what has changed, without a full stop; '' if nothing
     "Compares the images of a data set with those that a MindRecord was made from"
     root = find_root(config, split)
-    try: table = json.loads(text := Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError): table = {}
-    if 'images' not in table: return f'its file {Path(path).name} is not as it was written'
+    try: table, text = _read_table(path)
+    except (OSError, ValueError): return f'its file {Path(path).name} is not as it was written'
     folders = {name.rpartition('/')[0] for name in table['images']}
     if not any(os.path.isdir(os.path.join(root, folder)) for folder in folders):
         return '' if root == was else f'none of its images is in {root}'
@@ -250,16 +268,16 @@ def find_changes(path,      # of the table
     if not changed: _save_table(path, table, text)
     return _describe_changes(changed)
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c063
+# %% ../../nbs/plumbing/fingerprint.ipynb #c065
 def _save_table(path, table, text # the file, its new content, the old one
                )->None:
     "Writes down new times and unused images; where that is not allowed, they are looked at again next time"
     rows = ',\n'.join(f'{json.dumps(name)}: {list(state)}' for name, state in table['images'].items())
-    new = f'{{"images": {{\n{rows}}},\n"others": {json.dumps(table["others"])}}}\n'
+    new = seal_json(f'{{"images": {{\n{rows}}},\n"others": {json.dumps(table["others"])}}}\n')
     try: new == text or write_text(path, new)
     except (OSError, UserError): pass
 
-# %% ../../nbs/plumbing/fingerprint.ipynb #c079
+# %% ../../nbs/plumbing/fingerprint.ipynb #c081
 _BELIEVED = [] # an entry for each run that is going on
 
 @contextmanager

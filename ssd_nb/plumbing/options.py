@@ -10,23 +10,30 @@ import ast
 import difflib
 import io
 import json
+import re
 import sys
 import tokenize
 from argparse import SUPPRESS, ArgumentError, HelpFormatter
 from dataclasses import fields, replace
 from inspect import getsource
-from pathlib import Path
 from textwrap import dedent
 from typing import Literal, NamedTuple, get_args, get_origin
 
+from .own_files import open_regular
 from .untrusted import show_text
+from .yaml_files import YamlFault, parse_yaml
 
 # %% ../../nbs/plumbing/options.ipynb #c005
+_LONGEST = 900 # characters of a message
+
+def _shorten(text):
+    return text if len(text) <= _LONGEST else f'{text[:_LONGEST // 2]} ... {text[-_LONGEST // 2:]}'
+
 class UserError(Exception):
     "A mistake that the user can mend: one sentence that names the file, option or value and says what to do"
-    def __str__(self): return show_text(super().__str__()) # it holds names that others gave
+    def __str__(self): return show_text(_shorten(super().__str__())) # it holds names that others gave
 
-# %% ../../nbs/plumbing/options.ipynb #c007
+# %% ../../nbs/plumbing/options.ipynb #c009
 def check_value(config,   # that has the value: a dataclass, or parsed options
                 name:str, # of its field, which is also the option
                 ok:bool,  # whether the value is possible
@@ -35,7 +42,7 @@ def check_value(config,   # that has the value: a dataclass, or parsed options
     "Raises `UserError` for a value that is not possible"
     if not ok: raise UserError(f'--{name}={getattr(config, name)} is not possible: give {want}.')
 
-# %% ../../nbs/plumbing/options.ipynb #c013
+# %% ../../nbs/plumbing/options.ipynb #c015
 def suggest_name(word,          # what was given
                  names,         # the names that there are
                  count:int=1,   # how many of them to suggest at most
@@ -45,7 +52,7 @@ def suggest_name(word,          # what was given
     near = difflib.get_close_matches(str(word), list(names), n=count, cutoff=0.4 if count == 1 else 0.6)
     return f'did you mean {" or ".join(mark + name for name in near)}?' if near else ''
 
-# %% ../../nbs/plumbing/options.ipynb #c016
+# %% ../../nbs/plumbing/options.ipynb #c018
 def _list_choices(value, choices):
     "All choices, and the one that may be meant"
     asked = suggest_name(value, choices)
@@ -59,12 +66,12 @@ def check_choice(config,   # that has the value: a dataclass, or parsed options
     value, choices = getattr(config, name), list(choices)
     check_value(config, name, value in choices, _list_choices(value, choices))
 
-# %% ../../nbs/plumbing/options.ipynb #c022
+# %% ../../nbs/plumbing/options.ipynb #c024
 def _stands_alone(comment):
     "The column of a comment with nothing before it in its line; -1 for any other"
     return comment.start[1] if comment.line.lstrip().startswith('#') else -1
 
-# %% ../../nbs/plumbing/options.ipynb #c024
+# %% ../../nbs/plumbing/options.ipynb #c026
 def _field_comments(source):
     "The comment behind each field of a class, and on the indented lines below it; by the field's name"
     source = dedent(source)
@@ -80,24 +87,24 @@ def _field_comments(source):
         docs[field.target.id] = ' '.join(found[row].string.lstrip('# ') for row in rows if row in found)
     return docs
 
-# %% ../../nbs/plumbing/options.ipynb #c028
+# %% ../../nbs/plumbing/options.ipynb #c030
 def read_field_docs(config_class # a dataclass
               )->dict:      # name of each field -> what it means; empty if the source is not at hand
     "The comment behind each field of a configuration, which is the field's `--help`"
     try: return _field_comments(getsource(config_class))
     except (OSError, TypeError): return {}
 
-# %% ../../nbs/plumbing/options.ipynb #c032
+# %% ../../nbs/plumbing/options.ipynb #c034
 class _Given(NamedTuple):
     "One option as it was given"
     name: str      # without the dashes
     value: object  # text from the command line, a value from a YAML file, None if there is none
     file: str = '' # the YAML file it stands in; '': the command line
 
-# %% ../../nbs/plumbing/options.ipynb #c034
+# %% ../../nbs/plumbing/options.ipynb #c036
 def _is_option(word): return word.startswith('-') and not word[1:2].isdigit() and word[1:2] != '.'
 
-# %% ../../nbs/plumbing/options.ipynb #c036
+# %% ../../nbs/plumbing/options.ipynb #c038
 def _split_words(words):
     "Pairs of name and value; raises `UserError` for a word that belongs to no option"
     words = list(words)
@@ -109,20 +116,25 @@ def _split_words(words):
         if not equals: value = words.pop(0) if words and not _is_option(words[0]) else None
         yield name, value
 
-# %% ../../nbs/plumbing/options.ipynb #c040
+# %% ../../nbs/plumbing/options.ipynb #c042
+_FILE_SIZE = 4_000_000 # bytes of a YAML file, at most
+
 def _read_yaml(path):
     "The options in a YAML file, as a dict"
-    import yaml
     hint = 'write a row such as "lr: 0.05" for each option'
-    try: content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    try:
+        with open(path, 'rb', opener=open_regular) as file: data = file.read(_FILE_SIZE + 1)
+        content = parse_yaml(data.decode('utf-8-sig'))
     except OSError as error:
         raise UserError(f'--config={path} cannot be read ({error.strerror}): give a YAML file.') from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise UserError(f'--config={path} is not valid YAML: {hint}.') from None
+    except YamlFault as fault:
+        place = f'row {fault.line}: ' if fault.line else ''
+        raise UserError(f'--config={path} is not valid YAML ({place}{fault}): {hint}.') from None
+    except ValueError: raise UserError(f'--config={path} is not valid YAML (no UTF-8): {hint}.') from None
     if not isinstance(content, dict): raise UserError(f'--config={path} holds no options: {hint}.')
     return content
 
-# %% ../../nbs/plumbing/options.ipynb #c044
+# %% ../../nbs/plumbing/options.ipynb #c046
 def _list_given(words):
     "The options in their order; raises `UserError` for a stray word or a bad file"
     found = []
@@ -132,7 +144,7 @@ def _list_given(words):
         else: found += [_Given(str(key), content, value) for key, content in _read_yaml(value).items()]
     return found
 
-# %% ../../nbs/plumbing/options.ipynb #c048
+# %% ../../nbs/plumbing/options.ipynb #c050
 def find_choice(name:str,    # of an option
                 default:str, # its value where it is not given
                 choices,     # the possible values
@@ -143,17 +155,19 @@ def find_choice(name:str,    # of an option
     if value in choices: return value
     raise UserError(f'--{name}={value} is not possible: give {_list_choices(value, choices)}.')
 
-# %% ../../nbs/plumbing/options.ipynb #c052
+# %% ../../nbs/plumbing/options.ipynb #c054
 def _fits(kind, value, from_file):
     "Whether jsonargparse takes a value for a type"
     from jsonargparse import ArgumentParser
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument('--it', type=kind)
-    try: parser.parse_object({'it': value}) if from_file else parser.parse_args([f'--it={value}'])
-    except ArgumentError: return False
+    try:
+        if get_origin(kind) in (list, tuple) and not from_file: parse_yaml(value)
+        parser.parse_object({'it': value}) if from_file else parser.parse_args([f'--it={value}'])
+    except (ArgumentError, ValueError, ArithmeticError, TypeError): return False
     return value is not None
 
-# %% ../../nbs/plumbing/options.ipynb #c057
+# %% ../../nbs/plumbing/options.ipynb #c059
 _WORDS = {int: 'a whole number', float: 'a number', bool: 'True or False', list: 'a list', tuple: 'a list'}
 
 def _describe_kind(kind, default, value):
@@ -163,7 +177,7 @@ def _describe_kind(kind, default, value):
     example = json.dumps(default, separators=(',', ':')) if default else '[1,2]'
     return f'{words} such as {example}' if words == 'a list' else words
 
-# %% ../../nbs/plumbing/options.ipynb #c061
+# %% ../../nbs/plumbing/options.ipynb #c063
 class Option(NamedTuple):
     "One option of a command"
     name: str              # without the dashes
@@ -174,7 +188,7 @@ class Option(NamedTuple):
     required: bool = False # whether it must be given
     bare: object = None    # its value where it is given without one; a `bool` is then True
 
-# %% ../../nbs/plumbing/options.ipynb #c063
+# %% ../../nbs/plumbing/options.ipynb #c065
 _OTHER_NAMES = dict(num_classes=('class_num',)) # the ModelZoo's README uses both
 
 def make_field_options(config, # a dataclass: its values are the defaults
@@ -186,7 +200,7 @@ def make_field_options(config, # a dataclass: its values are the defaults
                    _OTHER_NAMES.get(f.name, ()))
             for f in fields(config) if not names or f.name in names]
 
-# %% ../../nbs/plumbing/options.ipynb #c067
+# %% ../../nbs/plumbing/options.ipynb #c069
 def _make_parser(prog, purpose, example):
     "The parser of jsonargparse that makes the values and prints `--help`"
     from jsonargparse import ActionConfigFile, ArgumentParser
@@ -203,7 +217,7 @@ def _only_prints(words):
     "Whether a word asks for something to be shown, which ends the program"
     return bool({'-h', '--help', '--print_config'} & {word.partition('=')[0] for word in words})
 
-# %% ../../nbs/plumbing/options.ipynb #c069
+# %% ../../nbs/plumbing/options.ipynb #c071
 def _write_help(option, unset):
     "The text of an option in `--help`"
     if option.required: return f'{option.help} (required)'
@@ -212,7 +226,7 @@ def _write_help(option, unset):
     kind = f'type: {option.kind.__name__}, ' if option.kind in (int, float) else ''
     return f'{option.help} ({kind}default: {default})'.strip()
 
-# %% ../../nbs/plumbing/options.ipynb #c072
+# %% ../../nbs/plumbing/options.ipynb #c074
 def _add_option(group, option, unset):
     "Adds an option to a group of the parser; without a default if `unset`"
     bare = True if option.kind is bool else option.bare
@@ -221,7 +235,18 @@ def _add_option(group, option, unset):
                        help=_write_help(option, unset).replace('%', '%%'), required=option.required,
                        default=SUPPRESS if unset else option.default, **more)
 
-# %% ../../nbs/plumbing/options.ipynb #c074
+# %% ../../nbs/plumbing/options.ipynb #c076
+def _write_word(name, value): # as on a command line
+    if value is None: return f'--{name}'
+    if isinstance(value, float): value = re.sub('(inf|nan)', r'.\1', repr(value)) # as in YAML
+    return f'--{name}={json.dumps(value) if isinstance(value, (bool, list, dict)) else value}'
+
+def _replace_files(words):
+    "The words of a command line with the options of its files in their places"
+    if {'-h', '--help'} & set(words): return [word for word in words if not word.startswith('--config')]
+    return [_write_word(name, value) for name, value, _ in _list_given(words)]
+
+# %% ../../nbs/plumbing/options.ipynb #c079
 class OptionParser:
     "Reads the options of a command"
     def __init__(self,
@@ -247,10 +272,10 @@ class OptionParser:
              ):     # a namespace with a value for each option
         "The options; raises `UserError` for a mistake; `--help` prints itself and ends the program"
         if not _only_prints(words): _check_given(self.options, _list_given(words))
-        try: return self.parser.parse_args(list(words))
+        try: return self.parser.parse_args(_replace_files(words))
         except ArgumentError as error: raise UserError(' '.join(str(error).split())) from None
 
-# %% ../../nbs/plumbing/options.ipynb #c076
+# %% ../../nbs/plumbing/options.ipynb #c081
 def _check_given(options, given):
     "Raises `UserError` for an unknown name, a value that does not fit, and a missing option"
     for name, value, file in given:
@@ -273,7 +298,7 @@ def _refuse_name(name, file, options):
     if name in options: meant = f'write {options[name].name}.'
     raise UserError(f'{place}there is no option {mark}{name}: {meant or "--help lists them."}')
 
-# %% ../../nbs/plumbing/options.ipynb #c088
+# %% ../../nbs/plumbing/options.ipynb #c093
 def replace_fields(config,  # a dataclass
                    options, # a namespace, as `OptionParser.parse` returns it
                   ):        # a copy of `config` with the options that are fields of it
@@ -281,7 +306,7 @@ def replace_fields(config,  # a dataclass
     names = {field.name for field in fields(config)}
     return replace(config, **{name: value for name, value in vars(options).items() if name in names})
 
-# %% ../../nbs/plumbing/options.ipynb #c092
+# %% ../../nbs/plumbing/options.ipynb #c097
 PLATFORMS = 'Ascend', 'GPU', 'CPU' # values of --run_platform
 
 def make_device_options(run_platform:str='Ascend' # the default
@@ -290,7 +315,7 @@ def make_device_options(run_platform:str='Ascend' # the default
     return (Option('run_platform', Literal[PLATFORMS], run_platform, 'device to run on'),
             Option('device_id', int, 0, 'number of the device, from 0'))
 
-# %% ../../nbs/plumbing/options.ipynb #c096
+# %% ../../nbs/plumbing/options.ipynb #c101
 def run_command(command,    # a function of the words of the command line
                 words=None, # the words; None: those that the program was started with
                )->None:
@@ -303,7 +328,7 @@ def run_command(command,    # a function of the words of the command line
         sys.exit(code)
     except KeyboardInterrupt: sys.exit(130)
 
-# %% ../../nbs/plumbing/options.ipynb #c101
+# %% ../../nbs/plumbing/options.ipynb #c106
 def run_subcommand(commands:dict, # name -> function of a list of words, whose docstring says what it does
                prog:str,      # how the program is called
                purpose:str,   # what it is for

@@ -13,6 +13,7 @@ from .device import choose_device
 from .formats import list_source_files
 from .model_config import check_fit
 from .options import UserError
+from .record_files import read_manifest
 from .records import find_record_folder, load_ground_truth, load_manifest, make_mindrecord
 from .targets import count_objects, weigh_classes
 from .team import check_agreement, connect_team, cut_gradients, writes_files
@@ -77,9 +78,8 @@ def check_early(config # a `Config` of `05_train`
 def choose_records(data # a `DataConfig` whose classes are those of a network
                   ):    # the same; without classes if its MindRecord for evaluation holds all of its data
     "The MindRecord to evaluate on"
-    path = find_record_folder(data, 'eval') / 'manifest.json'
-    try: asked = json.loads(path.read_text(encoding='utf-8'))['asked']
-    except (OSError, ValueError, KeyError): return data # none yet, or not one of ours
+    try: asked = read_manifest(find_record_folder(data, 'eval')).get('asked', ())
+    except (OSError, ValueError): return data # none yet, or not one of ours
     return data if asked or data.dataset == 'other' else replace(data, classes=()) # TXT: classes are numbers
 
 # %% ../../nbs/plumbing/preparation.ipynb #c029

@@ -41,15 +41,16 @@ def _add_field(message, text): # '3 input *string' -> a field of the message
     if field.type == 11: field.type_name = f'.ssd_nb.{kind}'
 
 # %% ../../nbs/plumbing/published_graph.ipynb #c010
-def make_messages()->dict: # message -> class
-    "The messages of a graph, as far as they are needed"
+def make_messages(messages:dict=_MESSAGES, # message -> its fields, in the form of `_MESSAGES`
+                 )->dict:                 # message -> class
+    "The messages of a file, as far as they are needed"
     file = descriptor_pb2.FileDescriptorProto(name='ssd_nb_graph.proto', package='ssd_nb', syntax='proto3')
-    for name, fields in _MESSAGES.items():
+    for name, fields in messages.items():
         message = file.message_type.add(name=name)
         for text in fields.split(', '): _add_field(message, text)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    kinds = [pool.FindMessageTypeByName(f'ssd_nb.{name}') for name in _MESSAGES]
+    kinds = [pool.FindMessageTypeByName(f'ssd_nb.{name}') for name in messages]
     return {kind.name: message_factory.GetMessageClass(kind) for kind in kinds}
 
 # %% ../../nbs/plumbing/published_graph.ipynb #c014

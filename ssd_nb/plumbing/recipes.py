@@ -26,6 +26,7 @@ import ssd_nb
 from .bookkeeping import Stopped, read_metrics
 from .files import make_folder, make_write_error, write_text
 from .options import UserError, check_value, suggest_name
+from .own_files import read_own_json
 
 # %% ../../nbs/plumbing/recipes.ipynb #c007
 class _Spread(NamedTuple):
@@ -110,9 +111,14 @@ def _say_change(was, now): # settings of the same seed
     return ''
 
 # %% ../../nbs/plumbing/recipes.ipynb #c040
+_NUMBERS = dict(mAP=float | None, AP50=float | None, AP75=float | None,
+                classes={str: dict(AP=float | None, AP50=float | None)})
+_SEED = dict(settings={str: object}) | {'seconds?': float, 'machine?': object, 'epochs?': int}
+_SEED |= {f'{name}?': form for name, form in _NUMBERS.items()}
+
 def _read_seed(folder):
     "What seed.json says; {} if there is none, or none that can be read"
-    try: return dict(json.loads((folder / 'seed.json').read_text(encoding='utf-8')))
+    try: return read_own_json(folder / 'seed.json', _SEED)
     except (OSError, ValueError): return {}
 
 def _write_seed(folder, values):
@@ -316,7 +322,11 @@ def _run_seed(plan, seed, settings, run):
 # %% ../../nbs/plumbing/recipes.ipynb #c089
 def _read_numbers(folder):
     "What a seed reached"
-    measured = json.loads((folder / 'eval/metrics.json').read_text(encoding='utf-8'))
+    path = folder / 'eval/metrics.json'
+    try: measured = read_own_json(path, _NUMBERS)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise UserError(f'{path} cannot be read ({reason}): delete the folder of this seed.') from None
     return measured | dict(epochs=read_metrics(folder / 'metrics.csv')[-1].epoch)
 
 # %% ../../nbs/plumbing/recipes.ipynb #c091

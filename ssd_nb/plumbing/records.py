@@ -36,6 +36,8 @@ from ssd_nb.plumbing.fingerprint import (
 from .formats import list_source_files, make_empty_error, read_annotations
 from .images import decode_image, is_image
 from .options import UserError
+from .own_files import find_misfit, parse_json
+from .record_files import FORMAT, ContentSum, find_damage, read_manifest, write_manifest
 
 # %% ../../nbs/plumbing/records.ipynb #c025
 def _pack_objects(record:Record # checked
@@ -138,12 +140,13 @@ def _write_mindrecord(path,    # of the first file
                       truth,   # a `_TruthWriter`
                       table,   # an `ImageTable`
                       tally,   # a `_Tally`
-                     ):
+                     )->dict: # checksums of both
     "Writes images and objects to MindRecord files"
     from mindspore.mindrecord import FileWriter
     writer = FileWriter(str(path), shards)
     objects = dict(type='float32', shape=[-1, 6])
     writer.add_schema(dict(image=dict(type='bytes'), image_id=dict(type='int64'), objects=objects))
+    content = ContentSum()
     for read, found in checked:
         tally.add(found, read.file_name or read.image.name)
         table.add(read.image, found.state)
@@ -151,7 +154,9 @@ def _write_mindrecord(path,    # of the first file
         row = dict(image=found.data, image_id=record.image_id, objects=_pack_objects(record))
         writer.write_raw_data([row])
         truth.add(record)
+        content.add(row['image'], row['objects'])
     if truth.counts['images']: writer.commit()
+    return content.describe()
 
 # %% ../../nbs/plumbing/records.ipynb #c046
 def _find_first_file(folder # of a MindRecord
@@ -172,8 +177,6 @@ def _locate_rows(folder, # of a MindRecord
     return np.array([rows[i] for i in ids])
 
 # %% ../../nbs/plumbing/records.ipynb #c051
-_FORMAT = 3 # of what is written here
-
 def find_record_folder(config,    # its mindrecord_dir and dataset are used
                   split:str, # 'train' or 'eval'
                  )->Path:    # which need not exist
@@ -184,7 +187,7 @@ def find_record_folder(config,    # its mindrecord_dir and dataset are used
 def _compare_options(manifest, config, split # as in `_find_misfit`
                     )->str:                  # what differs; '' if nothing
     "Compares what was asked for then and now, except for classes"
-    wanted = dict(format=_FORMAT, dataset=config.dataset, split=split)
+    wanted = dict(format=FORMAT, dataset=config.dataset, split=split)
     for key, value in wanted.items():
         if manifest.get(key) != value: return f'its {key} is "{manifest.get(key)}" instead of "{value}"'
     for key, value in list_options(config).items():
@@ -192,17 +195,7 @@ def _compare_options(manifest, config, split # as in `_find_misfit`
         if was != value: return f'it was made with --{key}={was} instead of --{key}={value}'
     return ''
 
-# %% ../../nbs/plumbing/records.ipynb #c055
-def _find_damaged_file(manifest, folder # content of manifest.json; where it lies
-                      )->str:           # what differs; '' if nothing
-    "Compares the sizes of its files with what was written"
-    for name, size in manifest['files'].items():
-        path = folder / name
-        if path.is_file() and path.stat().st_size == size: continue
-        return f'its file {name} is not as it was written'
-    return ''
-
-# %% ../../nbs/plumbing/records.ipynb #c058
+# %% ../../nbs/plumbing/records.ipynb #c057
 @lru_cache(8)
 def _read_all_classes(config, split, # DataConfig without classes
                       fingerprint,   # of the annotations: another means that they are read again
@@ -210,7 +203,7 @@ def _read_all_classes(config, split, # DataConfig without classes
     "The classes of the annotations"
     return tuple(read_annotations(config, split).classes)
 
-# %% ../../nbs/plumbing/records.ipynb #c060
+# %% ../../nbs/plumbing/records.ipynb #c059
 def _has_numbers(config, names # the classes that its annotations have, background first
                 )->bool:
     "Whether a TXT file has numbers where names could be"
@@ -230,7 +223,7 @@ def _compare_classes(manifest, config, split, # as in `_find_misfit`
     same = sorted(has) == sorted(wants) if any_order else has == wants
     return f'its classes are "{", ".join(has)}" instead of "{", ".join(wants)}"' if wants and not same else ''
 
-# %% ../../nbs/plumbing/records.ipynb #c063
+# %% ../../nbs/plumbing/records.ipynb #c062
 def _is_gone(config, split # as in `_find_misfit`
             )->bool:
     "Whether there are no annotations to compare with"
@@ -239,7 +232,7 @@ def _is_gone(config, split # as in `_find_misfit`
     path = dict(coco=c.coco_root, voc=c.voc_root, yolo=c.yolo_root, other=text)[c.dataset]
     return not path or not os.path.exists(path)
 
-# %% ../../nbs/plumbing/records.ipynb #c065
+# %% ../../nbs/plumbing/records.ipynb #c064
 def _describe_other(was:str, now:str # see `name_source`
                    )->str:           # without a full stop
     "What is said of annotations that are not those of a MindRecord"
@@ -248,7 +241,7 @@ def _describe_other(was:str, now:str # see `name_source`
     if len(places) == 1 or len(places & near) == 1: return f'the annotations in {was} have changed since'
     return f'it was made from {was}, and the annotations in {now} are others'
 
-# %% ../../nbs/plumbing/records.ipynb #c066
+# %% ../../nbs/plumbing/records.ipynb #c065
 def _compare_data(manifest, config, split # as in `_find_misfit`
                  )->str:                  # what differs; '' if nothing
     "Compares annotations and images with those that the MindRecord was made from"
@@ -259,11 +252,11 @@ def _compare_data(manifest, config, split # as in `_find_misfit`
     if manifest['fingerprint'] != now: return _describe_other(manifest['source'], name_source(config, split))
     return find_changes(find_record_folder(config, split) / 'images.json', config, split, manifest['root'])
 
-# %% ../../nbs/plumbing/records.ipynb #c068
+# %% ../../nbs/plumbing/records.ipynb #c067
 _LARGE = 10_000 # images
 _trusted = {} # what was found to fit, and until when that is believed
 
-# %% ../../nbs/plumbing/records.ipynb #c070
+# %% ../../nbs/plumbing/records.ipynb #c069
 def _compare_large_data(manifest, config, split # as in `_find_misfit`
                        )->str:                  # what differs; '' if nothing
     "`_compare_data`, which takes at most a twentieth of the time if a set is large"
@@ -273,17 +266,17 @@ def _compare_large_data(manifest, config, split # as in `_find_misfit`
     if not different and manifest['images'] > _LARGE: _trusted[key] = end + 20 * (end - start)
     return different
 
-# %% ../../nbs/plumbing/records.ipynb #c072
+# %% ../../nbs/plumbing/records.ipynb #c071
 def _find_misfit(manifest,  # content of a manifest.json
                  config,    # what is wanted
                  split:str, # 'train' or 'eval'
                 )->str:     # what differs, without a full stop; '' if nothing
     "Says why a MindRecord is not the one that the configuration asks for"
     return (_compare_options(manifest, config, split)
-            or _find_damaged_file(manifest, find_record_folder(config, split))
+            or find_damage(find_record_folder(config, split), manifest)
             or _compare_large_data(manifest, config, split))
 
-# %% ../../nbs/plumbing/records.ipynb #c074
+# %% ../../nbs/plumbing/records.ipynb #c073
 def _make_problem_error(n:int,     # number of problems
                         first,     # the first of them
                         split:str, # 'train' or 'eval'
@@ -293,24 +286,24 @@ def _make_problem_error(n:int,     # number of problems
     return UserError(f'{say_count(n, "problem")} in the {split} data, the first in {first}: '
                      f'correct {them} or pass --on_bad=skip.')
 
-# %% ../../nbs/plumbing/records.ipynb #c076
+# %% ../../nbs/plumbing/records.ipynb #c075
 def load_manifest(config,    # DataConfig: where the MindRecord is, and what it should hold
                   split:str, # 'train' or 'eval'
                  )->dict:    # content of its manifest.json
     "Reads the manifest of a MindRecord; raises `UserError` if it is missing, does not fit, or has problems"
     folder = find_record_folder(config, split)
     rebuild = f'delete the folder {folder} to build it again, or give another --mindrecord_dir.'
-    try: manifest = dict(json.loads((folder / 'manifest.json').read_text(encoding='utf-8')))
-    except (OSError, ValueError, TypeError):
-        sentence = f'{folder} has no readable manifest.json, so nobody knows what it holds: {rebuild}'
-        raise UserError(sentence) from None
+    try: manifest = read_manifest(folder)
+    except (OSError, ValueError) as error:
+        reason = f'has no readable manifest.json ({getattr(error, "strerror", None) or error})'
+        raise UserError(f'{folder} {reason}, so nobody knows what it holds: {rebuild}') from None
     misfit = _find_misfit(manifest, config, split)
     if misfit: raise UserError(f'the MindRecord in {folder} does not fit, {misfit}: {rebuild}')
     if config.on_bad == 'error' and manifest['problems']:
         raise _make_problem_error(manifest['problems'], manifest['first_problems'][0], split)
     return manifest
 
-# %% ../../nbs/plumbing/records.ipynb #c081
+# %% ../../nbs/plumbing/records.ipynb #c080
 def _explain_loss(found:Annotations, # what was read
                   counts:dict,       # images, objects and crowd that were written
                   tally,             # `_Tally` of its images
@@ -322,7 +315,7 @@ def _explain_loss(found:Annotations, # what was read
     if counts['crowd']: return f'{say_count(counts["crowd"], "object is")} there, all crowds or difficult'
     return f'none of its boxes can be used, the first: {first}' if first else 'its images have none'
 
-# %% ../../nbs/plumbing/records.ipynb #c084
+# %% ../../nbs/plumbing/records.ipynb #c083
 def _count_losses(tally # `_Tally` of a split
                  )->dict:
     "How much was left out, and how much is odd"
@@ -332,7 +325,7 @@ def _count_losses(tally # `_Tally` of a split
                 turned=tally.odd['turned'], unsettled=tally.odd['unsettled'], clipped=tally.clipped,
                 first_problems=list(map(str, bad[:20])))
 
-# %% ../../nbs/plumbing/records.ipynb #c086
+# %% ../../nbs/plumbing/records.ipynb #c085
 def _describe_build(config, split,     # as in `make_mindrecord`
                     found:Annotations, # what was read
                     counts,            # images, objects and crowd that were written
@@ -344,14 +337,14 @@ def _describe_build(config, split,     # as in `make_mindrecord`
         raise _make_problem_error(losses['problems'], losses['first_problems'][0], split)
     if counts['objects'] == counts['crowd']:
         raise make_empty_error(split, _explain_loss(found, counts, tally))
-    return dict(format=_FORMAT, dataset=config.dataset, split=split, fingerprint=make_fingerprint(sources),
+    return dict(format=FORMAT, dataset=config.dataset, split=split, fingerprint=make_fingerprint(sources),
                 learned=print_learned(config, split), source=name_source(config, split),
                 root=find_root(config, split),
                 made=time.time(), options=list_options(config), asked=list(config.classes),
                 classes=found.classes, category_ids=found.category_ids, **counts, **losses,
                 notes=_list_notes(found, tally))
 
-# %% ../../nbs/plumbing/records.ipynb #c088
+# %% ../../nbs/plumbing/records.ipynb #c087
 def describe_use(manifest:dict, # of a MindRecord
                  folder,        # where it is
                  split:str,     # 'train' or 'eval'
@@ -369,10 +362,11 @@ def describe_use(manifest:dict, # of a MindRecord
     more = more or ['nothing is left out']
     if m['turned']: more.append(f'{n("turned", "image")} turned by EXIF')
     if m['unsettled']: more[-1] += f', {m["unsettled"]:,} of them with boxes that may have been drawn before'
+    if not m.get('sums'): more.append('it has no checksums, since an earlier version wrote it')
     what = 'the list is' if m['problems'] or m['left_out'] else 'notes are' if m['notes'] else ''
     return '; '.join([used, *more]) + (f' ({what} in {folder}/problems.txt)' if what else '')
 
-# %% ../../nbs/plumbing/records.ipynb #c091
+# %% ../../nbs/plumbing/records.ipynb #c090
 def _check_in_order(pool,    # ThreadPoolExecutor
                     records, # list of `Record`
                     sized,   # see `check_record`
@@ -383,7 +377,7 @@ def _check_in_order(pool,    # ThreadPoolExecutor
         some = records[start:start + 256]
         yield from zip(some, pool.map(check_record, some, repeat(sized), repeat(most)))
 
-# %% ../../nbs/plumbing/records.ipynb #c093
+# %% ../../nbs/plumbing/records.ipynb #c092
 def _add_expected_images(table, # an `ImageTable`
                          found, # what was read of a TXT file
                         )->None:
@@ -400,19 +394,17 @@ def _add_broken_images(table, # an `ImageTable`
     for path in (problem.file for problem in found.problems):
         if is_image(path): table.add(path, read_state(path))
 
-# %% ../../nbs/plumbing/records.ipynb #c095
-def _write_lists(folder,   # of the MindRecord
-                 manifest, # its content
-                 problems, # list of `Problem`
-                )->None:
-    "Writes problems.txt, and then manifest.json"
-    lines = [*map(str, problems), *(f'note: {note}' for note in manifest['notes'])]
-    texts = {'problems.txt': ''.join(f'{line}\n' for line in lines),
-             'manifest.json': json.dumps(manifest, indent=1, ensure_ascii=False)}
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding='utf-8', errors='backslashreplace')
+# %% ../../nbs/plumbing/records.ipynb #c094
+def _write_problems(folder,   # of the MindRecord
+                    problems, # list of `Problem`
+                    notes,    # list of sentences
+                   )->None:
+    "Writes problems.txt"
+    lines = [*map(str, problems), *(f'note: {note}' for note in notes)]
+    text = ''.join(f'{line}\n' for line in lines)
+    (folder / 'problems.txt').write_text(text, encoding='utf-8', errors='backslashreplace')
 
-# %% ../../nbs/plumbing/records.ipynb #c097
+# %% ../../nbs/plumbing/records.ipynb #c096
 def _build_mindrecord(config, split, # as in `make_mindrecord`
                       folder:Path,   # empty folder to write to
                       progress:bool, # show a progress bar, on a terminal
@@ -426,16 +418,16 @@ def _build_mindrecord(config, split, # as in `make_mindrecord`
         checked = _check_in_order(pool, found.records, config.dataset != 'yolo', config.max_pixels)
         checked = tqdm(checked, f'MindRecord {split}', n, unit=' images', disable=hidden)
         shards = config.shards or ceil(n / 4096) # MindRecord makes the index of a file in memory
-        _write_mindrecord(folder / 'ssd.mindrecord', checked, min(shards, n), truth, table, tally)
+        content = _write_mindrecord(folder / 'ssd.mindrecord', checked, min(shards, n), truth, table, tally)
         _add_broken_images(table, found)
         if config.dataset == 'other': _add_expected_images(table, found)
-    manifest = _describe_build(config, split, found, truth.counts, tally)
+    manifest = _describe_build(config, split, found, truth.counts, tally) | dict(content=content)
     np.save(folder / 'rows.npy', _locate_rows(folder, truth.ids))
     files = [*folder.glob('ssd.mindrecord*'), folder / 'ground_truth.json', folder / 'rows.npy']
-    manifest['files'] = {path.name: path.stat().st_size for path in sorted(files)}
-    _write_lists(folder, manifest, tally.problems)
+    _write_problems(folder, tally.problems, manifest['notes'])
+    write_manifest(folder, manifest, files)
 
-# %% ../../nbs/plumbing/records.ipynb #c099
+# %% ../../nbs/plumbing/records.ipynb #c098
 def _open_lock(folder # where MindRecords are
               ):
     "A file to hold a lock on"
@@ -447,7 +439,7 @@ def _open_lock(folder # where MindRecords are
         sentence = f'--mindrecord_dir: {folder} cannot be written to ({reason}), so give another.'
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/records.ipynb #c101
+# %% ../../nbs/plumbing/records.ipynb #c100
 @contextmanager
 def _lock_folder(folder # where MindRecords are
                 ):
@@ -459,10 +451,10 @@ def _lock_folder(folder # where MindRecords are
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-# %% ../../nbs/plumbing/records.ipynb #c103
+# %% ../../nbs/plumbing/records.ipynb #c102
 _MARK = 'unfinished.ssd_nb'
 
-# %% ../../nbs/plumbing/records.ipynb #c105
+# %% ../../nbs/plumbing/records.ipynb #c104
 def _make_part(folder # of a MindRecord to be
               )->Path: # a new folder beside it
     "Makes a temporary folder that is known as ours"
@@ -471,7 +463,7 @@ def _make_part(folder # of a MindRecord to be
     (part / _MARK).touch()
     return part
 
-# %% ../../nbs/plumbing/records.ipynb #c107
+# %% ../../nbs/plumbing/records.ipynb #c106
 def _remove_leftovers(folder # of a MindRecord to be
                      )->None:
     "Removes what runs that were killed have left; the folder must be locked"
@@ -479,7 +471,7 @@ def _remove_leftovers(folder # of a MindRecord to be
         if part.is_symlink() or (part / _MARK).is_symlink(): continue
         if (part / _MARK).is_file(): shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/plumbing/records.ipynb #c110
+# %% ../../nbs/plumbing/records.ipynb #c109
 def _explain_failure(error, # of the system, or of MindSpore
                      folder # of the MindRecord to be
                     )->Exception: # to raise instead
@@ -494,7 +486,7 @@ def _explain_failure(error, # of the system, or of MindSpore
     reason = said[0].removeprefix('[ERROR] ').rstrip('.')
     return make_write_error(f'the MindRecord {folder}', RuntimeError(reason), '--mindrecord_dir')
 
-# %% ../../nbs/plumbing/records.ipynb #c112
+# %% ../../nbs/plumbing/records.ipynb #c111
 def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
                 ):
     "Builds in a temporary folder that gets its name when all is written"
@@ -511,7 +503,7 @@ def _build_whole(config, split, folder, progress # as in `_build_mindrecord`
     finally:
         if part: shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/plumbing/records.ipynb #c114
+# %% ../../nbs/plumbing/records.ipynb #c113
 def make_mindrecord(config,    # DataConfig: what to read, and where to write
                     split:str, # 'train' or 'eval'
                     progress:bool=False, # show a progress bar, on a terminal
@@ -533,7 +525,7 @@ def make_mindrecord(config,    # DataConfig: what to read, and where to write
     load_manifest(config, split)
     return folder
 
-# %% ../../nbs/plumbing/records.ipynb #c130
+# %% ../../nbs/plumbing/records.ipynb #c129
 def read_rows(folder,          # of a MindRecord
               rows:np.ndarray, # (n,) int: which rows, in which order
              ): # an iterator over tuples: bytes of an image file, its id, size and objects (1 + n, 6) float32
@@ -543,7 +535,7 @@ def read_rows(folder,          # of a MindRecord
                           sampler=ds.SubsetSampler(np.asarray(rows).tolist()), num_parallel_workers=1)
     return data.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
 
-# %% ../../nbs/plumbing/records.ipynb #c136
+# %% ../../nbs/plumbing/records.ipynb #c135
 def _renumber(truth,   # content of voc_json
               written, # the ground truth of the MindRecord, whose images have the ids of the file as own_id
              )->dict:  # truth, with the numbers of the MindRecord
@@ -555,32 +547,44 @@ def _renumber(truth,   # content of voc_json
              for note in truth['annotations'] if note['image_id'] in numbers]
     return truth | dict(images=images, annotations=notes)
 
-# %% ../../nbs/plumbing/records.ipynb #c138
+# %% ../../nbs/plumbing/records.ipynb #c137
+_TRUTH = dict(images=[dict(id=object, file_name=str, width=int, height=int)],
+              categories=[dict(id=int, name=str)],
+              annotations=[dict(id=int, image_id=object, category_id=int, bbox=[float], iscrowd=int)])
+
+def _read_truth(path): # ground_truth.json -> its content; raises `UserError`
+    try: truth = parse_json(Path(path).read_bytes())
+    except (OSError, ValueError) as error: wrong = getattr(error, 'strerror', None) or str(error)
+    else: wrong = find_misfit(truth, _TRUTH)
+    if not wrong: return truth
+    raise UserError(f'{path} cannot be read ({wrong}): delete its folder, so that it is built again.')
+
+# %% ../../nbs/plumbing/records.ipynb #c139
 def load_ground_truth(config,           # DataConfig: where the MindRecord is
                       split:str='eval', # 'train' or 'eval'
                      )->dict:           # in COCO's format; ids are those of `create_dataset` and the manifest
     "What detections are compared with: voc_json if it is given, else what is in the MindRecord"
     written = make_mindrecord(config, split) / 'ground_truth.json'
     own = config.voc_json if config.dataset == 'voc' and split == 'eval' else ''
-    if not own: return json.loads(written.read_text())
+    if not own: return _read_truth(written)
     truth = load_truth(own)
     plain = all(type(image['id']) is int and abs(image['id']) <= 2 ** 53 for image in truth['images'])
     if plain: return truth
-    return _renumber(truth, json.loads(written.read_text()))
+    return _renumber(truth, _read_truth(written))
 
-# %% ../../nbs/plumbing/records.ipynb #c141
+# %% ../../nbs/plumbing/records.ipynb #c142
 def iterate_images(config,           # DataConfig: where the MindRecord is
                    image_ids=None,   # which images, in which order; None: all
                    split:str='eval', # 'train' or 'eval'
                   )->Iterator:       # of (image id, (h, w, 3) RGB uint8)
     "The images of a data set, out of its MindRecord"
     folder = make_mindrecord(config, split)
-    listed = [image['id'] for image in json.loads((folder / 'ground_truth.json').read_text())['images']]
+    listed = [image['id'] for image in _read_truth(folder / 'ground_truth.json')['images']]
     places = range(len(listed)) if image_ids is None else [listed.index(i) for i in image_ids]
     rows = np.load(folder / 'rows.npy')[list(places)]
     for data, image_id, _ in read_rows(folder, rows): yield int(image_id), decode_image(data)
 
-# %% ../../nbs/plumbing/records.ipynb #c143
+# %% ../../nbs/plumbing/records.ipynb #c144
 def read_images(config,           # DataConfig: where the MindRecord is
                 image_ids:list,   # which images
                 split:str='eval', # 'train' or 'eval'

@@ -19,8 +19,8 @@ from tqdm import tqdm
 # %% ../../nbs/plumbing/trainer.ipynb #c003
 from ..data import create_dataset
 from .bookkeeping import (
-    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_options,
-    drop_lost_output, end_in_time, read_progress, write_progress)
+    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_data,
+    check_same_options, drop_lost_output, end_in_time, read_progress, write_data, write_progress)
 from .checkpoint import read_json, read_saved, restore_step, to_json, write_checkpoint
 from .files import make_folder
 from .fingerprint import believe_source
@@ -39,10 +39,7 @@ def _read_state(path, kind): # a checkpoint, the class of `Config`; gives its co
     if not (saved.config and saved.progress):
         raise UserError(f'{path} holds weights only, so no training can go on from it: '
                         'give it as --pre_trained.')
-    try: return saved, read_json(saved.config, kind), read_progress(saved.progress)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        how = 'damaged, or of another version: begin again in another --output_dir'
-        raise UserError(f'{path} is {how}.') from None
+    return saved, read_json(saved.config, kind, path), read_progress(saved.progress, path)
 
 # %% ../../nbs/plumbing/trainer.ipynb #c015
 def _find_last(folder): # of the run: its last checkpoint; of None, where there is none
@@ -80,6 +77,7 @@ def _restore(trainer): # whose step is new; gives `Progress`, the checkpoint's p
     config, team = trainer.config, trainer.team
     saved, was, progress, path, notes = _read_last(trainer.folder, type(config))
     check_same_options(was, config, path)
+    check_same_data(saved.data, trainer.data, path)
     before, each = was.train.device_num, config.train.batch_size
     if before != team.ranks:
         progress = _move_progress(progress, trainer.steps, team.ranks / before)
@@ -87,10 +85,16 @@ def _restore(trainer): # whose step is new; gives `Progress`, the checkpoint's p
         saved = _move_arrays(trainer.step, saved, done // config.train.accumulate)
         notes.append(f'{path} was trained on {before} devices, and there are {team.ranks} now: a step takes '
                      f'{each * team.ranks} images instead of {each * before}, and their order differs')
-    restore_step(trainer.step, saved)
+    restore_step(trainer.step, saved, path)
     return progress, path, notes
 
 # %% ../../nbs/plumbing/trainer.ipynb #c025
+def _describe_data(config): # the `Config`: what its data is, as text
+    splits = ('train', 'eval') if config.train.run_eval else ('train',)
+    datas = dict(train=config.data, eval=choose_records(config.data))
+    return write_data({split: load_manifest(datas[split], split) for split in splits})
+
+# %% ../../nbs/plumbing/trainer.ipynb #c026
 def _drop_start_files(config): # the `Config` without files to start from
     return replace(config, train=replace(config.train, pre_trained='', feature_extractor_base_param=''))
 
@@ -98,19 +102,19 @@ def _share_progress(team, step, progress): # the `Progress` of the first process
     epoch, done, waited = map(int, share_state(team, step, progress.epoch, progress.step, progress.waited))
     return replace(progress, epoch=epoch, step=done, waited=waited)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c027
+# %% ../../nbs/plumbing/trainer.ipynb #c028
 def _say_use(data, options, steps): # sentences for the log; steps in an epoch
     for split in ('train', 'eval') if options.run_eval else ('train',):
         manifest = load_manifest(data if split == 'train' else choose_records(data), split)
         yield describe_use(manifest, find_record_folder(data, split), split)
     yield from describe_plan(options, load_manifest(data, 'train')['images'], steps)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c029
+# %% ../../nbs/plumbing/trainer.ipynb #c030
 def _say_weights(config): # the `Config`: a sentence, or none
     pairs = list(zip(config.data.classes, config.loss.class_weights))[1:]
     if pairs: yield 'classes count: ' + ', '.join(f'{name} {weight:.3g}' for name, weight in pairs)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c032
+# %% ../../nbs/plumbing/trainer.ipynb #c033
 def _say_start(trainer, last, goes_on): # sentences for the log
     team, p, options = trainer.team, trainer.progress, trainer.config.train
     images = f'{options.batch_size} images a step each'
@@ -122,7 +126,7 @@ def _say_start(trainer, last, goes_on): # sentences for the log
     yield from _say_use(trainer.config.data, options, trainer.steps)
     yield from _say_weights(trainer.config)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c034
+# %% ../../nbs/plumbing/trainer.ipynb #c035
 class Trainer:
     "What a run needs: network, training step, data, and how far it has come; new, or from last.ckpt"
     def __init__(self,
@@ -139,13 +143,14 @@ class Trainer:
         start = self.config if self.team.is_first and not goes_on else _drop_start_files(self.config)
         self.network, self.step, self.rates, self.notes = build(start, self.steps, self.team.ranks)
         progress = Progress(options.pre_trained_epoch_size)
+        self.data = _describe_data(self.config)
         if goes_on:
             progress, last, notes = _restore(self)
             self.notes += notes
         self.progress = _share_progress(self.team, self.step, progress)
         self.notes += _say_start(self, last, goes_on)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c038
+# %% ../../nbs/plumbing/trainer.ipynb #c039
 @contextmanager
 def watch_run(trainer:Trainer, # the run
               show:bool,       # a bar, where there is a terminal
@@ -163,7 +168,7 @@ def watch_run(trainer:Trainer, # the run
         yield
         trainer.team.sum(0) # nobody leaves before all is written
 
-# %% ../../nbs/plumbing/trainer.ipynb #c040
+# %% ../../nbs/plumbing/trainer.ipynb #c041
 def read_batches(trainer:Trainer # the run
                 )->object:       # iterator over tuples of image, gt_loc, gt_label, num_matched
     "What is left of the epoch, for this process"
@@ -175,19 +180,19 @@ def read_batches(trainer:Trainer # the run
                           team.rank, team.ranks, skip=p.step)
     return data.create_tuple_iterator(num_epochs=1)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c042
+# %% ../../nbs/plumbing/trainer.ipynb #c043
 def _move_bar(bar, progress, images): # of a step, on all devices
     speed = images * progress.step / progress.seconds
     bar.set_postfix(epoch=progress.epoch + 1, loss=f'{progress.losses[0] / progress.step:.3f}',
                     images=f'{speed:.1f}/s', refresh=False)
     bar.update()
 
-# %% ../../nbs/plumbing/trainer.ipynb #c044
+# %% ../../nbs/plumbing/trainer.ipynb #c045
 def _note_step(progress): # for `launch`, which names the file
     if path := os.environ.get('SSD_NB_STEP_FILE'):
         with suppress(OSError): Path(path).write_text(f'{progress.step} {progress.epoch + 1}')
 
-# %% ../../nbs/plumbing/trainer.ipynb #c045
+# %% ../../nbs/plumbing/trainer.ipynb #c046
 def count_step(trainer:Trainer, # the run
                losses,          # loss, loc_loss, cls_loss: numbers or Tensors
                batch,           # tuple of Tensors, from `read_batches`
@@ -204,7 +209,7 @@ def count_step(trainer:Trainer, # the run
     _move_bar(trainer.bar, trainer.progress, trainer.config.train.batch_size * team.ranks)
     return stopping > 0
 
-# %% ../../nbs/plumbing/trainer.ipynb #c049
+# %% ../../nbs/plumbing/trainer.ipynb #c050
 def finish_epoch(trainer:Trainer # whose epoch is done
                 )->EpochReport:
     "Gives the report of an epoch, and sets the progress to the start of the next one"
@@ -216,13 +221,13 @@ def finish_epoch(trainer:Trainer # whose epoch is done
     means = [total / steps for total in p.losses]
     return EpochReport(number, steps, *means, lr, p.matched / images, p.seconds, images / p.seconds)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c053
+# %% ../../nbs/plumbing/trainer.ipynb #c054
 def _wants_evaluation(options, epoch): # a `TrainConfig`, epochs done
     since = epoch - options.eval_start_epoch
     last = epoch == options.epoch_size
     return options.run_eval and since >= 0 and (since % options.eval_interval == 0 or last)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c056
+# %% ../../nbs/plumbing/trainer.ipynb #c057
 def evaluate_epoch(trainer:Trainer,    # the run
                    report:EpochReport, # of the epoch
                    evaluate,           # a function of the network that gives its mAP
@@ -239,14 +244,14 @@ def evaluate_epoch(trainer:Trainer,    # the run
     if better and options.save_best_ckpt: _save_run(trainer, 'best_map.ckpt')
     return replace(report, mAP=mAP)
 
-# %% ../../nbs/plumbing/trainer.ipynb #c058
+# %% ../../nbs/plumbing/trainer.ipynb #c059
 def is_done(trainer:Trainer # the run
            )->bool:
     "Whether no epoch is left, or early stopping ends the run"
     options, p = trainer.config.train, trainer.progress
     return p.epoch >= options.epoch_size or 0 < options.early_stop <= p.waited
 
-# %% ../../nbs/plumbing/trainer.ipynb #c062
+# %% ../../nbs/plumbing/trainer.ipynb #c063
 def _keep_previous(folder): # of the run; at no moment is there no last.ckpt
     last, part = folder / 'last.ckpt', folder / f'.previous.{os.getpid()}.ckpt'
     if not last.exists(): return
@@ -257,7 +262,7 @@ def _keep_previous(folder): # of the run; at no moment is there no last.ckpt
         part.replace(folder / 'previous.ckpt')
     with suppress(OSError): part.unlink() # of a copy that had no room
 
-# %% ../../nbs/plumbing/trainer.ipynb #c063
+# %% ../../nbs/plumbing/trainer.ipynb #c064
 def _save_run(trainer:Trainer, # the run
               name:str,        # of a file in the folder of the run
              )->None:
@@ -265,7 +270,7 @@ def _save_run(trainer:Trainer, # the run
     if trainer.team.is_first:
         if name == 'last.ckpt': _keep_previous(trainer.folder)
         write_checkpoint(trainer.folder / name, trainer.network, to_json(trainer.config),
-                         trainer.progress.epoch, trainer.step, write_progress(trainer.progress),
+                         trainer.progress.epoch, trainer.step, write_progress(trainer.progress), trainer.data,
                          '--output_dir')
 
 def save_epoch(trainer:Trainer,    # the run
@@ -277,7 +282,7 @@ def save_epoch(trainer:Trainer,    # the run
     if wanted or is_done(trainer): _save_run(trainer, f'ssd-{report.epoch}_{trainer.steps}.ckpt')
     _save_run(trainer, 'last.ckpt')
 
-# %% ../../nbs/plumbing/trainer.ipynb #c065
+# %% ../../nbs/plumbing/trainer.ipynb #c066
 def is_asked_to_stop(trainer:Trainer # the run
                     )->bool:
     "Whether a signal has come to any process of the team"

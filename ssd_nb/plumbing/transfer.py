@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..ssd_heads import MODELS, count_parameters, get_backbone
-from .checkpoint import load_weights, read_json, read_saved
+from .checkpoint import load_weights, read_json, read_origin, read_saved
 from .classes import match_names, shorten_names
 from .model_config import ModelConfig
 from .options import UserError
@@ -89,8 +89,8 @@ def _list_left_out(network, model, saved): # names, or parts of them, that `filt
 # %% ../../nbs/plumbing/transfer.ipynb #c025
 def _read_origin(saved, model, path): # from `read_saved`; `ModelConfig` of the network to fill; the file
     "The classes that a checkpoint knows, () if it does not say; raises `UserError` for other padding"
-    parts = json.loads(saved.config) if saved.config else {}
-    its, known = parts.get('model', {}), tuple(parts.get('data', {}).get('classes', ()))
+    its, data = read_origin(saved.config, path)
+    known = tuple(data.get('classes', ()))
     _check_same(its, model, path)
     return known if len(known) == its.get('num_classes') else ()
 
@@ -117,8 +117,8 @@ def adopt_options(config,   # a `Config` of `05_train`
                  )->tuple:  # the configuration with what belongs to the file; names of its parts that changed
     "The options that belong to a checkpoint, as defaults of a training that starts from it"
     text = read_saved(path).config
-    if not text or json.loads(text)['model']['using_model'] != config.model.using_model: return config, []
-    its = read_json(text, type(config))
+    if read_origin(text, path)[0].get('using_model') != config.model.using_model: return config, []
+    its = read_json(text, type(config), path)
     model = replace(config.model, **{name: getattr(its.model, name) for name in _BEFORE})
     data = replace(config.data, normalisation=its.data.normalisation)
     loss = replace(config.loss, cls_loss=its.loss.cls_loss)

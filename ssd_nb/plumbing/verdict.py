@@ -4,7 +4,6 @@
 __all__ = ['SplitFacts', 'judge_splits', 'format_verdict', 'gather_facts', 'describe_splits']
 
 # %% ../../nbs/plumbing/verdict.ipynb #c002
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from .annotations import say_count
 from .content import Content, drop_crowds, gather_content, scale_boxes
 from .copies import Prints, find_copies, take_prints
 from .overlap import find_reach
+from .record_files import read_manifest
 from .records import describe_use, find_record_folder, read_rows
 from .untrusted import show_text
 
@@ -257,7 +257,7 @@ def gather_facts(config,   # DataConfig: where the MindRecord is
                  )->SplitFacts: # of a split that was converted before
     "Reads a MindRecord once, from the first image to the last"
     folder = find_record_folder(config, split)
-    manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
+    manifest = read_manifest(folder)
     content = drop_crowds(gather_content(folder / 'ground_truth.json'))
     rows = read_rows(folder, np.load(folder / 'rows.npy'))
     rows = tqdm(rows, f'looking for copies in {split}', len(content.ids), disable=None if progress else True)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from ..backbones import MOBILENET_V2, TAP, VGG16, MobileNetV2, ResNet50
+from .ckpt_files import read_ckpt
 from .files import check_readable
 from .options import UserError
 
@@ -36,13 +37,12 @@ def read_weights(path,    # a .ckpt of MindSpore or a .safetensors
     if path.suffix in ('.pth', '.pt'):
         raise UserError(f'{path} is a file of PyTorch: save its state_dict with safetensors.torch.save_file, '
                         'and give that file.')
-    try:
-        if path.suffix == '.safetensors': return load_file(path)
-        items = ms.load_checkpoint(str(path)).items()
-        return {name: p.asnumpy() if isinstance(p, ms.Tensor) else str(p) for name, p in items}
-    except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError):
-        sentence = f'{path} is no checkpoint that can be read, or not a whole one: give another file.'
-        raise UserError(sentence) from None
+    try: return load_file(path) if path.suffix == '.safetensors' else read_ckpt(path)[0]
+    except OSError as error: reason = error.strerror or 'it cannot be opened'
+    except (ValueError, TypeError, KeyError, RuntimeError, MemoryError, SafetensorError) as error:
+        reason = str(error) if path.suffix != '.safetensors' else 'its header and its size do not fit'
+    raise UserError(f'{path} is no checkpoint that can be read, or not a whole one ({reason}): '
+                    'copy it again, or give another file.')
 
 # %% ../../nbs/plumbing/weights.ipynb #c019
 _BLOCKS_BEFORE = 1, 2, 4, 7, 11, 14, 17 # number of the first block of each row of MobileNetV2's table
