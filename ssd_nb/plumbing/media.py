@@ -242,7 +242,8 @@ def open_media(path:str,       # an image, a folder, a pattern, a list, a video,
     "Opens what the user gave; raises `UserError` if there is nothing to read"
     try:
         moving = is_camera(path) or _is_address(path) or _is_video(path)
-        return _open_frames(path, output_dir, frames) if moving else _open_images(path, output_dir, max_pixels)
+        if moving: return _open_frames(path, output_dir, frames)
+        return _open_images(path, output_dir, max_pixels)
     except PermissionError as error: raise make_read_error(error.filename, error) from None
 
 # %% ../../nbs/plumbing/media.ipynb #c067
