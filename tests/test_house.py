@@ -346,7 +346,6 @@ OTHERWISE = { # module and function -> how it writes a whole file, or none, with
     'plumbing.records._TruthWriter.__enter__': 'in a folder that gets its name when it is whole',
     'plumbing.records._TruthWriter.__exit__': 'there',
     'plumbing.records._write_mindrecord': 'there',
-    'plumbing.records._write_lists': 'there',
     'plumbing.records._build_mindrecord': 'there',
     'plumbing.records._write_problems': 'there', 'plumbing.record_files.write_manifest': 'there',
     'plumbing.records._build_whole': 'gives the folder its name',
