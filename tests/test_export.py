@@ -452,8 +452,12 @@ def dockerfile():
 def test_dockerfile_is_sound(run, tmp_path):
     steps = dockerfile()
     assert {name for name, _ in steps} <= {'ARG', 'FROM', 'WORKDIR', 'RUN', 'COPY', 'ENV', 'USER', 'CMD'}
+<<<<<<< HEAD
     # its last word, and a number, so that a host knows that it is not root
     assert [rest for name, rest in steps if name == 'USER'] == ['10001']
+=======
+    assert [rest for name, rest in steps if name == 'USER'] == ['10001'] # a number, so that hosts know
+>>>>>>> h22d
     assert steps[0][0] == 'ARG' and steps[0][1].startswith('FROM_IMAGE_NAME=')
     assert steps[1] == ('FROM', '${FROM_IMAGE_NAME}')
     let_in = [row[1:] for row in (ROOT / '.dockerignore').read_text().splitlines() if row.startswith('!')]

@@ -139,7 +139,7 @@ def test_links_and_pipes(tmp_path):
     os.symlink(tmp_path / 'set', tmp_path / 'set/Annotations/circle')
     os.symlink(tmp_path / 'none', tmp_path / 'set/Annotations/broken.xml')
     os.mkfifo(tmp_path / 'set/Annotations/pipe.xml')
-    assert 'leads out of the data folder' in refused(voc_config(tmp_path / 'set'))
+    assert 'out of the data folder and were not read' in refused(voc_config(tmp_path / 'set'))
     found = read_voc(replace(voc_config(tmp_path / 'set'), follow_links=True))
     assert [r.file_name for r in found.records] == ['JPEGImages/1.jpg']
     assert [p.what for p in found.problems] == ['it cannot be opened (No such file or directory)']
