@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Hundreds of mutated data sets and pictures, with a fixed seed: converted, or refused in one sentence."""
-=======
 """Hundreds of mutated data sets and pictures, with a fixed seed: each is converted, or refused in a sentence."""
->>>>>>> h22d
 import io
 import json
 from pathlib import Path
@@ -32,13 +28,8 @@ def convert(folder, **options):
     manifest, place = load_manifest(config, 'train'), find_record_folder(config, 'train')
     lines = [*(place / 'problems.txt').read_text(encoding='utf-8').splitlines(), *manifest['notes']]
     assert all(show_text(line) == line for line in lines), lines
-<<<<<<< HEAD
-    file = place / 'ground_truth.json'
-    content, truth = gather_content(file), json.loads(file.read_text())
-=======
     content = gather_content(place / 'ground_truth.json')
     truth = json.loads((place / 'ground_truth.json').read_text())
->>>>>>> h22d
     assert np.isfinite(content.boxes).all() and len(content.ids) == manifest['images']
     assert all(0 <= each['area'] < 1e16 for each in truth['annotations'])
 
@@ -75,12 +66,7 @@ def test_voc_lists(tmp_path):
     write_voc(tmp_path, NAMES)
     for name, ending in (('JPEGImages', '.jpg'), ('Annotations', '.xml')):
         (tmp_path / name).mkdir()
-<<<<<<< HEAD
-        for number in '12':
-            (tmp_path / f'train/{number}{ending}').rename(tmp_path / name / f'{number}{ending}')
-=======
         for file in (f'1{ending}', f'2{ending}'): (tmp_path / 'train' / file).rename(tmp_path / name / file)
->>>>>>> h22d
     (tmp_path / 'train').rmdir()
     place = 'ImageSets/Main/train.txt'
     (tmp_path / place).parent.mkdir(parents=True)
@@ -94,13 +80,8 @@ def test_coco(tmp_path):
     content['categories'][0]['supercategory'] = 'animal'
     write_coco(tmp_path, content, names=NAMES)
     place = 'annotations/instances_train.json'
-<<<<<<< HEAD
-    mutants = [Mutant(label, {place: json.dumps(new).encode()}) for label, new in mutate_tree(content, 300,
-                                                                                              seed=4)]
-=======
     mutants = [Mutant(label, {place: json.dumps(new).encode()})
                for label, new in mutate_tree(content, 300, seed=4)]
->>>>>>> h22d
     data = (tmp_path / place).read_bytes()
     mutants += [Mutant(label, {place: new}) for label, new in mutate_bytes(data, 60, seed=5)]
     check('coco', read_coco, mutants, tmp_path)
@@ -121,17 +102,10 @@ def test_txt(tmp_path):
     rows = ['1.jpg 20,10,50,40,1 1,1,9,9,2', '2.jpg 20,10,50,40,1', '"2.jpg" 1 1 9 9 2']
     write_txt(tmp_path, rows)
     write_image(tmp_path / '2.jpg')
-<<<<<<< HEAD
-    table = ('filename,width,height,class,xmin,ymin,xmax,ymax\n'
-             '1.jpg,80,60,cat,20,10,50,40\n2.jpg,80,60,dog,1,1,9,9\n')
-    mutants = make_texts('list.txt', '\n'.join(rows) + '\n', 200, seed=10) + make_texts('list.txt', table,
-                                                                                        120, seed=11)
-=======
     table = ('filename,width,height,class,xmin,ymin,xmax,ymax\n1.jpg,80,60,cat,20,10,50,40\n'
              '2.jpg,80,60,dog,1,1,9,9\n')
     mutants = make_texts('list.txt', '\n'.join(rows) + '\n', 200, seed=10)
     mutants += make_texts('list.txt', table, 120, seed=11)
->>>>>>> h22d
     check('txt', read_txt, mutants, tmp_path)
 
 
@@ -151,12 +125,7 @@ def make_picture(ending):
     image = cv2.resize(np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8), (80, 60))
     file, entry = io.BytesIO(), Image.Exif()
     entry[0x0112] = 6
-<<<<<<< HEAD
-    kinds = dict(jpg='JPEG', png='PNG', webp='WEBP', tif='TIFF', bmp='BMP', gif='GIF', ppm='PPM',
-                 jp2='JPEG2000')
-=======
     kinds = dict(jpg='JPEG', png='PNG', webp='WEBP', tif='TIFF', bmp='BMP', ppm='PPM', jp2='JPEG2000')
->>>>>>> h22d
     options = dict(exif=entry) if ending in ('jpg', 'png', 'webp', 'tif') else {}
     Image.fromarray(image).save(file, kinds[ending], **options)
     return file.getvalue()
@@ -166,11 +135,6 @@ def make_picture(ending):
 def test_images(ending, tmp_path):
     data = make_picture(ending)
     (tmp_path / f'a.{ending}').write_bytes(data)
-<<<<<<< HEAD
-    mutants = [Mutant(label, {f'a.{ending}': new}) for label, new in mutate_bytes(data, 300, seed=12,
-                                                                                  head=200)]
-=======
     mutants = [Mutant(label, {f'a.{ending}': new})
                for label, new in mutate_bytes(data, 300, seed=12, head=200)]
->>>>>>> h22d
     check(f'images, {ending}', read_image, mutants, tmp_path)

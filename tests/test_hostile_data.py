@@ -15,15 +15,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from make_sets import (
-<<<<<<< HEAD
-    BOX, SIZE, coco_content, convert, draw_patch, read, voc_xml, write_coco, write_image, write_text,
-    write_txt,
-    write_voc, write_yolo, yolo_row)
-from PIL import Image
-=======
     SIZE, coco_content, convert, read, voc_xml, write_coco, write_image, write_text, write_txt, write_voc,
     write_yolo, yolo_row)
->>>>>>> h22d
 
 from ssd_nb.boxes import BOX_CONFIGS
 from ssd_nb.data import DataConfig
@@ -65,11 +58,6 @@ def chunk(name, data):
 
 def make_png(h, w, chunks=b'', rows=b''):
     "A PNG of one grey value, or one whose rows are cut short"
-<<<<<<< HEAD
-    pack = lambda number: struct.pack('>I', number)
-    chunk = lambda name, data: pack(len(data)) + name + data + pack(zlib.crc32(name + data))
-=======
->>>>>>> h22d
     packed = rows or zlib.compress((b'\0' + b'\x80' * w) * h)
     return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', w, h, 8, 0, 0, 0, 0)) + chunks
             + chunk(b'IDAT', packed) + chunk(b'IEND', b''))
@@ -190,13 +178,8 @@ def make_odd_set(folder, form, name):
     if form == 'yolo':
         write('labels/train', b'.txt', yolo_row())
         write_text(folder / 'data.yaml', 'names: [cat]\ntrain: images/train\n')
-<<<<<<< HEAD
-    if form == 'coco': write_text(folder / 'annotations/instances_train.json',
-                                  json.dumps(coco_content(('café.jpg',))))
-=======
     if form == 'coco':
         write_text(folder / 'annotations/instances_train.json', json.dumps(coco_content(('café.jpg',))))
->>>>>>> h22d
     if form == 'other': write_text(folder / 'list.txt', 'café.jpg 20,10,50,40,1\n')
     root = dict(anno_path=str(folder / 'list.txt')) if form == 'other' else {f'{form}_root': str(folder)}
     return DataConfig(form, mindrecord_dir=str(folder / 'record'), **root)
@@ -222,13 +205,8 @@ def test_file_names_with_commands(form, tmp_path):
     for line in describe_splits(config, BOXES, ['train']): assert line.isprintable()
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize('name', ['1\0.jpg', '\ud800.jpg', '\udc80.jpg', ESCAPE, '..', '/', 'x' * 5000,
-                                  '\n', '~', '-rf'])
-=======
 @pytest.mark.parametrize('name', ['1\0.jpg', '\ud800.jpg', '\udc80.jpg', ESCAPE, '..', '/', 'x' * 5000, '\n',
                                   '~', '-rf'])
->>>>>>> h22d
 @pytest.mark.parametrize('key', ['file_name', 'coco_url'])
 def test_names_in_coco_that_are_none(name, key, tmp_path):
     names = '1.jpg', '2.jpg'
@@ -300,11 +278,6 @@ def test_most_pixels_is_an_option(form, tmp_path):
 
 def test_picture_whose_texts_are_a_bomb(tmp_path):
     packed = zlib.compress(bytes(100_000_000))
-<<<<<<< HEAD
-    pack = lambda number: struct.pack('>I', number)
-    chunk = lambda name, data: pack(len(data)) + name + data + pack(zlib.crc32(name + data))
-=======
->>>>>>> h22d
     data = make_png(60, 80, chunk(b'zTXt', b'a\0\0' + packed) + chunk(b'iTXt', b'b\0\1\0\0\0' + packed))
     assert examine_image(data)[0] == (60, 80) and decode_image(data).shape == (60, 80, 3)
     (tmp_path / 'a.png').write_bytes(data)
@@ -327,13 +300,8 @@ import resource, sys
 from ssd_nb.data import DataConfig
 from ssd_nb.plumbing.records import make_mindrecord
 from ssd_nb.plumbing.options import run_command
-<<<<<<< HEAD
-config = DataConfig('other', anno_path=sys.argv[1] + '/list.txt', classes='cat',
-                    mindrecord_dir=sys.argv[1] + '/record')
-=======
 here = sys.argv[1]
 config = DataConfig('other', anno_path=here + '/list.txt', classes='cat', mindrecord_dir=here + '/record')
->>>>>>> h22d
 def command(words): make_mindrecord(config, 'train')
 try: run_command(command)
 finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
@@ -356,14 +324,8 @@ def test_two_pictures_of_900_megapixels_take_little_memory(tmp_path):
 @pytest.mark.parametrize('row', [
     'x' * 10 ** 6, '1' * 10 ** 6, ' ' * 10 ** 6 + 'x', 'a 1' + ' ' * 10 ** 6 + ',', '1.jpg ' + '1' * 10 ** 6,
     '1.jpg 1,2,3,4,a' + ' ' * 10 ** 6 + 'b', '1.jpg 1,2,3,4,a' + ';' * 10 ** 6 + 'b',
-<<<<<<< HEAD
-    'a/' * 10 ** 6 + 'b.jpg 1,2,3,4,1',
-    '1.jpg 1,2,3,4,a' + ',' * 10 ** 5 + 'b', '1.jpg ' + '1,' * 10 ** 5, '"' * 10 ** 6,
-    '.jpg' * 10 ** 5 + 'x'])
-=======
     'a/' * 10 ** 6 + 'b.jpg 1,2,3,4,1', '1.jpg 1,2,3,4,a' + ',' * 10 ** 5 + 'b', '1.jpg ' + '1,' * 10 ** 5,
     '"' * 10 ** 6, '.jpg' * 10 ** 5 + 'x'])
->>>>>>> h22d
 def test_long_rows_take_little_time(row, tmp_path):
     config, start = write_txt(tmp_path, ['1.jpg 20,10,50,40,1', row, row]), time.perf_counter()
     assert len(read(config)[0]) <= 3
@@ -461,14 +423,8 @@ def test_links_that_lead_out(form, which, tmp_path):
 
 
 @pytest.mark.parametrize('form, name', [
-<<<<<<< HEAD
-    ('coco', 'train'), ('coco', 'annotations'), ('voc', 'train'), ('yolo', 'images'), ('yolo',
-                                                                                       'images/train'),
-    ('yolo', 'labels')])
-=======
     ('coco', 'train'), ('coco', 'annotations'), ('voc', 'train'), ('yolo', 'images'),
     ('yolo', 'images/train'), ('yolo', 'labels')])
->>>>>>> h22d
 def test_folders_that_lead_out(form, name, tmp_path):
     config, *_ = make_plain(tmp_path / 'set', form)
     shutil.move(tmp_path / 'set' / name, tmp_path / 'elsewhere')
@@ -526,12 +482,7 @@ def test_rows_that_lead_out(form, place, row, tmp_path):
     if form == 'voc' and place == 'list':
         for name, ending in (('JPEGImages', 'jpg'), ('Annotations', 'xml')):
             (tmp_path / 'set' / name).mkdir()
-<<<<<<< HEAD
-            for number in '12': shutil.move(tmp_path / f'set/train/{number}.{ending}',
-                                            tmp_path / 'set' / name)
-=======
             for n in '12': shutil.move(tmp_path / f'set/train/{n}.{ending}', tmp_path / 'set' / name)
->>>>>>> h22d
         write_text(tmp_path / 'set/ImageSets/Main/train.txt', f'1\n{row}\n')
     if form == 'voc' and place == 'file': write_text(notes, voc_xml(row))
     if form == 'coco': write_text(notes, notes.read_text().replace('2.jpg', row))
@@ -539,13 +490,8 @@ def test_rows_that_lead_out(form, place, row, tmp_path):
     if form == 'yolo' and place == 'list':
         write_text(tmp_path / 'set/data.yaml', 'names: [cat]\ntrain: list.txt\n')
         write_text(tmp_path / 'set/list.txt', f'images/train/1.jpg\n{row}\n')
-<<<<<<< HEAD
-    if form == 'yolo' and place != 'list': write_text(tmp_path / 'set/data.yaml',
-                                                      f'names: [cat]\n{place}: {row}\n')
-=======
     if form == 'yolo' and place != 'list':
         write_text(tmp_path / 'set/data.yaml', f'names: [cat]\n{place}: {row}\n')
->>>>>>> h22d
     try: manifest, problems = convert(config)
     except UserError as error:
         assert form == 'yolo' and place in ('train', 'path') and 'data.yaml' in str(error)
@@ -611,12 +557,7 @@ def test_site_shows_names_as_text(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / 'a.ipynb')
     text = (ROOT / 'scripts/maintain/site_page.html').read_text()
     write_page(tmp_path, 'a', notebook_body(tmp_path / 'a.ipynb'), Template(text, autoescape=True),
-<<<<<<< HEAD
-               pages=[MARKUP],
-               git_url='x', plumbing=[], source='y', origin='a.ipynb')
-=======
                pages=[MARKUP], git_url='x', plumbing=[], source='y', origin='a.ipynb')
->>>>>>> h22d
     soup = BeautifulSoup((tmp_path / 'a.html').read_text(), 'html.parser')
     assert not soup.find_all('script') and MARKUP in soup.title.get_text() and MARKUP in soup.h2.get_text()
     assert MARKUP in soup.find(class_='contents').get_text() and soup.find('main').h1
@@ -642,12 +583,7 @@ def test_container_gets_no_more_than_it_needs(tmp_path):
     assert '--shm-size=2g' in words and '--security-opt=no-new-privileges' in words
     assert '--privileged' not in words
     assert words[words.index('--user') + 1].startswith('1234:')
-<<<<<<< HEAD
-    # the image's own, which is not root
-    assert '--user' not in start_docker(tmp_path, USER_ID='0').stdout.splitlines()
-=======
     assert '--user' not in start_docker(tmp_path, USER_ID='0').stdout.splitlines() # the image's own
->>>>>>> h22d
     assert '--ipc=host' in start_docker(tmp_path, SHM_SIZE='host').stdout.splitlines()
     assert '--shm-size=8g' in start_docker(tmp_path, SHM_SIZE='8g').stdout.splitlines()
 
