@@ -64,6 +64,7 @@ _PLAIN = r'[0-9a-zA-Z@_\-.:/\\]+' # what MindSpore takes as a path to write to
 def _write_plain(detector, images, path, file_format): # as `write_graph`, to a path that MindSpore takes
     if file_format == 'ONNX': ms.onnx.export(detector, images, file_name=str(path))
     else: ms.export(detector, images, file_name=str(path), file_format=file_format)
+    if not path.is_file(): raise RuntimeError('MindSpore left no file') # as on a full disk
     path.chmod(0o600) # MindSpore makes it read-only
     if file_format == 'ONNX': _name_ends(path)
 
