@@ -1,4 +1,4 @@
-"""Hundreds of mutated data sets and pictures, with a fixed seed: each is converted, or refused in a sentence."""
+"""Hundreds of mutated data sets and pictures, with a fixed seed: all converted, or refused in a sentence."""
 import io
 import json
 from pathlib import Path
