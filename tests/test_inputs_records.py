@@ -808,13 +808,13 @@ def test_a_folder_that_is_called_like_an_image(tmp_path):
 
 
 def test_an_image_that_cannot_be_read_stays_so(tmp_path, monkeypatch):
-    from ssd_nb.plumbing import check_records, fingerprint
-    config, real = write_voc(tmp_path, ('1.jpg', '2.jpg')), check_records.read_file
+    from ssd_nb.plumbing import check_records, untrusted
+    config, real = write_voc(tmp_path, ('1.jpg', '2.jpg')), untrusted.open_file
 
-    def read_file(path):
+    def open_file(path):
         if str(path).endswith('2.jpg'): raise PermissionError(13, 'Permission denied')
         return real(path)
-    for module in (check_records, fingerprint): monkeypatch.setattr(module, 'read_file', read_file)
+    for module in (check_records, untrusted): monkeypatch.setattr(module, 'open_file', open_file)
     for _ in range(2): assert convert(config)[0]['skipped_images'] == 1
     monkeypatch.undo()
     assert 'train/2.jpg was missing and is there now' in refuse(config)

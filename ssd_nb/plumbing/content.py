@@ -50,7 +50,7 @@ def _read_part(truth, # path of a COCO file, or its content
             for count, entry in enumerate(ijson.items(file, f'{part}.item', use_float=True), 1): yield entry
     except ijson.JSONError: yield from _load_part(truth, part, count) # such as a number above 2⁶³
     except OSError as error:
-        raise UserError(f'{truth} cannot be read ({error.strerror}).') from None
+        raise UserError(f'{truth} cannot be read ({error.strerror}): write it again.') from None
 
 # %% ../../nbs/plumbing/content.ipynb #c017
 def _read_objects(truth,  # path of a COCO file, or its content
