@@ -14,6 +14,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 
+from live_site import HERE, write_live
 from ssd_nb.plumbing.options import UserError, run_command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,13 +91,14 @@ def contents(soup):
     return [(tag['id'], tag.get_text().removesuffix('¶').strip()) for tag in soup.find_all('h2', id=True)]
 
 
-def write_page(folder, name, soup, template, **more):
+def write_page(folder, name, soup, template, scripts=(), **more):
     "One page; `name` is that of its file without the ending"
     heading = soup.find('h1')
     title = heading.get_text().removesuffix('¶').strip()
-    style = HtmlFormatter(style='default').get_style_defs('.highlight')
+    light, dark = (Markup(HtmlFormatter(style=style).get_style_defs('.highlight'))
+                   for style in ('default', 'github-dark'))
     page = template.render(name=name, title=title, body=Markup(soup), contents=contents(soup),
-                           style=Markup(style), **more)
+                           style=light, dark_style=dark, scripts=scripts, **more)
     (folder / f'{name}.html').write_text(page, encoding='utf-8')
 
 
@@ -108,8 +110,19 @@ def readme_body(path):
     return soup
 
 
-def build(folder):
-    "Writes all pages into a folder; the number of pages"
+def write_detector(folder, template, detectors, **shared):
+    "The page on which a detector runs; sentences about what it lacks"
+    missing = write_live(folder / 'live', detectors)
+    text = Template((HERE / 'detector.html').read_text(encoding='utf-8'), autoescape=True)
+    body = BeautifulSoup(text.render(missing=missing), 'html.parser')
+    scripts = [f'live/{name}.js' for name in ('boxes', 'ort', 'models', 'images', 'detector')]
+    write_page(folder, 'detector', body, template, [name for name in scripts if (folder / name).is_file()],
+               origin='scripts/maintain/site/detector.html', **shared)
+    return missing
+
+
+def build(folder, detectors=None):
+    "Writes all pages into a folder; the number of pages, and sentences about what is missing"
     notebooks = find_notebooks()
     if not notebooks: raise UserError(f'{NBS} holds no notebooks: run the script of a whole checkout.')
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +141,8 @@ def build(folder):
         soup = relink(readme_body(ROOT / path), Path(path).parent, source)
         write_page(folder, name, soup, template, origin=path, **shared)
     shutil.copytree(NBS / 'pictures', folder / 'pictures', dirs_exist_ok=True)
-    return len(notebooks) + len(READMES)
+    missing = write_detector(folder, template, detectors, **shared)
+    return len(notebooks) + len(READMES) + 1, missing
 
 
 def build_site(words):
@@ -136,8 +150,13 @@ def build_site(words):
     parser = argparse.ArgumentParser(prog='build_site.py', description=__doc__)
     parser.add_argument('folder', type=Path, nargs='?', default=Path('site'),
                         help='where to write the pages (site)')
-    folder = parser.parse_args(words).folder
-    print(f'{build(folder)} pages: open {folder / "index.html"}')
+    parser.add_argument('--detector', type=Path, action='append',
+                        help='a .ckpt, or an .onnx with its json, for the page with the detector; may be given '
+                             'several times (runs/quickstart/ssd_tiny.ckpt and runs/detectors/*.onnx)')
+    given = parser.parse_args(words)
+    pages, missing = build(given.folder, given.detector)
+    for sentence in missing: print(f'warning: {sentence}')
+    print(f'{pages} pages: open {given.folder / "index.html"}')
 
 
 if __name__ == '__main__':
