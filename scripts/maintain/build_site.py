@@ -110,6 +110,19 @@ def readme_body(path):
     return soup
 
 
+def open_template():
+    "The frame of every page; titles, names and links are text, what is HTML says so"
+    return Template((Path(__file__).parent / 'site_page.html').read_text(encoding='utf-8'), autoescape=True)
+
+
+def name_pages(notebooks):
+    "What every page says about the others"
+    known, names = settings(), [page_name(path) for path in notebooks if path.stem != 'index']
+    return dict(pages=[name for name in names if not name.startswith('plumbing_')],
+                plumbing=[name for name in names if name.startswith('plumbing_')],
+                git_url=known['git_url'], source=f"{known['git_url']}/blob/{known['branch']}")
+
+
 def write_detector(folder, template, detectors, **shared):
     "The page on which a detector runs; sentences about what it lacks"
     missing = write_live(folder / 'live', detectors)
@@ -126,14 +139,8 @@ def build(folder, detectors=None):
     notebooks = find_notebooks()
     if not notebooks: raise UserError(f'{NBS} holds no notebooks: run the script of a whole checkout.')
     folder.mkdir(parents=True, exist_ok=True)
-    known = settings()
-    template = Template((Path(__file__).parent / 'site_page.html').read_text(encoding='utf-8'),
-                        autoescape=True)  # titles, names and links are text; what is HTML says so
-    source = f"{known['git_url']}/blob/{known['branch']}"
-    names = [page_name(path) for path in notebooks if path.stem != 'index']
-    shared = dict(pages=[name for name in names if not name.startswith('plumbing_')],
-                  git_url=known['git_url'],
-                  plumbing=[name for name in names if name.startswith('plumbing_')], source=source)
+    template, shared = open_template(), name_pages(notebooks)
+    source = shared['source']
     for path in notebooks:
         soup = relink(notebook_body(path), path.parent.relative_to(ROOT), source)
         write_page(folder, page_name(path), soup, template, origin=str(path.relative_to(ROOT)), **shared)

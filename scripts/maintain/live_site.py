@@ -25,7 +25,7 @@ PACKAGE = ROOT / f'runs/onnxruntime-web-{VERSION}.tgz'  # fetched once
 QUICK_START = ROOT / 'runs/quickstart/ssd_tiny.ckpt'
 SCORE = 0.4  # what predict.py begins with
 DRAWN = '000001.jpg', '000004.jpg', '000007.jpg', '000012.jpg'  # of data_samples/eval
-TAKEN = 'coffee', 'cat', 'astronaut'  # of PHOTOGRAPHS
+TAKEN = 'coffee', 'cat', 'astronaut', 'hopper'  # of PHOTOGRAPHS
 
 
 def fetch_engine():

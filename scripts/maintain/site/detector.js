@@ -3,6 +3,7 @@
 ;(() => {
   const part = id => document.getElementById(id)
   const say = text => { part('status').textContent = text }
+  const reason = error => String(error.message || error).split('\n')[0].replace(/[.\s]+$/, '').replaceAll('. ', ', ')
   const COLOURS = ['#0a7d33', '#0a58a8', '#b3261e', '#7a3fa0', '#8a5a00', '#00707a']
   const MOST_DRAWN = 300, MOST_LISTED = 20, RAW_DRAWN = 200, MOST_PIXELS = 100e6
   const state = { model: null, session: null, answer: null, items: [], chosen: null, camera: null, turn: 0 }
@@ -53,7 +54,7 @@
       part('overlap').value = model.thresholds.nms_threshold
       await look()
     } catch (error) {
-      if (turn === state.turn) say(`${model.name} does not load (${String(error.message || error).split('\n')[0]}): choose another detector, or make these pages again.`)
+      if (turn === state.turn) say(`${model.name} does not load (${reason(error)}): choose another detector, or make these pages again.`)
     }
   }
 
@@ -71,12 +72,15 @@
       const [boxes, scores] = session.outputNames.map(name => answers[name].data)
       if (boxes.length !== model.defaults.length || scores.length !== boxes.length / 4 * model.classes.length)
         throw new Error('its answers are of another shape than its json says')
+      state.first ??= performance.now()
       Object.assign(state, { answer: { boxes, scores, height, width, input }, chosen: null, took: performance.now() - start })
       say(`${model.name} needed ${Math.round(state.took)} ms for ${state.title}, ${width}×${height} pixels.`)
       canvas.setAttribute('aria-label', `${state.title}, with the boxes listed below`)
       draw()
-    } catch (error) { say(`${model.name} gives no answer (${String(error.message || error).split('\n')[0]}): choose another detector.`) }
+    } catch (error) { say(`${model.name} gives no answer (${reason(error)}): choose another detector.`) }
   }
+
+  state.look = look
 
   const choose = (boxes, scores, model, height, width) => {  // -> what the switch asks for, best first
     const kind = document.querySelector('input[name=stage]:checked').value
@@ -218,7 +222,7 @@
       }
     } catch (error) {
       stopCamera()
-      say(`The camera cannot be used (${String(error.message || error)}): allow it for this page, or choose a picture.`)
+      say(`The camera cannot be used (${reason(error)}): allow it for this page, or choose a picture.`)
     }
   }
 
@@ -233,7 +237,11 @@
       part('choices').append(button)
     }
     part('model').addEventListener('change', event => openModel(Number(event.target.value)))
-    part('file').addEventListener('change', event => { if (event.target.files[0]) open(event.target.files[0], event.target.files[0].name) })
+    part('file').addEventListener('change', event => {
+      const file = event.target.files[0]
+      event.target.value = ''  // or the same file, mended, would not be a change
+      if (file) open(file, file.name)
+    })
     part('camera').addEventListener('click', () => state.camera ? stopCamera() : startCamera())
     for (const id of ['score', 'overlap']) part(id).addEventListener('input', draw)
     part('stages').addEventListener('change', draw)
