@@ -14,7 +14,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 
-from live_site import HERE, write_live
+from live_site import HERE, place_sliders, write_live, write_sliders
 from ssd_nb.plumbing.options import UserError, run_command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +134,13 @@ def write_detector(folder, template, detectors, **shared):
     return missing
 
 
+def write_notebook(folder, path, template, **shared):
+    "The page of a notebook, with sliders where it has some that need no kernel"
+    soup = relink(notebook_body(path), path.parent.relative_to(ROOT), shared['source'])
+    scripts = place_sliders(soup, page_name(path))
+    write_page(folder, page_name(path), soup, template, scripts, origin=str(path.relative_to(ROOT)), **shared)
+
+
 def build(folder, detectors=None):
     "Writes all pages into a folder; the number of pages, and sentences about what is missing"
     notebooks = find_notebooks()
@@ -141,9 +148,8 @@ def build(folder, detectors=None):
     folder.mkdir(parents=True, exist_ok=True)
     template, shared = open_template(), name_pages(notebooks)
     source = shared['source']
-    for path in notebooks:
-        soup = relink(notebook_body(path), path.parent.relative_to(ROOT), source)
-        write_page(folder, page_name(path), soup, template, origin=str(path.relative_to(ROOT)), **shared)
+    write_sliders(folder / 'live')
+    for path in notebooks: write_notebook(folder, path, template, **shared)
     for path, name in READMES.items():
         soup = relink(readme_body(ROOT / path), Path(path).parent, source)
         write_page(folder, name, soup, template, origin=path, **shared)

@@ -11,10 +11,12 @@ from urllib.request import urlopen
 import cv2
 import numpy as np
 
-from ssd_nb.boxes import count_cell_boxes, default_tlbr, grids
+from ssd_nb.boxes import BoxConfig, BoxEncoder, count_cell_boxes, default_tlbr, grids, iou
 from ssd_nb.plumbing.options import UserError
-from ssd_nb.plumbing.photographs import PHOTOGRAPHS, load_photograph
+from ssd_nb.plumbing.photographs import (
+    PHOTOGRAPH_CLASSES, PHOTOGRAPHS, load_photograph, load_recorded_answers)
 from ssd_nb.plumbing.published_packages import compute_checksum
+from ssd_nb.plumbing.samples import SAMPLE_CLASSES, running_image
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent / 'site'
@@ -26,6 +28,10 @@ QUICK_START = ROOT / 'runs/quickstart/ssd_tiny.ckpt'
 SCORE = 0.4  # what predict.py begins with
 DRAWN = '000001.jpg', '000004.jpg', '000007.jpg', '000012.jpg'  # of data_samples/eval
 TAKEN = 'coffee', 'cat', 'astronaut', 'hopper'  # of PHOTOGRAPHS
+# page -> sliders, and what the code of the cell contains after which each stands
+SLIDERS = {'00_boxes': dict(iou='interact(slide', cell='draw_cell(grey', match='interact(light_up'),
+           '04_loss': dict(focal='interact(share_at'), '05_train': dict(rates='interact(move'),
+           '06_eval': dict(thresholds='interact(slide')}
 
 
 def fetch_engine():
@@ -84,12 +90,10 @@ def describe_model(path, number):
     if facts['input']['shape'][0] != 1:
         raise UserError(f'{path} takes {facts["input"]["shape"][0]} images at once: export it with '
                         '--batch_size=1.')
-    corners = default_tlbr(config.boxes).astype('<f4')
-    levels = [(*grid, each) for grid, each in zip(grids(config.boxes), count_cell_boxes(config.boxes))]
     about = dict(name=f'{path.stem} ({len(facts["classes"]) - 1} classes)', classes=facts['classes'],
                  shape=facts['input']['shape'], normalisation=facts['normalisation'],
-                 thresholds=facts['thresholds'], start=SCORE, levels=levels,
-                 tlbr=base64.b64encode(corners.tobytes()).decode(), file=f'live/model_{number}.js')
+                 thresholds=facts['thresholds'], start=SCORE, levels=list_levels(config.boxes),
+                 tlbr=encode_floats(default_tlbr(config.boxes)), file=f'live/model_{number}.js')
     return about, f'SSD.models[{number}].onnx = "{pack(path.read_bytes())}"\n'
 
 
@@ -105,19 +109,90 @@ def write_models(folder, files):
 
 
 def list_images():
-    "(name, credit, kind, bytes) of the pictures to choose from"
-    for name in DRAWN: yield f'drawn {name}', '', 'image/jpeg', (ROOT / 'data_samples/eval' / name).read_bytes()
+    "(name, credit, kind, base64) of the pictures to choose from"
+    for name in DRAWN: yield f'drawn {name}', '', 'image/jpeg', base64.b64encode(
+        (ROOT / 'data_samples/eval' / name).read_bytes()).decode()
     for name in TAKEN:
         try: photograph = load_photograph(name)
         except UserError: continue  # the package that brings it is not installed
-        jpeg = cv2.imencode('.jpg', photograph[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
-        yield f'photograph: {name}', PHOTOGRAPHS[name].credit, 'image/jpeg', jpeg
+        yield f'photograph: {name}', PHOTOGRAPHS[name].credit, 'image/jpeg', encode_jpeg(photograph)
 
 
 def write_images(folder):
-    rows = [dict(name=name, credit=credit, kind=kind, data=base64.b64encode(data).decode())
+    rows = [dict(name=name, credit=credit, kind=kind, data=data)
             for name, credit, kind, data in list_images()]
     (folder / 'images.js').write_text(f'SSD.images = {to_script(rows)}\n', encoding='utf-8')
+
+
+def list_levels(config): return [(*grid, each) for grid, each in zip(grids(config), count_cell_boxes(config))]
+
+
+def encode_floats(values): return base64.b64encode(np.asarray(values, '<f4').tobytes()).decode()
+
+
+def encode_jpeg(image): # (h, w, 3) RGB uint8
+    return base64.b64encode(cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]).decode()
+
+
+def describe_boxes():
+    "What the sliders of 00_boxes need: its default boxes and its objects"
+    config, (image, objects, _) = BoxConfig(), running_image()
+    return dict(square=[0, 0, 1, 1], levels=list_levels(config), defaults=encode_floats(default_tlbr(config)),
+                objects=encode_floats(objects), image=encode_jpeg(image))
+
+
+def make_logits():
+    "The answers of 04_loss, `detector_by_hand`, and the label of each default box"
+    _, objects, labels = running_image()
+    encoder, rng = BoxEncoder(BoxConfig()), np.random.default_rng(4)
+    overlap = iou(objects, encoder.tlbr)
+    logits = np.full((len(encoder.tlbr), len(SAMPLE_CLASSES)), -7.)
+    logits[:, 0] = 7 - 14 * overlap.max(0)
+    logits[np.arange(len(logits)), labels[overlap.argmax(0)]] = -7 + 14 * overlap.max(0)
+    logits += rng.normal(0, 0.5, logits.shape)
+    return np.float32(logits), encoder.encode(objects, labels)[1]
+
+
+def describe_loss():
+    logits, labels = make_logits()
+    return dict(logits=encode_floats(logits), labels=base64.b64encode(np.uint8(labels).tobytes()).decode())
+
+
+def describe_photographs():
+    "What was recorded about the photographs of 06_eval, as whole numbers"
+    found = {}
+    for name, photograph in PHOTOGRAPHS.items():
+        boxes, scores = load_recorded_answers(name)
+        which, labels = np.nonzero(scores)
+        rows = np.column_stack([which, labels, scores[which, labels] * 10_000, boxes[which] * 1000])
+        try: image = encode_jpeg(load_photograph(name))
+        except UserError: image = ''  # the package that brings it is not installed
+        found[name] = dict(shape=photograph.shape, image=image, answers=np.rint(rows).astype(int).tolist())
+    return dict(classes=PHOTOGRAPH_CLASSES, photographs=found)
+
+
+DATA = {'00_boxes': describe_boxes, '04_loss': describe_loss, '05_train': dict, '06_eval': describe_photographs}
+
+
+def write_sliders(folder):
+    "The script, and for each page with sliders a file with its numbers"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ('boxes.js', 'sliders.js'): (folder / name).write_text((HERE / name).read_text(encoding='utf-8'))
+    for page, describe in DATA.items():
+        (folder / f'data_{page}.js').write_text(f'SSD.data = {to_script(describe())}\n', encoding='utf-8')
+
+
+def place_sliders(soup, page):
+    "Puts an empty place after each cell that has sliders; names of the scripts that fill them"
+    cells = soup.find_all(class_='cell')
+    for name, code in SLIDERS.get(page, {}).items():
+        found = [cell for cell in cells if code in cell.get_text() and not cell.find('h1')]
+        if len(found) != 1:
+            raise UserError(f'{page}: {len(found)} cells contain {code}, after which the sliders {name} stand: '
+                            'correct SLIDERS in scripts/maintain/live_site.py.')
+        place = soup.new_tag('div', hidden='', **{'class': 'live', 'data-slider': name})
+        found[0].insert_after(place)
+    return [f'live/{name}.js' for name in ('boxes', f'data_{page}', 'sliders')] if page in SLIDERS else []
 
 
 def find_detectors():
@@ -129,9 +204,8 @@ def find_detectors():
 def write_live(folder, detectors=None):
     "Writes the folder `live` of a site; sentences about what is missing"
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob('*.js'): old.unlink()
-    for name in ('boxes.js', 'detector.js', 'sliders.js'):
-        if (HERE / name).is_file(): (folder / name).write_text((HERE / name).read_text(encoding='utf-8'))
+    for old in folder.glob('model_*.js'): old.unlink()
+    for name in ('boxes.js', 'detector.js'): (folder / name).write_text((HERE / name).read_text(encoding='utf-8'))
     missing = []
     write_images(folder)
     try: write_engine(folder)

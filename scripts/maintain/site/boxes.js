@@ -94,15 +94,15 @@ SSD.above = (boxes, scores, classes, height, width, minScore) => {
 }
 
 // As OpenCV's INTER_LINEAR on 8 bits, in its whole numbers of 11 bits
-const weigh = (from, to) => {
+const weigh = (from, to, across) => {  // beyond an edge it repeats the edge: of columns one, of rows both count
   const first = new Int32Array(to), next = new Int32Array(to), low = new Int32Array(to), high = new Int32Array(to)
   const even = x => { const r = Math.round(x); return r - x === 0.5 && r % 2 ? r - 1 : r }
   for (let i = 0; i < to; i++) {
     let at = f32((i + 0.5) * (from / to) - 0.5), whole = Math.floor(at)
     at = f32(at - whole)
-    if (whole < 0) { whole = 0; at = 0 }
-    if (whole >= from - 1) { whole = from - 1; at = 0 }
-    first[i] = whole
+    if (across && whole < 0) { whole = 0; at = 0 }
+    if (across && whole >= from - 1) { whole = from - 1; at = 0 }
+    first[i] = Math.max(whole, 0)
     next[i] = Math.min(whole + 1, from - 1)
     low[i] = even(f32(f32(1 - at) * 2048))
     high[i] = even(f32(at * 2048))
@@ -112,7 +112,7 @@ const weigh = (from, to) => {
 
 // What the network sees: RGBA pixels of any size -> (3 * height * width) float32, resized and normalised
 SSD.prepare = (pixels, fromHeight, fromWidth, height, width, { mean, std }) => {
-  const y = weigh(fromHeight, height), x = weigh(fromWidth, width), plane = height * width
+  const y = weigh(fromHeight, height, false), x = weigh(fromWidth, width, true), plane = height * width
   const result = new Float32Array(3 * plane)
   const inverse = std.map(value => f32(1 / value)), shift = mean.map((value, c) => f32(value / std[c]))
   for (let row = 0; row < height; row++) {
