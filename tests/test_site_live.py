@@ -368,3 +368,160 @@ def test_package_that_changed_is_refused(tmp_path, monkeypatch):
     (tmp_path / 'it.tgz').write_bytes(b'something else')
     monkeypatch.setattr(live_site, 'PACKAGE', tmp_path / 'it.tgz')
     with pytest.raises(UserError, match='checksum differs'): live_site.fetch_engine()
+
+
+@pytest.fixture(scope='session')
+def pages(tmp_path_factory):
+    "The folder with the pages of the notebooks that have such sliders"
+    from build_site import find_notebooks, name_pages, open_template, page_name, write_notebook
+    from live_site import SLIDERS, write_sliders
+    folder = tmp_path_factory.mktemp('pages')
+    write_sliders(folder / 'live')
+    for path in find_notebooks():
+        if page_name(path) in SLIDERS:
+            write_notebook(folder, path, open_template(), **name_pages(find_notebooks()))
+    return folder
+
+
+def say_iou(dy, dx):
+    from ssd_nb.boxes import iou
+    square = np.array([0, 0, 1, 1])
+    return f'IoU = {iou(square, square + [dy, dx, dy, dx])[0, 0]:.4f}'
+
+
+def say_cell(level, y, x):
+    from ssd_nb.boxes import BoxConfig, grids, make_cell_boxes
+    row, column = (int(part * n) for part, n in zip((y, x), grids(BoxConfig())[level]))
+    here = make_cell_boxes(BoxConfig(), level, row, column)
+    return f'map {level}, cell ({row}, {column}): {len(here)} boxes, numbers {here[0]} to {here[-1]}'
+
+
+def say_match(level, threshold):
+    from ssd_nb.boxes import BoxConfig, default_tlbr, find_box_levels, match
+    from ssd_nb.plumbing.samples import running_image
+    truth = running_image()[1]
+    taken = match(truth, default_tlbr(BoxConfig()), threshold)
+    here = taken[(taken >= 0) & (find_box_levels(BoxConfig()) == level)]
+    return f'{len(here)} positives, map {level}; {len(set(here))} of {len(truth)} objects have one there'
+
+
+def say_focal(gamma, alpha):
+    import mindspore as ms
+    from live_site import make_logits
+    from ssd_nb.loss import _focal_loss
+    logits, labels = make_logits()
+    losses = _focal_loss(ms.Tensor(logits), ms.Tensor(np.eye(6, dtype=np.float32)[labels]), gamma, alpha)
+    losses, matched = losses.asnumpy().astype(float).sum(-1), labels > 0
+    background = np.sort(losses[~matched])[::-1]
+    hard, easy = np.split(background, [3 * matched.sum()])
+    parts = {'matched': losses[matched], 'hard background': hard, 'easy background': easy}
+    return ', '.join(f'{name} {part.sum() / losses.sum():.1%}' for name, part in parts.items())
+
+
+def say_rates(lr, warm_up, epochs, schedule):
+    from ssd_nb.train import _schedule_rates
+    rates = _schedule_rates(epochs, 125, lr, warmup_epochs=warm_up, schedule=schedule)
+    return f'{len(rates)} steps, at most {rates.max():.3g}'
+
+
+def say_thresholds(name, score, overlap):
+    from ssd_nb.eval import EvalConfig, detect
+    from ssd_nb.plumbing.photographs import PHOTOGRAPHS, load_recorded_answers
+    found = detect(*load_recorded_answers(name), PHOTOGRAPHS[name].shape, EvalConfig(score, overlap))
+    return f'score > {score:.2f}, NMS {overlap:.2f}: {len(found)} stay'
+
+
+SAID = dict(iou=('00_boxes', say_iou), cell=('00_boxes', say_cell), match=('00_boxes', say_match),
+            focal=('04_loss', say_focal), rates=('05_train', say_rates), thresholds=('06_eval', say_thresholds))
+MOVE = '''const [name, values] = arguments, place = document.querySelector(`[data-slider=${name}]`)
+    place.querySelectorAll('input, select').forEach((control, i) => {
+        control.value = values[i]
+        control.dispatchEvent(new Event('input', {bubbles: true}))
+    })
+    return place.querySelector('.said').textContent'''
+
+
+@with_browser
+@pytest.mark.parametrize('name', SAID)
+def test_sliders_say_what_the_notebook_says(pages, browser, name):
+    page, say = SAID[name]
+    browser.get((pages / f'{page}.html').as_uri())
+    place = browser.find_element('css selector', f'[data-slider={name}]')
+    controls = place.find_elements('css selector', 'input, select')
+    kinds = []  # the values that each can take
+    for control in controls:
+        assert control.accessible_name.strip()
+        if control.tag_name == 'select':
+            kinds.append([option.text for option in control.find_elements('tag name', 'option')])
+        else:
+            low, high, step = (float(control.get_attribute(key)) for key in ('min', 'max', 'step'))
+            values = [round(low + step * i, 2) for i in range(round((high - low) / step) + 1)]
+            kinds.append([int(value) for value in values] if step == 1 else values)
+    rng, seen = np.random.default_rng(1), set()
+    chosen = [[kind[0] for kind in kinds], [kind[-1] for kind in kinds]]
+    chosen += [[kind[rng.integers(len(kind))] for kind in kinds] for _ in range(25)]
+    start = [control.get_attribute('value') for control in controls]
+    chosen += [start[:i] + [value] + start[i + 1:] for i, kind in enumerate(kinds) for value in kind[:60]]
+    for values in chosen:
+        values = [kind[0] if len(kind) == 1 else type(kind[0])(value) for kind, value in zip(kinds, values)]
+        said = browser.execute_script(MOVE, name, [str(value) for value in values])
+        if name == 'focal':  # float32 there, float64 here
+            numbers = [[float(n) for n in re.findall(r'([\d.]+)%', text)] for text in (said, say(*values))]
+            assert len(numbers[0]) == 3 and np.abs(np.subtract(*numbers)).max() < 0.11, values
+        else: assert said == say(*values), values
+        seen.add(said)
+    assert len(seen) > 5
+    before = place.find_element('css selector', '.said').text
+    slider = place.find_element('css selector', 'input[type=range]')
+    for key in ('\ue012', '\ue012', '\ue014'): slider.send_keys(key)  # the arrows of the keyboard
+    browser.execute_script(MOVE, name, [str(value) for value in chosen[0]])
+    slider.send_keys('\ue014')
+    assert float(slider.get_attribute('value')) > float(chosen[0][controls.index(slider)]) and before
+
+
+def test_focal_slider_has_the_logits_of_the_notebook():
+    from live_site import make_logits
+    logits, labels = make_logits()
+    right = logits.argmax(1) == labels
+    said = f'right: {right[labels > 0].mean():.0%} of matched boxes, {right[labels == 0].mean():.1%} of the others'
+    assert said in (ROOT / 'nbs/04_loss.ipynb').read_text()
+
+
+@with_browser
+def test_pages_with_sliders_fit_and_load_nothing(pages, browser):
+    from live_site import SLIDERS
+    for page, sliders in SLIDERS.items():
+        for width in (1280, 800):
+            browser.set_window_size(width, 1000)
+            browser.get_log('performance')
+            browser.get((pages / f'{page}.html').as_uri())
+            for place in browser.find_elements('css selector', '.live'):
+                assert place.is_displayed() and place.size['width'] <= width
+            asked = [json.loads(row['message'])['message'] for row in browser.get_log('performance')]
+            asked = [row['params']['request']['url'] for row in asked if row['method'] == 'Network.requestWillBeSent']
+            assert asked and all(re.match(r'file:|blob:|data:', url) for url in asked), asked
+    browser.set_window_size(1280, 1000)
+
+
+@with_browser
+def test_without_javascript_no_slider_is_seen(pages, browser):
+    browser.execute_cdp_cmd('Emulation.setScriptExecutionDisabled', {'value': True})
+    try:
+        browser.get((pages / '00_boxes.html').as_uri())
+        assert 'Which boxes are there?' in browser.find_element('tag name', 'main').text
+        assert not [place for place in browser.find_elements('css selector', '.live') if place.is_displayed()]
+    finally: browser.execute_cdp_cmd('Emulation.setScriptExecutionDisabled', {'value': False})
+
+
+def test_cell_that_is_gone_is_named(monkeypatch):
+    import live_site
+    from ssd_nb.plumbing.options import UserError
+    monkeypatch.setattr(live_site, 'SLIDERS', {'00_boxes': dict(iou='interact(gone')})
+    soup = BeautifulSoup('<div class="cell">interact(slide)</div>', 'html.parser')
+    with pytest.raises(UserError, match='00_boxes: 0 cells contain'): live_site.place_sliders(soup, '00_boxes')
+
+
+def test_data_of_pages_is_no_markup():
+    from live_site import to_script
+    for name in NAMES:
+        assert '<' not in to_script(name) and json.loads(to_script(name)) == name

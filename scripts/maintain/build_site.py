@@ -22,6 +22,7 @@ NBS = ROOT / 'nbs'
 READMES = {'README.md': 'readme', 'scripts/README.md': 'commands'}  # and their pages
 CODE = r'```.*?```|`[^`\n]*`'      # no mathematics in there
 FORMULA = r'\$\$(.+?)\$\$|\$([^$\n]+)\$'
+WIDGET = 'application/vnd.jupyter.widget-view+json'  # needs a kernel; its text is `interactive(children=...`
 DIRECTIVE = re.compile(r'^\s*#\s*\|\s*(\w+)', flags=re.M)
 
 
@@ -51,6 +52,7 @@ def notebook_body(path):
     kinds = [directives(cell) for cell in cells]
     for cell in cells:
         if cell.cell_type == 'markdown': cell.source = draw_formulas(cell.source)
+        else: cell.outputs = [output for output in cell.outputs if WIDGET not in output.get('data', {})]
     notebook.cells = cells
     exporter = HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True)
     soup = BeautifulSoup(exporter.from_notebook_node(notebook)[0], 'html.parser')

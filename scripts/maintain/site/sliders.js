@@ -30,7 +30,7 @@
         const low = [Math.max(a[0], b[0]), Math.max(a[1], b[1])], high = [Math.min(a[2], b[2]), Math.min(a[3], b[3])]
         const parts = [box(a, 100, 100, GREEN, 2), box(b, 100, 100, BLUE, 2)]
         if (high[0] > low[0] && high[1] > low[1]) parts.unshift(box([...low, ...high], 100, 100, 'none', 0, { fill: '#f4d35e' }))
-        return { text: `IoU = ${SSD.iou(a, b).toFixed(4)}`, view: [-105, -105, 310, 310], parts }
+        return { text: `IoU = ${SSD.iou(a, b).toFixed(4)}`, view: [-105, -105, 310, 310], parts, most: 300 }
       }
     }),
 
@@ -170,7 +170,7 @@
     const said = element('p', { class: 'said', role: 'status', 'aria-live': 'polite' })
     const legend = element('p', { class: 'quiet', 'aria-hidden': 'true' })
     const show = () => {
-      const { text, view, parts, colours } = slider.answer(Object.fromEntries(controls.map(control => control.read())))
+      const { text, view, parts, colours, most } = slider.answer(Object.fromEntries(controls.map(control => control.read())))
       said.textContent = text
       legend.replaceChildren(...(colours || []).flatMap(([name, color]) => {
         const mark = element('span', { class: 'mark' })
@@ -178,6 +178,7 @@
         return [mark, ` ${name} `]
       }))
       svg.setAttribute('viewBox', view.join(' '))
+      if (most) svg.style.maxWidth = `${most}px`
       svg.replaceChildren(...parts)
     }
     const controls = slider.controls.map(control => makeControl(control, show)), row = element('div', { class: 'controls' })
