@@ -15,7 +15,7 @@ def pages(tmp_path_factory):
     "name of the file -> its parsed HTML"
     from build_site import build
     folder = tmp_path_factory.mktemp('site')
-    build(folder)
+    build(folder, [])
     return {path.name: BeautifulSoup(path.read_text(), 'html.parser')
             for path in folder.glob('*.html')} | {'folder': folder}
 
@@ -23,6 +23,14 @@ def pages(tmp_path_factory):
 def test_every_notebook_has_a_page(pages):
     for path in (ROOT / 'nbs').glob('*.ipynb'): assert f'{path.stem}.html' in pages
     assert {'readme.html', 'commands.html'} <= set(pages)
+
+
+def test_names_of_files_are_text():
+    from build_site import open_template
+    page = open_template().render(name='<i>&"', title='<script>', pages=['<b>"'], plumbing=[], origin='a&b"<u>',
+                                  source='https://example.org', git_url='https://example.org', body='<p>')
+    soup = BeautifulSoup(page, 'html.parser')
+    assert not soup.find_all(['script', 'b', 'i', 'u']) and soup.find('title').get_text().startswith('<script>')
 
 
 def test_every_link_inside_leads_somewhere(pages):
@@ -41,7 +49,9 @@ def test_every_link_inside_leads_somewhere(pages):
 def test_pages_need_no_network(pages):
     for name, page in pages.items():
         if name == 'folder': continue
-        assert not page.find_all(['script', 'link', 'iframe']), name
+        assert not page.find_all(['link', 'iframe']), name
+        for script in page.find_all('script'):
+            assert not script.get_text() and (pages['folder'] / script['src']).is_file(), name
         assert 'url(' not in page.find('style').get_text(), name
 
 

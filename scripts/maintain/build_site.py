@@ -14,6 +14,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 
+from live_site import HERE, place_sliders, write_live, write_sliders
 from ssd_nb.plumbing.options import UserError, run_command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,7 @@ NBS = ROOT / 'nbs'
 READMES = {'README.md': 'readme', 'scripts/README.md': 'commands'}  # and their pages
 CODE = r'```.*?```|`[^`\n]*`'      # no mathematics in there
 FORMULA = r'\$\$(.+?)\$\$|\$([^$\n]+)\$'
+WIDGET = 'application/vnd.jupyter.widget-view+json'  # needs a kernel; its text is `interactive(children=...`
 DIRECTIVE = re.compile(r'^\s*#\s*\|\s*(\w+)', flags=re.M)
 
 
@@ -50,6 +52,7 @@ def notebook_body(path):
     kinds = [directives(cell) for cell in cells]
     for cell in cells:
         if cell.cell_type == 'markdown': cell.source = draw_formulas(cell.source)
+        else: cell.outputs = [output for output in cell.outputs if WIDGET not in output.get('data', {})]
     notebook.cells = cells
     exporter = HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True)
     soup = BeautifulSoup(exporter.from_notebook_node(notebook)[0], 'html.parser')
@@ -90,13 +93,14 @@ def contents(soup):
     return [(tag['id'], tag.get_text().removesuffix('¶').strip()) for tag in soup.find_all('h2', id=True)]
 
 
-def write_page(folder, name, soup, template, **more):
+def write_page(folder, name, soup, template, scripts=(), **more):
     "One page; `name` is that of its file without the ending"
     heading = soup.find('h1')
     title = heading.get_text().removesuffix('¶').strip()
-    style = HtmlFormatter(style='default').get_style_defs('.highlight')
+    light, dark = (Markup(HtmlFormatter(style=style).get_style_defs('.highlight'))
+                   for style in ('default', 'github-dark'))
     page = template.render(name=name, title=title, body=Markup(soup), contents=contents(soup),
-                           style=Markup(style), **more)
+                           style=light, dark_style=dark, scripts=scripts, **more)
     (folder / f'{name}.html').write_text(page, encoding='utf-8')
 
 
@@ -108,27 +112,52 @@ def readme_body(path):
     return soup
 
 
-def build(folder):
-    "Writes all pages into a folder; the number of pages"
+def open_template():
+    "The frame of every page; titles, names and links are text, what is HTML says so"
+    return Template((Path(__file__).parent / 'site_page.html').read_text(encoding='utf-8'), autoescape=True)
+
+
+def name_pages(notebooks):
+    "What every page says about the others"
+    known, names = settings(), [page_name(path) for path in notebooks if path.stem != 'index']
+    return dict(pages=[name for name in names if not name.startswith('plumbing_')],
+                plumbing=[name for name in names if name.startswith('plumbing_')],
+                git_url=known['git_url'], source=f"{known['git_url']}/blob/{known['branch']}")
+
+
+def write_detector(folder, template, detectors, **shared):
+    "The page on which a detector runs; sentences about what it lacks"
+    missing = write_live(folder / 'live', detectors)
+    text = Template((HERE / 'detector.html').read_text(encoding='utf-8'), autoescape=True)
+    body = BeautifulSoup(text.render(missing=missing), 'html.parser')
+    scripts = [f'live/{name}.js' for name in ('boxes', 'ort', 'models', 'images', 'detector')]
+    write_page(folder, 'detector', body, template, [name for name in scripts if (folder / name).is_file()],
+               origin='scripts/maintain/site/detector.html', **shared)
+    return missing
+
+
+def write_notebook(folder, path, template, **shared):
+    "The page of a notebook, with sliders where it has some that need no kernel"
+    soup = relink(notebook_body(path), path.parent.relative_to(ROOT), shared['source'])
+    scripts = place_sliders(soup, page_name(path))
+    write_page(folder, page_name(path), soup, template, scripts, origin=str(path.relative_to(ROOT)), **shared)
+
+
+def build(folder, detectors=None):
+    "Writes all pages into a folder; the number of pages, and sentences about what is missing"
     notebooks = find_notebooks()
     if not notebooks: raise UserError(f'{NBS} holds no notebooks: run the script of a whole checkout.')
     folder.mkdir(parents=True, exist_ok=True)
-    known = settings()
-    template = Template((Path(__file__).parent / 'site_page.html').read_text(encoding='utf-8'),
-                        autoescape=True)  # titles, names and links are text; what is HTML says so
-    source = f"{known['git_url']}/blob/{known['branch']}"
-    names = [page_name(path) for path in notebooks if path.stem != 'index']
-    shared = dict(pages=[name for name in names if not name.startswith('plumbing_')],
-                  git_url=known['git_url'],
-                  plumbing=[name for name in names if name.startswith('plumbing_')], source=source)
-    for path in notebooks:
-        soup = relink(notebook_body(path), path.parent.relative_to(ROOT), source)
-        write_page(folder, page_name(path), soup, template, origin=str(path.relative_to(ROOT)), **shared)
+    template, shared = open_template(), name_pages(notebooks)
+    source = shared['source']
+    write_sliders(folder / 'live')
+    for path in notebooks: write_notebook(folder, path, template, **shared)
     for path, name in READMES.items():
         soup = relink(readme_body(ROOT / path), Path(path).parent, source)
         write_page(folder, name, soup, template, origin=path, **shared)
     shutil.copytree(NBS / 'pictures', folder / 'pictures', dirs_exist_ok=True)
-    return len(notebooks) + len(READMES)
+    missing = write_detector(folder, template, detectors, **shared)
+    return len(notebooks) + len(READMES) + 1, missing
 
 
 def build_site(words):
@@ -136,8 +165,13 @@ def build_site(words):
     parser = argparse.ArgumentParser(prog='build_site.py', description=__doc__)
     parser.add_argument('folder', type=Path, nargs='?', default=Path('site'),
                         help='where to write the pages (site)')
-    folder = parser.parse_args(words).folder
-    print(f'{build(folder)} pages: open {folder / "index.html"}')
+    parser.add_argument('--detector', type=Path, action='append',
+                        help='a .ckpt, or an .onnx with its json, for the page with the detector; may be given '
+                             'several times (runs/quickstart/ssd_tiny.ckpt and runs/detectors/*.onnx)')
+    given = parser.parse_args(words)
+    pages, missing = build(given.folder, given.detector)
+    for sentence in missing: print(f'warning: {sentence}')
+    print(f'{pages} pages: open {given.folder / "index.html"}')
 
 
 if __name__ == '__main__':
