@@ -30,7 +30,7 @@ def read_options(words):
 
 def read_addresses(path):
     "The address of each device, by its number, out of the driver's file"
-    try: text = Path(path).read_text()
+    try: text = Path(path).read_text(encoding='utf-8', errors='replace')
     except OSError as error:
         raise UserError(f'--hccn_conf={path} cannot be read ({error.strerror}): '
                         'run this on the Ascend host, as root.') from None
@@ -56,7 +56,8 @@ def make_table(devices, addresses, server_ip):
 def list_devices(given):
     "Numbers of the devices, in order of their ranks"
     if not given.devices: return list(range(given.device_num))
-    check_value(given, 'devices', re.fullmatch(r'\d+(,\d+)*', given.devices), 'numbers such as 4,5,6,7')
+    numbers = re.fullmatch(r'[0-9]{1,6}(,[0-9]{1,6})*', given.devices)
+    check_value(given, 'devices', numbers, 'numbers such as 4,5,6,7')
     devices = [int(d) for d in given.devices.split(',')]
     if len(set(devices)) < len(devices): raise UserError(f'--devices={given.devices} names a device twice.')
     return devices
@@ -69,29 +70,54 @@ def find_address(server_ip):
         raise UserError('the address of this host is not known: give it with --server_ip.') from None
 
 
+FORM = dict(server_list=[dict(server_id=str, device=[dict(device_id=object, rank_id=object)])])
+LARGEST = 100_000 # number of a device or a rank
+
+
+def read_number(value, name):
+    "A number of the table, which is text, as the tools of HCCL write it; raises `ValueError`"
+    if re.fullmatch('[0-9]{1,6}', str(value)) and type(value) in (int, str) and int(value) <= LARGEST:
+        return int(value)
+    raise ValueError(f'{name} is {str(value)[:20]!r} instead of a number')
+
+
+def read_servers(content):
+    "Rank and number of the devices of each host, in the order of the table; raises `ValueError`"
+    from ssd_nb.plumbing.own_files import find_misfit
+    if wrong := find_misfit(content, FORM): raise ValueError(wrong)
+    servers = [[(read_number(device['rank_id'], 'rank_id'), read_number(device['device_id'], 'device_id'))
+                for device in server['device']] for server in content['server_list']]
+    ranks = sorted(rank for server in servers for rank, _ in server)
+    if ranks != list(range(len(ranks))): raise ValueError('its rank_id are not 0, 1, 2 ... in any order')
+    for server in servers:
+        if len({number for _, number in server}) < len(server): raise ValueError('a device_id is there twice')
+    return servers
+
+
 def read_table(path, node_rank, device_num):
     "The devices of a host in a table, in order of their ranks; raises `UserError` if the table does not fit"
-    try: servers = json.loads(Path(path).read_text())['server_list']
+    from ssd_nb.plumbing.own_files import read_own_json
+    try: servers = read_servers(read_own_json(path, {str: object}))
     except OSError as error:
         raise UserError(f'RANK_TABLE_FILE={path} cannot be read ({error.strerror}): '
                         'scripts/rank_table.py writes one.') from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f'RANK_TABLE_FILE={path} is no rank table: '
+    except ValueError as error:
+        raise UserError(f'RANK_TABLE_FILE={path} is no rank table ({error}): '
                         'scripts/rank_table.py writes one.') from None
-    if node_rank >= len(servers):
+    if not 0 <= node_rank < len(servers):
         raise UserError(f'RANK_TABLE_FILE={path} lists {len(servers)} hosts, '
                         f'so there is none with NODE_RANK={node_rank}.')
-    devices = sorted(servers[node_rank]['device'], key=lambda device: int(device['rank_id']))
+    devices = [str(number) for _, number in sorted(servers[node_rank])]
     if len(devices) != device_num:
         raise UserError(f'RANK_TABLE_FILE={path} lists {len(devices)} devices for this host, '
                         f'not DEVICE_NUM={device_num}: give as many, or write another table.')
-    return [device['device_id'] for device in devices]
+    return devices
 
 
 def rank_table(words):
     "writes a rank table, or reads one"
     given = read_options(words)
-    check_value(given, 'device_num', given.device_num >= 1, '1 or more')
+    check_value(given, 'device_num', 1 <= given.device_num <= LARGEST, f'1 or more, up to {LARGEST}')
     if given.read: return print(*read_table(given.read, given.node_rank, given.device_num))
     devices = list_devices(given)
     table = make_table(devices, read_addresses(given.hccn_conf), find_address(given.server_ip))

@@ -117,8 +117,9 @@ def export_model(ckpt_file:Path,           # a checkpoint of ours, or a publishe
     return path, _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file)
 
 # %% ../nbs/07_export_310.ipynb #c034
-_FACTS = dict(name=str, file_format=str, input=dict(shape=[int]), classes=[str], config=object, version=dict(ssd_nb=str),
-              normalisation=dict(mean=[float], std=[float]), thresholds={str: float}, sha256=dict(file=str))
+_FACTS = dict(name=str, file_format=str, input=dict(shape=[int]), classes=[str], config=object,
+              version=dict(ssd_nb=str), normalisation=dict(mean=[float], std=[float]),
+              thresholds={str: float}, sha256=dict(file=str))
 
 def _load_facts(path): # -> content of the json, its Config, checksum, whether it fits the file's format
     try:

@@ -1,4 +1,5 @@
 """Exported files find what the checkpoint finds, on every backend; what does not fit is said."""
+import hashlib
 import json
 import os
 import re
@@ -135,9 +136,54 @@ def with_facts(exported, folder, change, ending='.mindir', more=b''):
     path = folder / f'other{ending}'
     path.write_bytes((exported / f'tiny{ending}').read_bytes() + more)
     facts = json.loads((exported / f'tiny{ending}.json').read_text())
+    del facts['checksum'] # as in those of earlier versions
     change(facts)
     Path(f'{path}.json').write_text(json.dumps(facts))
     return path
+
+
+def sign(exported, path):
+    "The json for a graph that somebody has changed, with a checksum that is right"
+    facts = json.loads((exported / f'tiny{path.suffix}.json').read_text())
+    del facts['checksum']
+    facts |= dict(name=path.name, sha256=dict(file=hashlib.sha256(path.read_bytes()).hexdigest()))
+    Path(f'{path}.json').write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_operations_of_strangers_are_refused(exported, tmp_path, form):
+    "They could run any program; only a file that is named may have them"
+    import onnx
+    from mindspore.train.mind_ir_pb2 import ModelProto
+    from ssd_nb.export_310 import load_predict
+    from ssd_nb.plumbing.graph_files import check_graph, trust_file
+    from ssd_nb.plumbing.options import UserError
+    path, data = tmp_path / f'bad{FORMS[form]}', (exported / f'tiny{FORMS[form]}').read_bytes()
+    model = (ModelProto if form == 'MINDIR' else onnx.ModelProto).FromString(data)
+    if form == 'MINDIR': model.primitives.add(name='Custom:1', op_type='Custom')
+    else: model.graph.node.add(op_type='Custom', domain='com.stranger')
+    path.write_bytes(model.SerializeToString())
+    sign(exported, path)
+    with pytest.raises(UserError, match=rf'the operation .*Custom, .* give --trust={path} as well\.$'):
+        load_predict(path)
+    trust_file(path)
+    check_graph(path)
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_arrays_outside_of_the_folder_are_refused(exported, tmp_path, form):
+    import onnx
+    from mindspore.train.mind_ir_pb2 import ModelProto
+    from ssd_nb.export_310 import load_predict
+    from ssd_nb.plumbing.options import UserError
+    path, data = tmp_path / f'bad{FORMS[form]}', (exported / f'tiny{FORMS[form]}').read_bytes()
+    model = (ModelProto if form == 'MINDIR' else onnx.ModelProto).FromString(data)
+    if form == 'MINDIR': model.graph.parameter[0].external_data.location = '../../etc/passwd'
+    else: model.graph.initializer[0].external_data.add(key='location', value='/etc/passwd')
+    path.write_bytes(model.SerializeToString())
+    sign(exported, path)
+    with pytest.raises(UserError, match='etc/passwd, which is outside of its folder: it is not loaded'):
+        load_predict(path)
 
 
 BAD_FILES = {

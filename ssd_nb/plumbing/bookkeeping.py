@@ -107,7 +107,7 @@ class MetricsFile:
             raise UserError(f'{self.path} cannot be written ({error.strerror}): free space, '
                             'and go on with --resume.') from None
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c028
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c030
 @dataclass
 class Progress:
     "How far a training has come"
@@ -129,7 +129,7 @@ class Progress:
         return replace(self, step=self.step + 1, losses=sums, matched=self.matched + matched,
                        seconds=self.seconds + seconds)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c032
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c034
 def write_progress(progress:Progress # of a run
                   )->str:            # one line
     "The progress as text, for checkpoints"
@@ -150,14 +150,14 @@ def read_progress(text:str, # from `write_progress`
         raise UserError(f'{source} does not say in the words of this version how far its training had come '
                         f'({error}): give it as --pre_trained.') from None
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c036
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c038
 def write_data(manifests:dict # split -> content of the manifest of its MindRecord
               )->str:         # one line
     "What the data of a training is, as text, for checkpoints"
     names = 'images', 'objects', 'content'
     return json.dumps({split: {name: m.get(name) for name in names} for split, m in manifests.items()})
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c039
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c041
 _DATA_FORM = {str: dict(images=int, objects=int, content=object)}
 
 def _describe_difference(was, now, split): # entries of `write_data`: '' if there is none
@@ -169,7 +169,7 @@ def _describe_difference(was, now, split): # entries of `write_data`: '' if ther
                  objects=f'other boxes or classes of the {split} objects')
     return next((text for name, text in words.items() if sums[0].get(name) != sums[1].get(name)), '')
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c041
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c043
 def check_same_data(saved:str, # in a checkpoint, from `write_data`; '' in one of an earlier version
                     data:str,  # of this run
                     path:Path, # of the checkpoint, for the message
@@ -184,7 +184,7 @@ def check_same_data(saved:str, # in a checkpoint, from `write_data`; '' in one o
         raise UserError(f'--resume: {path} was trained with {text}: give the same data, or begin another '
                         'training from it with --pre_trained.')
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c045
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c050
 _FREE_OPTIONS = set("""
     run_platform device_id distribute output_dir save_checkpoint_epochs
     run_eval eval_start_epoch eval_interval save_best_ckpt early_stop resume
@@ -192,7 +192,7 @@ _FREE_OPTIONS = set("""
     coco_root voc_root voc_json yolo_root image_dir anno_path eval_anno_path on_bad shards
     """.split()) # what may change between stopping and going on
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c047
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c052
 _REASONS = dict(epoch_size=', over which its learning rate falls to the end',
                 batch_size=', which decides the images of every step',
                 classes=', and their order is that of the network\'s scores',
@@ -200,7 +200,7 @@ _REASONS = dict(epoch_size=', over which its learning rate falls to the end',
 
 def _name_value(value): return ','.join(map(str, value)) if isinstance(value, tuple) else value
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c049
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c054
 def _list_changes(saved, config): # as in `check_same_options`
     "Name, value in the checkpoint and value now of each option that may not change, but did"
     for part in fields(config):
@@ -208,7 +208,7 @@ def _list_changes(saved, config): # as in `check_same_options`
         names = [name for name in now if name not in _FREE_OPTIONS and was[name] != now[name]]
         yield from ((name, was[name], now[name]) for name in names)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c051
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c056
 def check_same_options(saved,     # the configuration in a checkpoint: a dataclass of dataclasses
                        config,    # the one of this run
                        path:Path, # of the checkpoint, for the message
@@ -219,7 +219,7 @@ def check_same_options(saved,     # the configuration in a checkpoint: a datacla
         raise UserError(f'--resume: {path} was trained with --{name}={values}: give the same options, '
                         'or begin another training from it with --pre_trained.')
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c056
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c061
 _LARGEST_LOSS = 1e9 # that of new weights is below a million, whatever the images
 
 def check_finite(loss:float, # of the step
@@ -233,7 +233,7 @@ def check_finite(loss:float, # of the step
     raise UserError(f'the loss is {loss:.4g} at {place}: give a smaller --lr (it is {lr}), '
                     'more --warmup_epochs, or --clip_norm=1; checkpoints of earlier epochs are still there.')
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c060
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c065
 class Stopped(UserError):
     "Raised when a signal has stopped the training"
     def __init__(self,
@@ -245,7 +245,7 @@ class Stopped(UserError):
 
 _STOP_SIGNALS = signal.SIGINT, signal.SIGTERM # inside a step, MindSpore turns the first into the second
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c062
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c067
 @contextmanager
 def catch_signals():
     "Gives a list to which Ctrl-C and SIGTERM are added; a second signal ends the program"
@@ -261,7 +261,7 @@ def catch_signals():
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c070
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c075
 _GRACE = 30 # seconds from a signal to the end of a process that waits for others
 
 @contextmanager
@@ -281,7 +281,7 @@ def end_in_time(ranks:int,            # processes that train together; alone, no
         signal.set_wakeup_fd(before)
         os.close(into)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c071
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c076
 def _wait_and_end(out, seconds): # a pipe to read from
     if not (came := os.read(out, 1)): return # closed: all went well
     time.sleep(seconds)

@@ -92,7 +92,7 @@ def read_saved(path:Path # a file of ours or of the ModelZoo
     named = {n.removeprefix('network.'): a for n, a in arrays.items() if n.startswith('network.')}
     return Saved(named or arrays, arrays, config, progress, data) # some published files leave the prefix out
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c030
+# %% ../../nbs/plumbing/checkpoint.ipynb #c032
 def load_weights(network:nn.Cell,    # the detector to fill
                  weights:dict,       # name -> np.ndarray, from `read_saved`
                  path:Path,          # the file that they came from, for the message
@@ -111,7 +111,7 @@ def load_weights(network:nn.Cell,    # the detector to fill
     named = [f'{text}: {shorten_list(names)}' for text, names in others.items() if names]
     return '; '.join([f'{len(filled)} arrays filled from {path}', *named])
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c036
+# %% ../../nbs/plumbing/checkpoint.ipynb #c038
 def count_classes(weights:dict, # name -> np.ndarray, from `read_saved`
               )->int:        # classes with background; 2 if there are no heads
     "How many classes a checkpoint without a configuration was trained for"
@@ -120,7 +120,7 @@ def count_classes(weights:dict, # name -> np.ndarray, from `read_saved`
     sizes = {match[1]: size for match, size in found if match}
     return 4 * sizes['cls'] // sizes['loc'] if sizes.get('loc') and 'cls' in sizes else 2
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c040
+# %% ../../nbs/plumbing/checkpoint.ipynb #c042
 def _find_places(step, arrays): # a training step, its checkpoint -> pairs of parameter, name in the file
     weights = {p.name for p in step.network.get_parameters()}
     def find(name):
@@ -129,7 +129,7 @@ def _find_places(step, arrays): # a training step, its checkpoint -> pairs of pa
         return f'trained.{name}' if f'trained.{name}' in arrays else f'network.{name}'
     return [(p, find(p.name)) for p in step.get_parameters()]
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c043
+# %% ../../nbs/plumbing/checkpoint.ipynb #c045
 def restore_step(step:nn.Cell, # a training step, built as the saved one was; `step.network` is its network
                  saved:Saved,  # from `read_saved`
                  path='the checkpoint', # where it was read, for the message
@@ -143,14 +143,14 @@ def restore_step(step:nn.Cell, # a training step, built as the saved one was; `s
                         'give it as --pre_trained.')
     for p, place in places: p.set_data(ms.Tensor(saved.arrays[place], p.dtype))
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c048
+# %% ../../nbs/plumbing/checkpoint.ipynb #c050
 def to_json(config # a dataclass of dataclasses, such as `Config` of `05_train`
            )->str: # one line
     "A configuration as text"
     return json.dumps(asdict(config))
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c050
-_NEEDED = dict(boxes=('image_shape', 'steps'), data=('classes', 'normalisation'),
+# %% ../../nbs/plumbing/checkpoint.ipynb #c052
+_NEEDED = dict(boxes=('image_shape', 'steps'), data=('classes',),
                model=('using_model', 'num_classes'))
 _FORMS = dict(classes=[str]) # written as names, never as a file of them
 
@@ -165,7 +165,7 @@ def _name_unknown(parts, kind): # '' if all is known
     found += [f'{part}.{name}' for part in known.keys() & parts for name in parts[part].keys() - known[part]]
     return f'{sorted(found)[0]} is not known' if found else ''
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c052
+# %% ../../nbs/plumbing/checkpoint.ipynb #c054
 def _to_tuples(value): return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
 
 def read_json(text:str,  # from `to_json`
@@ -184,7 +184,7 @@ def read_json(text:str,  # from `to_json`
         sentence = f'{source} holds a configuration that {reason}: use the version that wrote it.'
         raise UserError(sentence) from None
 
-# %% ../../nbs/plumbing/checkpoint.ipynb #c058
+# %% ../../nbs/plumbing/checkpoint.ipynb #c062
 _ORIGIN = {'model?': {'using_model?': str, 'num_classes?': int}, 'data?': {'classes?': [str]}}
 
 def read_origin(text:str, # configuration in a file; '' where it has none

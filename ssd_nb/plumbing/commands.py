@@ -23,17 +23,19 @@ _EVAL_PURPOSE = ('Evaluates a checkpoint or an exported file. It knows its model
                  'only a checkpoint of the ModelZoo needs --using_model and the options of its data.')
 _EVAL_EXAMPLE = 'ssd_nb eval --run_platform=CPU --checkpoint_path=runs/my_training/last.ckpt --report'
 
-# %% ../../nbs/plumbing/commands.ipynb #c011
-_CHECKPOINT = Option('checkpoint_path', str, required=True,
-                     help='a .ckpt, or a file written by ssd_nb export')
+# %% ../../nbs/plumbing/commands.ipynb #c012
 _TRUST = Option('trust', str, '', 'an exported file that may have operations of its own, which can run any '
                 'program: its path, as in checkpoint_path, if you know who made it')
+
+# %% ../../nbs/plumbing/commands.ipynb #c013
+_CHECKPOINT = Option('checkpoint_path', str, required=True,
+                     help='a .ckpt, or a file written by ssd_nb export')
 _EVAL_OPTIONS = (
     Option('output_dir', str, '', 'folder for the results; '
            'empty: runs/eval_FOLDER_NAME, from folder and name of the checkpoint'),
     Option('report', bool, False, 'also write report.html: all numbers and pictures on one page'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c013
+# %% ../../nbs/plumbing/commands.ipynb #c015
 def _add_views(parser):
     "Adds the options for tiles and mirror images"
     from ssd_nb.plumbing.tiles import AUTOMATIC, ViewConfig
@@ -41,7 +43,7 @@ def _add_views(parser):
                for option in make_field_options(ViewConfig())]
     parser.add(options, title=ViewConfig.__doc__)
 
-# %% ../../nbs/plumbing/commands.ipynb #c015
+# %% ../../nbs/plumbing/commands.ipynb #c017
 def _make_eval_parser():
     "The options of an evaluation"
     from ssd_nb.data import DataConfig
@@ -54,14 +56,14 @@ def _make_eval_parser():
     add_config(parser, DataConfig(), unset=True)
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c019
+# %% ../../nbs/plumbing/commands.ipynb #c021
 def _check_classes(known, classes, name):
     "Raises `UserError` if network and data differ in the number of classes"
     if len(classes) == known: return
     raise UserError(f'{name} knows {known} classes with background, the data has {len(classes)}: '
                     'give the data that it was trained for, or its classes with --classes.')
 
-# %% ../../nbs/plumbing/commands.ipynb #c023
+# %% ../../nbs/plumbing/commands.ipynb #c025
 def _choose_data(config, given):
     "The data to evaluate on; and the names that count, background first: () if the network knows none"
     from ssd_nb.plumbing.classes import check_known
@@ -79,7 +81,7 @@ def _choose_data(config, given):
     counted = tuple(name for name in known if name in data.classes)
     return choose_records(replace(data, classes=known)), counted
 
-# %% ../../nbs/plumbing/commands.ipynb #c027
+# %% ../../nbs/plumbing/commands.ipynb #c029
 def _load_truth(data, counted, config, name):
     "Ground truth and class names of the evaluation images, in the order of the network's outputs"
     from ssd_nb.plumbing.cocoeval import fit_ground_truth
@@ -94,13 +96,13 @@ def _load_truth(data, counted, config, name):
     for note in notes: print(f'{note}.')
     return fit_ground_truth(truth, config.data.classes)[0], config.data.classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c029
+# %% ../../nbs/plumbing/commands.ipynb #c031
 def _make_results_folder(given):
     "Makes the folder for the results of an evaluation"
     checkpoint = Path(given.checkpoint_path).resolve()
     return make_folder(given.output_dir or f'runs/eval_{checkpoint.parent.name}_{checkpoint.stem}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c031
+# %% ../../nbs/plumbing/commands.ipynb #c033
 def _list_metrics(result):
     "The numbers of an evaluation; None where a class has no objects"
     def number(value): return round(float(value), 6) if value == value else None
@@ -109,7 +111,7 @@ def _list_metrics(result):
     return dict(mAP=number(result.stats[0]), AP50=number(result.stats[1]), AP75=number(result.stats[2]),
                 stats=[number(value) for value in result.stats], classes=classes)
 
-# %% ../../nbs/plumbing/commands.ipynb #c032
+# %% ../../nbs/plumbing/commands.ipynb #c034
 def _write_results(result, truth, page, folder):
     "Writes the results as text and as a COCO result file, and the report if there is one"
     from ssd_nb.plumbing.cocoeval import to_result_dicts, write_results
@@ -122,7 +124,7 @@ def _write_results(result, truth, page, folder):
         raise UserError(f'{folder} cannot be written to ({error.strerror}): '
                         'free space, or give another --output_dir.') from None
 
-# %% ../../nbs/plumbing/commands.ipynb #c034
+# %% ../../nbs/plumbing/commands.ipynb #c036
 def _make_report(given, config, data, result, truth):
     "The report as a page; '' if none is wanted"
     from ssd_nb.plumbing.records import read_images
@@ -132,17 +134,17 @@ def _make_report(given, config, data, result, truth):
     images = lambda ids: read_images(data, ids)
     return make_report_page(result, truth, config.boxes, images, title, given.evaluator)
 
-# %% ../../nbs/plumbing/commands.ipynb #c036
+# %% ../../nbs/plumbing/commands.ipynb #c038
 def _load_detector(given, batch_size):
     "A prediction function, and the configuration that came with it"
     from ssd_nb.export_310 import load_predict
     from ssd_nb.plumbing.device import choose_device
     from ssd_nb.plumbing.graph_files import trust_file
-    choose_device(given.run_platform, given.device_id)
     trust_file(given.trust)
+    choose_device(given.run_platform, given.device_id)
     return load_predict(given.checkpoint_path, given.using_model, batch_size)
 
-# %% ../../nbs/plumbing/commands.ipynb #c038
+# %% ../../nbs/plumbing/commands.ipynb #c040
 def _open_evaluation(data, config, given, views): # views: a `ViewConfig`
     "What `evaluate` takes as its `dataset` and its `detect_all`"
     from ssd_nb.data import create_dataset
@@ -153,7 +155,7 @@ def _open_evaluation(data, config, given, views): # views: a `ViewConfig`
     look = make_detect_all(config.boxes.image_shape, given.batch_size, data.normalisation, views)
     return dict(dataset=iterate_images(data), detect_all=look)
 
-# %% ../../nbs/plumbing/commands.ipynb #c040
+# %% ../../nbs/plumbing/commands.ipynb #c042
 def eval_command(words # of the command line
                 )->None:
     "evaluates a checkpoint or an exported file"
@@ -173,19 +175,19 @@ def eval_command(words # of the command line
     report = 'report.html, ' if given.report else ''
     print(f'{report}metrics.txt, metrics.json and detections.json are in {folder}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c044
+# %% ../../nbs/plumbing/commands.ipynb #c046
 _EXPORT_PURPOSE = ('Writes a trained network with its decoder into one file, and a json beside it. '
                    'The two need none of this code to run: see scripts/README.md.')
 _EXPORT_EXAMPLE = 'ssd_nb export --ckpt_file=runs/my_training/last.ckpt --file_name=runs/my_ssd'
 
-# %% ../../nbs/plumbing/commands.ipynb #c045
+# %% ../../nbs/plumbing/commands.ipynb #c047
 _EXPORT_OPTIONS = (
     Option('ckpt_file', str, help='the checkpoint', required=True),
     Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
     Option('batch_size', int, 1, 'images that the file takes at a time'))
 _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 
-# %% ../../nbs/plumbing/commands.ipynb #c047
+# %% ../../nbs/plumbing/commands.ipynb #c049
 def _make_export_parser():
     "The options of an export"
     from ssd_nb.eval import EvalConfig
@@ -197,7 +199,7 @@ def _make_export_parser():
     parser.add(thresholds, title='Thresholds that are written beside the file')
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c049
+# %% ../../nbs/plumbing/commands.ipynb #c051
 def export_command(words # of the command line
                   )->None:
     "writes a checkpoint as a MINDIR, ONNX or AIR file"
@@ -212,13 +214,13 @@ def export_command(words # of the command line
     if difference != difference: print('not read back: only Ascend tools read this form')
     else: print(f'read back: its answers differ from those of the checkpoint by at most {difference:.1e}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c053
+# %% ../../nbs/plumbing/commands.ipynb #c055
 _PREDICT_PURPOSE = ('Detects objects in images, a video or a camera: '
                     'writes annotated copies and detections.json, a COCO result file.')
 _PREDICT_EXAMPLE = ('ssd_nb predict --run_platform=CPU --checkpoint_path=runs/my_ssd.mindir '
                     '--image_path=MY_IMAGES')
 
-# %% ../../nbs/plumbing/commands.ipynb #c055
+# %% ../../nbs/plumbing/commands.ipynb #c057
 _PREDICT_OPTIONS = (
     Option('image_path', str, required=True,
            help='an image, a folder with its sub-folders, a pattern such as "a/*.jpg", a .txt that lists '
@@ -231,7 +233,7 @@ _PREDICT_OPTIONS = (
     Option('keep', str, '', 'names of classes, separated by commas: only these are reported; empty: all'),
     Option('frames', int, 0, 'stop a video or camera after so many frames; 0: at its end, or with Ctrl-C'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c056
+# %% ../../nbs/plumbing/commands.ipynb #c058
 def _make_predict_parser():
     "The options of a prediction"
     parser = OptionParser('ssd_nb predict', _PREDICT_PURPOSE, _PREDICT_EXAMPLE)
@@ -240,13 +242,13 @@ def _make_predict_parser():
     _add_views(parser)
     return parser
 
-# %% ../../nbs/plumbing/commands.ipynb #c058
+# %% ../../nbs/plumbing/commands.ipynb #c062
 def _silence_opencv():
     "Keeps OpenCV from printing messages of its own"
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
-# %% ../../nbs/plumbing/commands.ipynb #c060
+# %% ../../nbs/plumbing/commands.ipynb #c064
 def _find_objects(given, source):
     "Name, image and Detections of each entry of a source, and the names of the classes"
     from ssd_nb.eval import EvalConfig
@@ -263,7 +265,7 @@ def _find_objects(given, source):
                            config.data.normalisation, views)
     return found, classes
 
-# %% ../../nbs/plumbing/commands.ipynb #c062
+# %% ../../nbs/plumbing/commands.ipynb #c066
 def _write_found(given, source, found, classes):
     "Writes the copies, detections.json and, for images, overview.png; returns a sentence that says so"
     from ssd_nb.plumbing.annotations import say_count
@@ -278,7 +280,7 @@ def _write_found(given, source, found, classes):
     total = say_count(sum(len(d) for _, d in every), 'detection')
     return f'{what} and detections.json, with {total}, are in {folder}'
 
-# %% ../../nbs/plumbing/commands.ipynb #c064
+# %% ../../nbs/plumbing/commands.ipynb #c068
 def predict_command(words # of the command line
                    )->None:
     "finds objects in images, a video or a camera"
@@ -291,7 +293,7 @@ def predict_command(words # of the command line
     found, classes = _find_objects(given, source)
     print(_write_found(given, source, found, classes))
 
-# %% ../../nbs/plumbing/commands.ipynb #c071
+# %% ../../nbs/plumbing/commands.ipynb #c075
 _IMPORT_PURPOSE = ('Reads a detector that others trained, from a file or a package, and writes a checkpoint: '
                    'SSD MobileNetV2 of TensorFlow (.pb, .tflite), ssd300_vgg16 of torchvision (.pth, '
                    '.safetensors), and .ckpt files of MindCV and the ModelZoo.')
@@ -301,7 +303,7 @@ _IMPORT_OPTIONS = (
     Option('classes', str, '', 'its classes, where the file does not say them: names separated by commas, '
            'or a file of names'))
 
-# %% ../../nbs/plumbing/commands.ipynb #c072
+# %% ../../nbs/plumbing/commands.ipynb #c076
 def import_command(words # of the command line: the file, then options
                   )->None:
     "reads a detector that others trained into a checkpoint"
@@ -316,12 +318,12 @@ def import_command(words # of the command line: the file, then options
     path, note = import_detector(file, given.file_name, given.classes)
     print(f'{path} written: {note}')
 
-# %% ../../nbs/plumbing/commands.ipynb #c075
+# %% ../../nbs/plumbing/commands.ipynb #c079
 _COMMANDS = dict(train=train_command, eval=eval_command, predict=predict_command, export=export_command,
                 data=data_command, check=check_command, recipe=recipe_command,
                 **{'import': import_command})
 
-# %% ../../nbs/plumbing/commands.ipynb #c077
+# %% ../../nbs/plumbing/commands.ipynb #c081
 _PURPOSE = ('SSD, the Single Shot MultiBox Detector, in MindSpore: '
             'from annotated images to an exported detector.')
 

@@ -239,7 +239,7 @@ def _read_table(path): # -> its content, its text; raises OSError or ValueError
     text = Path(path).read_text(encoding='utf-8')
     table, sealed = parse_json(text), check_seal(text)
     wrong = '' if sealed else 'its checksum differs' if sealed is False else find_misfit(table, _TABLE)
-    if not wrong and any(len(state) != 3 for state in table['images'].values()): wrong = 'a state has three numbers'
+    if not wrong and any(len(state) != 3 for state in table['images'].values()): wrong = 'a state is cut'
     if wrong: raise ValueError(wrong)
     return table, text
 

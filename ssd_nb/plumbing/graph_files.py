@@ -23,7 +23,7 @@ def _walk(message): # yields it, and every message inside
             if field.message_type is None: continue
             stack += [value] if hasattr(value, 'ListFields') else list(value)
 
-# %% ../../nbs/plumbing/graph_files.ipynb #c009
+# %% ../../nbs/plumbing/graph_files.ipynb #c011
 def _list_mindir(data): # content of a file -> names of operations, places of arrays; raises DecodeError
     model = ModelProto.FromString(data)
     names = {primitive.op_type for primitive in model.primitives}
@@ -34,7 +34,7 @@ def _list_mindir(data): # content of a file -> names of operations, places of ar
     places = {p.location for p in _walk(model) if p.DESCRIPTOR.name == 'ExternalDataProto'}
     return names, places
 
-# %% ../../nbs/plumbing/graph_files.ipynb #c012
+# %% ../../nbs/plumbing/graph_files.ipynb #c015
 _ONNX = dict( # message -> number, name and kind of each field; * = any number of them
     Model='7 graph Graph, 25 functions *Function',
     Graph='1 node *Node, 5 initializer *Tensor, 15 sparse *Sparse',
@@ -45,7 +45,7 @@ _ONNX = dict( # message -> number, name and kind of each field; * = any number o
     Tensor='13 external *Entry',
     Entry='1 key string, 2 value string')
 
-# %% ../../nbs/plumbing/graph_files.ipynb #c014
+# %% ../../nbs/plumbing/graph_files.ipynb #c017
 def _list_onnx(data): # content of a file -> names of operations with their domains, places of arrays
     model = make_messages(_ONNX)['Model'].FromString(data)
     nodes = [part for part in _walk(model) if part.DESCRIPTOR.name == 'Node']
@@ -53,28 +53,29 @@ def _list_onnx(data): # content of a file -> names of operations with their doma
     names = {f'{node.domain}.{node.op_type}' if node.domain else node.op_type for node in nodes}
     return names, {entry.value for entry in entries if entry.key == 'location'}
 
-# %% ../../nbs/plumbing/graph_files.ipynb #c017
+# %% ../../nbs/plumbing/graph_files.ipynb #c022
 _KNOWN = set('''Abs Add AddExt AddN Adds AvgPool BatchMatMul BatchNorm BiasAdd Cast ClampScalar ClampTensor
     ClipByValue Concat Constant Conv2D Dense Depend Div Divs Dropout Equal Exp ExpandDims FillV2
     Floor FloorDiv Gather Greater GreaterEqual HSigmoid HSwish Identity LeakyReLU Less LessEqual
-    Load Log LogicalAnd LogicalNot LogicalOr MakeTuple MatMul Maximum MaxPool Minimum Mul Muls Neg
+    Load Log LogicalAnd LogicalNot LogicalOr MakeTuple MatMul Maximum MaxPool MaxPool3DWithArgmax
+    MaxPoolWithArgmax Minimum Mul Muls Neg
     NotEqual OnesLike Pad PadV3 Pow RealDiv Reciprocal ReduceMax ReduceMean ReduceSum ReLU ReLU6
     Reshape ResizeBilinearV2 ResizeNearestNeighbor Rsqrt ScalarToTensor Select Shape Sigmoid SiLU
     Slice Softmax Split Sqrt Square Squeeze Stack StopGradient StridedSlice Sub SubExt Subs SumExt
     TensorMove Tile Transpose TupleGetItem Unstack UpdateState ZerosLike'''.split())
 
-# %% ../../nbs/plumbing/graph_files.ipynb #c019
+# %% ../../nbs/plumbing/graph_files.ipynb #c024
 def _find_strange(path, data): # of an exported file, its content -> what is wrong, '' if nothing
     onnx = Path(path).suffix == '.onnx'
     names, places = (_list_onnx if onnx else _list_mindir)(data)
     strange = sorted(n for n in names if ('.' in n if onnx else n not in _KNOWN))
-    if strange: return f'the operation {strange[0][:60]}, which no detector has, and which could run any program'
+    if strange: return f'the operation {strange[0][:60]}, which no detector has and which could run a program'
     folder = os.path.realpath(Path(path).parent)
     def leaves(place): return not os.path.realpath(os.path.join(folder, place)).startswith(f'{folder}/')
     outside = [place for place in places if leaves(place)]
     return f'an array in {outside[0]}, which is outside of its folder' if outside else ''
 
-# %% ../../nbs/plumbing/graph_files.ipynb #c023
+# %% ../../nbs/plumbing/graph_files.ipynb #c030
 _trusted = set() # real paths
 
 def trust_file(path # of an exported file; '' for none
@@ -82,14 +83,16 @@ def trust_file(path # of an exported file; '' for none
     "Lets a file have operations of its own"
     if path: _trusted.add(os.path.realpath(path))
 
-# %% ../../nbs/plumbing/graph_files.ipynb #c025
+# %% ../../nbs/plumbing/graph_files.ipynb #c032
 def check_graph(path # of a .mindir or .onnx
                )->None:
     "Raises `UserError` for a file that may run code of its own, unless it is trusted, or that is no graph"
     if os.path.realpath(path) in _trusted: return
     try: strange = _find_strange(path, Path(path).read_bytes())
     except (OSError, DecodeError, ValueError):
-        raise UserError(f'{path} is no graph that can be read, or it is incomplete: export again.') from None
+        kind = dict(zip(('.mindir', '.onnx'), ('MindIR file that MindSpore', 'ONNX file that ONNX Runtime')))
+        raise UserError(f'{path} is no {kind[Path(path).suffix]} can read, or it is incomplete: '
+                        'export again.') from None
     if strange:
         raise UserError(f'{path} has {strange}: it is not loaded; if you trust whoever made it, give '
                         f'--trust={path} as well.')

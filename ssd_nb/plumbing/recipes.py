@@ -320,8 +320,8 @@ def _read_numbers(folder):
     path = folder / 'eval/metrics.json'
     try: measured = read_own_json(path, _NUMBERS)
     except (OSError, ValueError) as error:
-        raise UserError(f'{path} cannot be read ({getattr(error, "strerror", None) or error}): delete it, so that '
-                        'it is evaluated again.') from None
+        reason = getattr(error, 'strerror', None) or error
+        raise UserError(f'{path} cannot be read ({reason}): delete the folder of this seed.') from None
     return measured | dict(epochs=read_metrics(folder / 'metrics.csv')[-1].epoch)
 
 # %% ../../nbs/plumbing/recipes.ipynb #c090

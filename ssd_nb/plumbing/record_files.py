@@ -17,13 +17,14 @@ from .own_files import (
 
 # %% ../../nbs/plumbing/record_files.ipynb #c005
 FORMAT = 3 # of what is written here
-_FORM = dict(format=int, dataset=str, split=str, fingerprint=str, learned=str, source=str, root=str, made=float,
-             options={str: object}, asked=[str], classes=[str], category_ids=[int], images=int, objects=int,
-             crowd=int, problems=int, skipped_images=int, lost_objects=int, left_out=int, turned=int,
-             unsettled=int, clipped=dict(boxes=int, most=float, first=str), first_problems=[str], notes=[str],
-             files={str: int}) | {'content?': dict(images=str, objects=str), 'sums?': {str: str}}
+_FORM = dict(format=int, dataset=str, split=str, fingerprint=str, learned=str, source=str, root=str,
+             made=float, options={str: object}, asked=[str], classes=[str], category_ids=[int],
+             images=int, objects=int, crowd=int, problems=int, skipped_images=int,
+             lost_objects=int, left_out=int, turned=int, unsettled=int, clipped=dict(boxes=int,
+             most=float, first=str), first_problems=[str], notes=[str], files={str: int})
+_FORM |= {'content?': dict(images=str, objects=str), 'sums?': {str: str}}
 
-# %% ../../nbs/plumbing/record_files.ipynb #c009
+# %% ../../nbs/plumbing/record_files.ipynb #c010
 def write_manifest(folder:Path,   # of the MindRecord, with its files
                    manifest:dict, # all but `files` and `sums`, which are added
                    files:list,    # paths of the files that must not change
@@ -34,7 +35,7 @@ def write_manifest(folder:Path,   # of the MindRecord, with its files
     text = json.dumps(manifest, indent=1, ensure_ascii=False).encode('utf-8', 'backslashreplace').decode()
     (folder / 'manifest.json').write_text(seal_json(text), encoding='utf-8')
 
-# %% ../../nbs/plumbing/record_files.ipynb #c011
+# %% ../../nbs/plumbing/record_files.ipynb #c012
 def read_manifest(folder # of a MindRecord
                  )->dict: # content of its manifest.json
     "Reads a manifest; raises `OSError`, or `ValueError` that says in a few words what is wrong"
@@ -44,9 +45,11 @@ def read_manifest(folder # of a MindRecord
     if manifest.get('format') != FORMAT: return manifest
     if check_seal(data.decode('utf-8')) is False: raise ValueError('it is not as it was written')
     if wrong := find_misfit(manifest, _FORM): raise ValueError(wrong)
+    if manifest.get('sums', manifest['files']).keys() != manifest['files'].keys():
+        raise ValueError('its sums are not those of its files')
     return {name: value for name, value in manifest.items() if name != 'checksum'}
 
-# %% ../../nbs/plumbing/record_files.ipynb #c015
+# %% ../../nbs/plumbing/record_files.ipynb #c018
 _compared = {} # path -> size, time, number on the disk, and the checksum that it had then
 
 def _compare_sum(path, crc): # whether a file has this checksum
@@ -57,22 +60,22 @@ def _compare_sum(path, crc): # whether a file has this checksum
     _compared[str(path)] = state
     return True
 
-# %% ../../nbs/plumbing/record_files.ipynb #c017
+# %% ../../nbs/plumbing/record_files.ipynb #c020
 def find_damage(folder:Path,   # of a MindRecord
                 manifest:dict, # content of its manifest.json
                )->str:         # what is wrong, without a full stop; '' if nothing
     "Compares its files with what was written"
     folder, sums = Path(folder), manifest.get('sums', {})
     for name, size in manifest['files'].items():
-        path = folder / name
-        if name != path.name or not path.is_file() or path.stat().st_size != size:
+        path, inside = os.path.join(folder, name), name == os.path.basename(name)
+        if not inside or not os.path.isfile(path) or os.path.getsize(path) != size:
             return f'its file {name} is not as it was written'
     with ThreadPoolExecutor(4) as pool:
         same = list(pool.map(lambda name: _compare_sum(folder / name, sums[name]), sums))
     wrong = [name for name, ok in zip(sums, same) if not ok]
     return f'its file {wrong[0]} is not as it was written: its checksum differs' if wrong else ''
 
-# %% ../../nbs/plumbing/record_files.ipynb #c023
+# %% ../../nbs/plumbing/record_files.ipynb #c031
 class ContentSum:
     "Checksums of what a network sees of a data set"
     def __init__(self): self.images, self.objects = 0, 0
@@ -82,7 +85,8 @@ class ContentSum:
             objects:np.ndarray, # its size and objects, as they are stored
            )->None:
         "One image more"
-        self.images, self.objects = zlib.crc32(image, self.images), zlib.crc32(objects.tobytes(), self.objects)
+        self.images = zlib.crc32(image, self.images)
+        self.objects = zlib.crc32(objects.tobytes(), self.objects)
 
     def describe(self)->dict: # for the manifest
         "The two sums as text"

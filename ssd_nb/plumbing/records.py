@@ -361,7 +361,7 @@ def describe_use(manifest:dict, # of a MindRecord
     more = more or ['nothing is left out']
     if m['turned']: more.append(f'{n("turned", "image")} turned by EXIF')
     if m['unsettled']: more[-1] += f', {m["unsettled"]:,} of them with boxes that may have been drawn before'
-    if not m.get('sums'): more.append('it has no checksums, since an earlier version wrote it')
+    if 'files' in m and 'sums' not in m: more.append('it has no checksums, as an earlier version wrote it')
     what = 'the list is' if m['problems'] or m['left_out'] else 'notes are' if m['notes'] else ''
     return '; '.join([used, *more]) + (f' ({what} in {folder}/problems.txt)' if what else '')
 
@@ -538,7 +538,8 @@ def _renumber(truth,   # content of voc_json
     return truth | dict(images=images, annotations=notes)
 
 # %% ../../nbs/plumbing/records.ipynb #c137
-_TRUTH = dict(images=[dict(id=object, file_name=str, width=int, height=int)], categories=[dict(id=int, name=str)],
+_TRUTH = dict(images=[dict(id=object, file_name=str, width=int, height=int)],
+              categories=[dict(id=int, name=str)],
               annotations=[dict(id=int, image_id=object, category_id=int, bbox=[float], iscrowd=int)])
 
 def _read_truth(path): # ground_truth.json -> its content; raises `UserError`

@@ -16,8 +16,8 @@ from tqdm import tqdm
 # %% ../../nbs/plumbing/trainer.ipynb #c003
 from ..data import create_dataset
 from .bookkeeping import (
-    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_data, check_same_options,
-    end_in_time, read_progress, write_data, write_progress)
+    EpochReport, MetricsFile, Progress, Stopped, catch_signals, check_finite, check_same_data,
+    check_same_options, end_in_time, read_progress, write_data, write_progress)
 from .checkpoint import read_json, read_saved, restore_step, to_json, write_checkpoint
 from .files import make_folder
 from .multi_scale import choose_epoch_boxes

@@ -39,8 +39,8 @@ def read_weights(path,    # a .ckpt of MindSpore or a .safetensors
     except OSError as error: reason = error.strerror or 'it cannot be opened'
     except (ValueError, TypeError, KeyError, RuntimeError, MemoryError, SafetensorError) as error:
         reason = str(error) if path.suffix != '.safetensors' else 'its header and its size do not fit'
-    raise UserError(f'{path} is no checkpoint that can be read, or not a whole one ({reason}): copy it again, '
-                    'or give another file.')
+    raise UserError(f'{path} is no checkpoint that can be read, or not a whole one ({reason}): '
+                    'copy it again, or give another file.')
 
 # %% ../../nbs/plumbing/weights.ipynb #c019
 _BLOCKS_BEFORE = 1, 2, 4, 7, 11, 14, 17 # number of the first block of each row of MobileNetV2's table
