@@ -32,6 +32,7 @@ import sys
 import tempfile
 import time
 import traceback
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,17 +85,23 @@ def _mutate_once(data, draw): # -> label, bytes
     return f'swapped at {low} and {high}', data[high:] + data[low:high] + data[:low]
 
 
-def mutate_bytes(data, count, seed=0, head=0):
-    "Pairs of label and bytes; where `head` is given, every other mutant changes only so many first bytes"
-    draw = random.Random(seed)
-    found = [('empty', b''), ('one byte', data[:1]), ('ends one byte early', data[:-1]),
-             ('one byte more', data + b'\0'), ('half', data[:len(data) // 2])]
-    while len(found) < count:
-        part = head if head and len(found) % 2 else len(data)
+def iterate_bytes(data, count, seed=0, head=0):
+    "As `mutate_bytes`, one after the other: for large files"
+    draw, made = random.Random(seed), 5
+    yield from [('empty', b''), ('one byte', data[:1]), ('ends one byte early', data[:-1]),
+                ('one byte more', data + b'\0'), ('half', data[:len(data) // 2])][:count]
+    while made < count:
+        part = head if head and made % 2 else len(data)
         label, new = _mutate_once(data[:part], draw)
         new += data[part:] if 'cut off' not in label else b''
-        if new != data: found.append((label, new))
-    return found[:count]
+        if new == data: continue
+        yield label, new
+        made += 1
+
+
+def mutate_bytes(data, count, seed=0, head=0):
+    "Pairs of label and bytes; where `head` is given, every other mutant changes only so many first bytes"
+    return list(iterate_bytes(data, count, seed, head))
 
 
 # ---- trees: what JSON and YAML hold
@@ -199,12 +206,45 @@ def _split_words(row):
 
 # ---- trying them
 
+class _Patch(NamedTuple):
+    "New content of a file as what differs from the good one: large files would not fit into memory"
+    start: int    # bytes that stay before
+    middle: bytes # the new ones
+    end: int      # bytes that stay after
+
+
+def _count_same(a, b): # first bytes that two have in common
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]: low = middle
+        else: high = middle - 1
+    return low
+
+
+def _shrink(mutant, good): # good: name -> content of the base
+    def shrink(name, new):
+        if new is None or not (old := good(name)): return new
+        start = _count_same(old, new)
+        end = _count_same(old[start:][::-1], new[start:][::-1])
+        return _Patch(start, new[start:len(new) - end], end)
+    return mutant._replace(files={name: shrink(name, new) for name, new in mutant.files.items()})
+
+
+def _make_reader(base): # name -> content of that file in a folder, b'' if there is none
+    @lru_cache(8)
+    def read(name):
+        path = Path(base or '.') / name
+        return path.read_bytes() if base and path.is_file() else b''
+    return read
+
 def try_mutants(name, read, mutants, base=None, seconds=SECONDS, memory=MEMORY):
     "Calls `read` with a folder for each mutant, in child processes; prints and returns a `Tried`"
-    began, answers, start = time.monotonic(), {}, 0
+    began, answers, start, good = time.monotonic(), {}, 0, _make_reader(base)
+    mutants = [_shrink(mutant, good) for mutant in mutants]
     with tempfile.TemporaryDirectory(prefix='mutants_') as place:
         job = Path(place) / 'job'
-        work = read.__module__, read.__name__, str(base or ''), memory, list(mutants)
+        work = read.__module__, read.__name__, str(base or ''), memory, mutants
         job.write_bytes(pickle.dumps(work))
         while start < len(mutants): # a child that dies is followed by another, after the mutant that ended it
             ended = _watch_child(job, start, seconds, answers)
@@ -260,6 +300,9 @@ def _prepare(folder, base, files):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if content is None: path.unlink(missing_ok=True)
+        elif isinstance(content, _Patch):
+            old = path.read_bytes()
+            path.write_bytes(old[:content.start] + content.middle + old[len(old) - content.end:])
         else: path.write_bytes(content)
     return folder
 
@@ -300,4 +343,6 @@ def _run_child(job, start):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-if __name__ == '__main__': _run_child(sys.argv[1], int(sys.argv[2]))
+if __name__ == '__main__':
+    import mutate # the classes of what was pickled are those of this module
+    mutate._run_child(sys.argv[1], int(sys.argv[2]))

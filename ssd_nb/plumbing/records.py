@@ -362,7 +362,7 @@ def describe_use(manifest:dict, # of a MindRecord
     more = more or ['nothing is left out']
     if m['turned']: more.append(f'{n("turned", "image")} turned by EXIF')
     if m['unsettled']: more[-1] += f', {m["unsettled"]:,} of them with boxes that may have been drawn before'
-    if not m.get('sums'): more.append('it has no checksums, since an earlier version wrote it')
+    if 'files' in m and 'sums' not in m: more.append('it has no checksums, as an earlier version wrote it')
     what = 'the list is' if m['problems'] or m['left_out'] else 'notes are' if m['notes'] else ''
     return '; '.join([used, *more]) + (f' ({what} in {folder}/problems.txt)' if what else '')
 
