@@ -22,7 +22,8 @@ QUIET = ('--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '-
          '--disable-background-networking', '--disable-component-update', '--disable-sync',
          '--hide-scrollbars', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream')
 NAMES = '<script>alert(1)</script>', 'a "quoted" & \'odd\' <b>name</b>', '</script><!-- &amp;'
-ANSWER = 'return window.SSD_STATE && SSD_STATE.answer && !document.getElementById("status").textContent.match(/loading/)'
+ANSWER = ('return window.SSD_STATE && SSD_STATE.answer && '
+          '!document.getElementById("status").textContent.match(/loading/)')
 STATUS = 'return document.getElementById("status").textContent'
 
 
@@ -96,7 +97,8 @@ def open_page(browser, path):
 
 
 def set_slider(browser, id, value):
-    browser.execute_script('const slider = document.getElementById(arguments[0]); slider.value = arguments[1];'
+    browser.execute_script('const slider = document.getElementById(arguments[0])\n'
+                           'slider.value = arguments[1]\n'
                            'slider.dispatchEvent(new Event("input", {bubbles: true}))', id, str(value))
 
 
@@ -160,7 +162,8 @@ def test_command_predict_finds_the_same(page, browser, detector, tmp_path, scrip
                   f'--image_path={ROOT / "data_samples/eval/000001.jpg"}', f'--output_dir={tmp_path}')
     assert done.code == 0, done.err
     said = json.loads(next(tmp_path.rglob('*.json')).read_text())
-    wanted = sorted(round(row['score'], 3) for row in (said if isinstance(said, list) else said['detections']))
+    rows = said if isinstance(said, list) else said['detections']
+    wanted = sorted(row['score'] for row in rows)
     open_page(browser, page)
     set_slider(browser, 'overlap', 0.6)
     shown = sorted(float(x) for x in found_by_page(browser)[:, 2])
@@ -175,7 +178,10 @@ def test_it_is_fast_enough(page, browser):
         open_page(browser, page)
         opened.append(browser.execute_script('return SSD_STATE.first'))
     took = browser.execute_async_script('''const done = arguments[0], times = []
-        ;(async () => { for (let i = 0; i < 15; i++) { await SSD_STATE.look(); times.push(SSD_STATE.took) } done(times) })()''')
+        ;(async () => {
+            for (let i = 0; i < 15; i++) { await SSD_STATE.look(); times.push(SSD_STATE.took) }
+            done(times)
+        })()''')
     print(f'first detection after {min(opened):.0f} ms, then {np.median(took):.0f} ms an image')
     assert min(opened) < 3000
     assert np.median(took) < 300
@@ -189,7 +195,7 @@ def test_dropped_picture_is_looked_at(page, browser):
             const carried = new DataTransfer()
             carried.items.add(new File([blob], 'dropped & <i>.png', {type: 'image/png'}))
             SSD_STATE.answer = null
-            document.dispatchEvent(new DragEvent('drop', {dataTransfer: carried, bubbles: true, cancelable: true}))
+            document.dispatchEvent(new DragEvent('drop', {dataTransfer: carried, cancelable: true}))
             done(true)
         })''')
     wait(browser, ANSWER)
@@ -234,19 +240,23 @@ def test_stages_and_the_way_back_to_a_default_box(page, browser):
         assert len(browser.find_elements('css selector', '#drawn rect')) == min(counts[stage], 300)
     assert counts['raw'] > 100 and counts['threshold'] > counts['nms'] > 0
     row = browser.find_element('css selector', '#found button')
-    row.send_keys('\n')  # the keyboard reaches it
+    row.send_keys('\n')  # the keyboard reaches it, and stays there
+    assert browser.switch_to.active_element == browser.find_element('css selector', '#found button')
     which = browser.execute_script('return SSD_STATE.chosen.which')
     said = browser.find_element('id', 'chosen').text
-    level, line, column, shape = map(int, re.search(r'map (\d+) of .* cell \((\d+), (\d+)\), box (\d+)', said).groups())
+    numbers = re.search(r'map (\d+) of .* cell \((\d+), (\d+)\), box (\d+)', said).groups()
+    level, line, column, shape = map(int, numbers)
     assert level == find_box_levels(boxes)[which]
     assert make_cell_boxes(boxes, level, line, column)[shape] == which
     dashed = browser.find_elements('css selector', '#drawn .default')
     y1, x1, *_ = default_tlbr(boxes)[which] * [240, 320, 240, 320]
     assert len(dashed) == 2 and abs(float(dashed[0].get_attribute('y')) - y1) < 0.01
     browser.execute_script('SSD_STATE.chosen = null')
-    middle = browser.execute_script('''const b = SSD_STATE.items[0].box, r = document.getElementById('drawn').getBoundingClientRect()
-        document.getElementById('drawn').dispatchEvent(new MouseEvent('click', {bubbles: true,
-            clientX: r.left + (b[1] + b[3]) / 640 * r.width, clientY: r.top + (b[0] + b[2]) / 480 * r.height}))
+    middle = browser.execute_script('''const b = SSD_STATE.items[0].box, drawn = document.getElementById('drawn')
+        const r = drawn.getBoundingClientRect()
+        drawn.dispatchEvent(new MouseEvent('click', {bubbles: true,
+            clientX: r.left + (b[1] + b[3]) / 640 * r.width,
+            clientY: r.top + (b[0] + b[2]) / 480 * r.height}))
         return SSD_STATE.chosen !== null''')
     assert middle
 
@@ -260,9 +270,10 @@ def test_names_are_text(page, browser):
     wait(browser, ANSWER)
     set_slider(browser, 'score', 0.02)
     assert 'it\'s <i> & "so"' in browser.execute_script(STATUS)
-    items = browser.execute_script('return [...new Set(SSD_STATE.items.map(i => SSD.models[1].classes[i.label]))]')
+    items = browser.execute_script('return SSD_STATE.items.map(i => SSD.models[1].classes[i.label])')
     assert set(NAMES) & set(items)
-    shown = browser.execute_script('return [...document.querySelectorAll("#found button")].map(b => b.textContent)')
+    buttons = browser.find_elements('css selector', '#found button')
+    shown = [button.get_attribute('textContent') for button in buttons]
     assert any(name in row for row in shown for name in NAMES)
     assert not browser.execute_script('return window.alarmed')
     assert not browser.find_elements('css selector', '#detector b, #detector i, #detector script')
@@ -293,7 +304,8 @@ def test_model_that_does_not_load_gets_a_sentence(page, browser, tmp_path, kind)
         text = pack(b'nothing') if kind == 'not_onnx' else 'bm90IHppcHBlZA=='
         file.write_text(f'SSD.models[0].onnx = "{text}"')
     browser.get((folder / 'detector.html').as_uri())
-    said = wait(browser, f'const said = (() => {{ {STATUS} }})(); return said.includes("does not load") && said')
+    wait(browser, f'{STATUS}.includes("does not load")')
+    said = browser.execute_script(STATUS)
     assert said.count('.') - len(re.findall(r'\.\w', said)) == 1 and said.endswith('make these pages again.')
 
 
@@ -304,20 +316,26 @@ def test_without_javascript_or_webassembly_it_says_so(page, browser):
         browser.get(page.as_uri())
         assert 'This page needs JavaScript' in browser.find_element('tag name', 'main').text
     finally: browser.execute_cdp_cmd('Emulation.setScriptExecutionDisabled', {'value': False})
-    taken = browser.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument', {'source': 'delete window.WebAssembly'})
+    taken = browser.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument',
+                                    {'source': 'delete window.WebAssembly'})
     try:
         browser.get(page.as_uri())
         wait(browser, f'{STATUS}.includes("no WebAssembly")')
     finally: browser.execute_cdp_cmd('Page.removeScriptToEvaluateOnNewDocument', taken)
 
 
+def check_addresses(browser):
+    "What was asked for since the log was read last came from this machine"
+    said = [json.loads(row['message'])['message'] for row in browser.get_log('performance')]
+    asked = [m['params']['request']['url'] for m in said if m['method'] == 'Network.requestWillBeSent']
+    assert asked and all(re.match(r'file:|blob:|data:', url) for url in asked), asked
+
+
 @with_browser
 def test_nothing_comes_from_another_host(page, browser):
     browser.get_log('performance')
     open_page(browser, page)
-    asked = [json.loads(row['message'])['message'] for row in browser.get_log('performance')]
-    asked = [row['params']['request']['url'] for row in asked if row['method'] == 'Network.requestWillBeSent']
-    assert asked and all(re.match(r'file:|blob:|data:', url) for url in asked), asked
+    check_addresses(browser)
     assert not [row for row in browser.get_log('browser') if row['level'] == 'SEVERE'
                 and 'detector.html' in row['message']]
 
@@ -432,7 +450,8 @@ def say_thresholds(name, score, overlap):
 
 
 SAID = dict(iou=('00_boxes', say_iou), cell=('00_boxes', say_cell), match=('00_boxes', say_match),
-            focal=('04_loss', say_focal), rates=('05_train', say_rates), thresholds=('06_eval', say_thresholds))
+            focal=('04_loss', say_focal), rates=('05_train', say_rates),
+            thresholds=('06_eval', say_thresholds))
 MOVE = '''const [name, values] = arguments, place = document.querySelector(`[data-slider=${name}]`)
     place.querySelectorAll('input, select').forEach((control, i) => {
         control.value = values[i]
@@ -483,7 +502,8 @@ def test_focal_slider_has_the_logits_of_the_notebook():
     from live_site import make_logits
     logits, labels = make_logits()
     right = logits.argmax(1) == labels
-    said = f'right: {right[labels > 0].mean():.0%} of matched boxes, {right[labels == 0].mean():.1%} of the others'
+    matched, others = right[labels > 0].mean(), right[labels == 0].mean()
+    said = f'right: {matched:.0%} of matched boxes, {others:.1%} of the others'
     assert said in (ROOT / 'nbs/04_loss.ipynb').read_text()
 
 
@@ -497,9 +517,7 @@ def test_pages_with_sliders_fit_and_load_nothing(pages, browser):
             browser.get((pages / f'{page}.html').as_uri())
             for place in browser.find_elements('css selector', '.live'):
                 assert place.is_displayed() and place.size['width'] <= width
-            asked = [json.loads(row['message'])['message'] for row in browser.get_log('performance')]
-            asked = [row['params']['request']['url'] for row in asked if row['method'] == 'Network.requestWillBeSent']
-            assert asked and all(re.match(r'file:|blob:|data:', url) for url in asked), asked
+            check_addresses(browser)
     browser.set_window_size(1280, 1000)
 
 
@@ -518,7 +536,8 @@ def test_cell_that_is_gone_is_named(monkeypatch):
     from ssd_nb.plumbing.options import UserError
     monkeypatch.setattr(live_site, 'SLIDERS', {'00_boxes': dict(iou='interact(gone')})
     soup = BeautifulSoup('<div class="cell">interact(slide)</div>', 'html.parser')
-    with pytest.raises(UserError, match='00_boxes: 0 cells contain'): live_site.place_sliders(soup, '00_boxes')
+    with pytest.raises(UserError, match='00_boxes: 0 cells contain'):
+        live_site.place_sliders(soup, '00_boxes')
 
 
 def test_data_of_pages_is_no_markup():

@@ -166,8 +166,8 @@ def build_site(words):
     parser.add_argument('folder', type=Path, nargs='?', default=Path('site'),
                         help='where to write the pages (site)')
     parser.add_argument('--detector', type=Path, action='append',
-                        help='a .ckpt, or an .onnx with its json, for the page with the detector; may be given '
-                             'several times (runs/quickstart/ssd_tiny.ckpt and runs/detectors/*.onnx)')
+                        help='a .ckpt, or an .onnx with its json, that a page runs; may be given several '
+                             'times (runs/quickstart/ssd_tiny.ckpt and runs/detectors/*.onnx)')
     given = parser.parse_args(words)
     pages, missing = build(given.folder, given.detector)
     for sentence in missing: print(f'warning: {sentence}')

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a website of the notebooks, with all saved outputs, that opens without a network: a page for each, the README, and links between them.
-#   bash scripts/maintain/build_site.sh [FOLDER]   FOLDER is site unless given; open FOLDER/index.html
+# Makes a website of the notebooks, with all saved outputs, that opens without a network: a page for each, the README, and links between them; on one a detector runs, on some sliders move.
+#   bash scripts/maintain/build_site.sh [FOLDER] [--detector=FILE]   FOLDER is site unless given; open FOLDER/index.html
 set -euo pipefail
 
 case ${1:-} in

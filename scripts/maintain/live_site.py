@@ -40,12 +40,12 @@ def fetch_engine():
         try:
             with urlopen(ADDRESS, timeout=60) as answer: data = answer.read()
         except (URLError, OSError) as error:
-            raise UserError(f'{ADDRESS} cannot be fetched ({error}): build the pages with a network, or put the '
-                            f'file at {PACKAGE.relative_to(ROOT)}.') from None
+            raise UserError(f'{ADDRESS} cannot be fetched ({error}): build the pages with a network, or put '
+                            f'the file at {PACKAGE.relative_to(ROOT)}.') from None
     else: data = PACKAGE.read_bytes()
     if compute_checksum(data) != CHECKSUM:
-        raise UserError(f'{PACKAGE.name} is not the file that it was, its checksum differs: delete it, or look '
-                        'at what changed.')
+        raise UserError(f'{PACKAGE.name} is not the file that it was, its checksum differs: delete it, or '
+                        'look at what changed.')
     if not PACKAGE.is_file():
         PACKAGE.parent.mkdir(exist_ok=True)
         part = PACKAGE.with_suffix('.part')
@@ -131,7 +131,8 @@ def encode_floats(values): return base64.b64encode(np.asarray(values, '<f4').tob
 
 
 def encode_jpeg(image): # (h, w, 3) RGB uint8
-    return base64.b64encode(cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]).decode()
+    file = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
+    return base64.b64encode(file).decode()
 
 
 def describe_boxes():
@@ -171,13 +172,18 @@ def describe_photographs():
     return dict(classes=PHOTOGRAPH_CLASSES, photographs=found)
 
 
-DATA = {'00_boxes': describe_boxes, '04_loss': describe_loss, '05_train': dict, '06_eval': describe_photographs}
+DATA = {'00_boxes': describe_boxes, '04_loss': describe_loss, '05_train': dict,
+        '06_eval': describe_photographs}
+
+
+def copy_scripts(folder, *names):
+    for name in names: (folder / name).write_text((HERE / name).read_text(encoding='utf-8'), encoding='utf-8')
 
 
 def write_sliders(folder):
     "The script, and for each page with sliders a file with its numbers"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ('boxes.js', 'sliders.js'): (folder / name).write_text((HERE / name).read_text(encoding='utf-8'))
+    copy_scripts(folder, 'boxes.js', 'sliders.js')
     for page, describe in DATA.items():
         (folder / f'data_{page}.js').write_text(f'SSD.data = {to_script(describe())}\n', encoding='utf-8')
 
@@ -188,8 +194,8 @@ def place_sliders(soup, page):
     for name, code in SLIDERS.get(page, {}).items():
         found = [cell for cell in cells if code in cell.get_text() and not cell.find('h1')]
         if len(found) != 1:
-            raise UserError(f'{page}: {len(found)} cells contain {code}, after which the sliders {name} stand: '
-                            'correct SLIDERS in scripts/maintain/live_site.py.')
+            raise UserError(f'{page}: {len(found)} cells contain {code}, after which the sliders {name} '
+                            'stand: correct SLIDERS in scripts/maintain/live_site.py.')
         place = soup.new_tag('div', hidden='', **{'class': 'live', 'data-slider': name})
         found[0].insert_after(place)
     return [f'live/{name}.js' for name in ('boxes', f'data_{page}', 'sliders')] if page in SLIDERS else []
@@ -205,7 +211,7 @@ def write_live(folder, detectors=None):
     "Writes the folder `live` of a site; sentences about what is missing"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob('model_*.js'): old.unlink()
-    for name in ('boxes.js', 'detector.js'): (folder / name).write_text((HERE / name).read_text(encoding='utf-8'))
+    copy_scripts(folder, 'boxes.js', 'detector.js')
     missing = []
     write_images(folder)
     try: write_engine(folder)
@@ -213,6 +219,6 @@ def write_live(folder, detectors=None):
     files = find_detectors() if detectors is None else detectors
     write_models(folder, files)
     if not files:
-        missing.append('No detector was there when these pages were made: run scripts/quickstart.sh, which trains '
-                       'one, then scripts/maintain/build_site.sh.')
+        missing.append('No detector was there when these pages were made: run scripts/quickstart.sh, which '
+                       'trains one, then scripts/maintain/build_site.sh.')
     return missing

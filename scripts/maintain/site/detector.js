@@ -152,8 +152,10 @@
     const [y1, x1, y2, x2] = defaultBox(model, item.which, height, width)
     state.chosen = item
     part('chosen').textContent = `${model.classes[item.label]} ${item.score.toFixed(2)} came from default box ${item.which}: map ${level} of ${rows}×${columns} cells, ` +
-      `cell (${row}, ${column}), box ${shape} of its ${each} from 0, ${Math.round(y2 - y1)}×${Math.round(x2 - x1)} pixels of the input of ${height}×${width}. It is drawn dashed.`
+      `cell (${row}, ${column}), box ${shape} (counted from 0) of its ${each}, ${Math.round(y2 - y1)}×${Math.round(x2 - x1)} pixels of the input of ${height}×${width}. It is drawn dashed.`
+    const pressed = [...part('found').querySelectorAll('button')].indexOf(document.activeElement)
     draw()
+    if (pressed >= 0) part('found').querySelectorAll('button')[pressed]?.focus()  // the list is a new one
   }
 
   // Of the drawn boxes that hold the point, the smallest
