@@ -496,6 +496,7 @@ def test_rows_that_lead_out(form, place, row, tmp_path):
     except UserError as error:
         assert form == 'yolo' and place in ('train', 'path') and 'data.yaml' in str(error)
         if row.startswith('/'): assert f'data.yaml:2: {place}: {tmp_path}/outside leads out' in str(error)
+        if row.startswith('images'): assert 'data.yaml:2: train: ' in str(error) and 'leads out' in str(error)
         return
     truth = json.loads((find_record_folder(config, 'train') / 'ground_truth.json').read_text())
     assert not any('secret' in image['file_name'] for image in truth['images'])

@@ -107,7 +107,7 @@ class ImageTable:
         self.crc = zlib.crc32(text.encode(), self.crc)
 
     def add(self, image, # path of its file
-            state:tuple, # its size, time and checksum, see `read_file`
+            state:tuple, # its size, time and checksum, see `take_state`
            )->None:
         "One image more"
         self._write(f'{self.comma}\n{json.dumps(_name_inside(image, self.root))}: {list(state)}')
@@ -157,7 +157,7 @@ def _compare_states(images:dict, # name to size, time and checksum, as in the ta
 
 # %% ../../nbs/plumbing/fingerprint.ipynb #c041
 def read_state(path # of an image
-               )->tuple: # see `read_file`
+               )->tuple: # see `take_state`
     "What a file is now"
     return take_state(path)
 

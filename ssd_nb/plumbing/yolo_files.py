@@ -267,12 +267,13 @@ def _has_image(folder): return any(is_image(path) for path, _ in _walk(folder))
 def _require_inside(data:YoloSet, # what is known of the set
                     key,          # of its content, such as train
                     path,         # that it gives
+                    before='',    # what is said first
                    )->None:       # raises `UserError` if it leads out of the data folder
     try: return check_inside(path)
     except LeadsOut as error: what = str(error)
     rows = read_lines(data.files[0])
     line = next((i for i, row in enumerate(rows, 1) if re.match(rf'[\s"\']*{re.escape(key)}\W', row)), 0)
-    raise UserError(f'{data.files[0]}{f":{line}" if line else ""}: {key}: {what}.')
+    raise UserError(f'{data.files[0]}{f":{line}" if line else ""}: {key}: {before}{what}.')
 
 # %% ../../nbs/plumbing/yolo_files.ipynb #c080
 def _list_bases(data:YoloSet # what is known of the set
@@ -299,6 +300,10 @@ def _find_place(data:YoloSet, # what is known of the set
         return Path(text)
     found = _find_tail([*bases, data.files[0].parent], text, whole=not text.lower().endswith('.txt'))
     if found: return found
+    place = data.files[0].parent / text
+    if len(text) < 4096 and '\0' not in text and place.exists():
+        _require_inside(data, key, place, 'there is no image in the set, since ')
+        return place
     raise UserError(f'{data.files[0]}: there is no image in {bases[0] / text}, which is its {key}'
                     f'{_point_at_images(data.root)}.')
 
