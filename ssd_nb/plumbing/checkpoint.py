@@ -152,7 +152,7 @@ def to_json(config # a dataclass of dataclasses, such as `Config` of `05_train`
     return json.dumps(asdict(config))
 
 # %% ../../nbs/plumbing/checkpoint.ipynb #c052
-_NEEDED = dict(boxes=('image_shape', 'steps'), data=('classes', 'normalisation'),
+_NEEDED = dict(boxes=('image_shape', 'steps'), data=('classes',),
                model=('using_model', 'num_classes'))
 _FORMS = dict(classes=[str]) # written as names, never as a file of them
 
