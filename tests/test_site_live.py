@@ -375,7 +375,8 @@ def test_page_without_a_detector_or_an_engine_says_so(detector, tmp_path, monkey
     monkeypatch.setattr(live_site, 'ROOT', tmp_path.parent)
     monkeypatch.setattr(live_site, 'ADDRESS', 'http://127.0.0.1:9/none.tgz')
     monkeypatch.setattr(live_site, 'list_images', lambda: [])
-    for number, (files, reason) in enumerate([([], 'No detector was there'), ([detector], 'cannot be fetched')]):
+    cases = ([], 'No detector was there'), ([detector], 'cannot be fetched')
+    for number, (files, reason) in enumerate(cases):
         page, missing = make_page(tmp_path / f'site{number}', files)
         said = BeautifulSoup(page.read_text(), 'html.parser').find('main').get_text()
         assert len(missing) == 1 and reason in missing[0] and missing[0] in said
