@@ -28,7 +28,7 @@ def test_every_notebook_has_a_page(pages):
 def test_names_of_files_are_text():
     from build_site import open_template
     page = open_template().render(name='<i>&"', title='<script>', pages=['<b>"'], plumbing=[], body='<p>',
-                                  origin='a&b"<u>', source='https://example.org', git_url='https://example.org')
+                                  origin='a&b"<u>', source='https://a.org', git_url='https://a.org')
     soup = BeautifulSoup(page, 'html.parser')
     assert not soup.find_all(['script', 'b', 'i', 'u'])
     assert soup.find('title').get_text().startswith('<script>')

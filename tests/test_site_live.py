@@ -252,7 +252,8 @@ def test_stages_and_the_way_back_to_a_default_box(page, browser):
     y1, x1, *_ = default_tlbr(boxes)[which] * [240, 320, 240, 320]
     assert len(dashed) == 2 and abs(float(dashed[0].get_attribute('y')) - y1) < 0.01
     browser.execute_script('SSD_STATE.chosen = null')
-    middle = browser.execute_script('''const b = SSD_STATE.items[0].box, drawn = document.getElementById('drawn')
+    middle = browser.execute_script('''const b = SSD_STATE.items[0].box
+        const drawn = document.getElementById('drawn')
         const r = drawn.getBoundingClientRect()
         drawn.dispatchEvent(new MouseEvent('click', {bubbles: true,
             clientX: r.left + (b[1] + b[3]) / 640 * r.width,
@@ -368,16 +369,31 @@ def test_page_is_small_and_whole_without_weights(page):
         assert (page.parent / script['src']).is_file()
 
 
-def test_page_without_a_detector_or_an_engine_says_so(tmp_path, monkeypatch):
+def test_page_without_a_detector_or_an_engine_says_so(detector, tmp_path, monkeypatch):
     import live_site
     monkeypatch.setattr(live_site, 'PACKAGE', tmp_path / 'none.tgz')
     monkeypatch.setattr(live_site, 'ROOT', tmp_path.parent)
     monkeypatch.setattr(live_site, 'ADDRESS', 'http://127.0.0.1:9/none.tgz')
     monkeypatch.setattr(live_site, 'list_images', lambda: [])
-    page, missing = make_page(tmp_path / 'site', [])
-    said = BeautifulSoup(page.read_text(), 'html.parser').find('main').get_text()
-    assert len(missing) == 2 and all(sentence in said for sentence in missing)
-    assert 'No detector was there' in said and 'cannot be fetched' in said
+    cases = ([], 'No detector was there'), ([detector], 'cannot be fetched')
+    for number, (files, reason) in enumerate(cases):
+        page, missing = make_page(tmp_path / f'site{number}', files)
+        said = BeautifulSoup(page.read_text(), 'html.parser').find('main').get_text()
+        assert len(missing) == 1 and reason in missing[0] and missing[0] in said
+
+
+def test_detector_that_was_found_and_cannot_be_read_is_left_out(tmp_path, monkeypatch):
+    import live_site
+    from ssd_nb.plumbing.options import UserError
+    (tmp_path / 'odd.onnx').write_bytes(b'odd')
+    monkeypatch.setattr(live_site, 'find_detectors', lambda: [tmp_path / 'odd.onnx'])
+    monkeypatch.setattr(live_site, 'list_images', lambda: [])
+    page, missing = make_page(tmp_path / 'site', None)
+    assert len(missing) == 1 and 'odd.onnx.json' in missing[0] and page.is_file()
+    with pytest.raises(UserError, match='odd.onnx.json'):  # but one that was asked for is an error
+        make_page(tmp_path / 'site', [tmp_path / 'odd.onnx'])
+    with pytest.raises(UserError, match='there is no such file'):
+        make_page(tmp_path / 'site', [tmp_path / 'none.onnx'])
 
 
 def test_package_that_changed_is_refused(tmp_path, monkeypatch):

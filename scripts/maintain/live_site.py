@@ -212,13 +212,17 @@ def write_live(folder, detectors=None):
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob('model_*.js'): old.unlink()
     copy_scripts(folder, 'boxes.js', 'detector.js')
-    missing = []
     write_images(folder)
-    try: write_engine(folder)
-    except UserError as error: missing.append(f'The engine is missing, so no detector runs here: {error}')
-    files = find_detectors() if detectors is None else detectors
-    write_models(folder, files)
-    if not files:
+    missing, files = [], find_detectors() if detectors is None else detectors
+    try: write_models(folder, files)
+    except UserError as error:
+        if detectors: raise  # somebody asked for it
+        write_models(folder, [])
+        return [f'No detector runs here: {error}']
+    if files:
+        try: write_engine(folder)
+        except UserError as error: missing.append(f'The engine is missing, so no detector runs here: {error}')
+    else:
         missing.append('No detector was there when these pages were made: run scripts/quickstart.sh, which '
                        'trains one, then scripts/maintain/build_site.sh.')
     return missing
