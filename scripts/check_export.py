@@ -43,8 +43,9 @@ def check_options(given):
 def load_all(given):
     "The prediction functions: the checkpoint, the exported files, half precision, NV12 where DVPP makes it"
     from ssd_nb.export_310 import load_predict, make_float16_predict, wrap_in_nv12
+    from ssd_nb.plumbing.whole_graph import is_whole
     predict, config = load_predict(given.ckpt_file, given.using_model)
-    exported = {path: load_predict(path)[0] for path in given.exported}
+    exported = {path: load_predict(path)[0] for path in given.exported if not is_whole(path)}
     more = {'float16': make_float16_predict(given.ckpt_file, given.using_model)}
     shape, numbers = config.boxes.image_shape, config.data.normalisation
     try: more['NV12, as from DVPP'] = wrap_in_nv12(predict, shape, numbers)
@@ -52,15 +53,42 @@ def load_all(given):
     return predict, config, exported, more
 
 
+def say_drift(name, reference, found):
+    "A line: what a detector finds, beside what the checkpoint finds"
+    from ssd_nb.export_310 import compare_detections
+    d = compare_detections(reference, found)
+    print(f'{name}: {d.both} the same, {d.lost} lost, {d.new} new; '
+          f'scores move by at most {d.score:.1e}, the least IoU is {d.overlap:.4f}')
+
+
 def print_drift(predict, others, images, shapes, thresholds):
-    "A line for each of the others: what they find, beside what the checkpoint finds"
-    from ssd_nb.export_310 import compare_detections, detect_images
+    "A line for each of the others"
+    from ssd_nb.export_310 import detect_images
     reference = detect_images(predict, images, shapes, thresholds)
     print(f'{sum(map(len, reference))} detections in {len(images)} images')
     for name, other in others.items():
-        d = compare_detections(reference, detect_images(other, images, shapes, thresholds))
-        print(f'{name}: {d.both} the same, {d.lost} lost, {d.new} new; '
-              f'scores move by at most {d.score:.1e}, the least IoU is {d.overlap:.4f}')
+        say_drift(name, reference, detect_images(other, images, shapes, thresholds))
+
+
+def print_whole(given, predict, images, pictures, runs):
+    "Two lines for each file that goes from pixels to detections: it has thresholds of its own"
+    import json
+    import time
+
+    from ssd_nb.eval import EvalConfig
+    from ssd_nb.export_310 import detect_images, format_latency
+    from ssd_nb.plumbing.whole_graph import is_whole, open_whole
+    import numpy as np
+    for path in filter(is_whole, given.exported):
+        look, facts = open_whole(path)
+        own, times = EvalConfig(**json.loads(facts['thresholds'])), []
+        reference = detect_images(predict, images, [p.shape[:2] for p in pictures], own)
+        say_drift(f'{path}, from pixels, at its own thresholds', reference, [look(p[None])[0] for p in pictures])
+        for _ in range(runs):
+            start = time.perf_counter()
+            look(pictures[0][None])
+            times.append((time.perf_counter() - start) * 1e3)
+        print(f'{path}, from pixels,', format_latency(np.array(times), 1))
 
 
 def print_times(given, exported, image):
@@ -93,6 +121,7 @@ def check_export(words):
     thresholds = replace_fields(EvalConfig(), given)
     print_drift(predict, exported | more, images, [p.shape[:2] for p in pictures], thresholds)
     print_times(given, exported, images[:1])
+    print_whole(given, predict, images, pictures, given.runs)
     print(f'peak memory of this process: {measure_peak_memory():.0f} MB')
 
 

@@ -22,7 +22,7 @@ def read_options(words):
                           'run_infer_310.sh and run_infer_onnx.sh call this.')
     parser.add([
         Option('model_path', str, required=True,
-               help='a .mindir or .onnx written by export.py, with its json beside it'),
+               help='a .mindir or .onnx written by export.py, with its json beside it if it has one'),
         Option('data_path', str, required=True,
                help='the folder of a COCO, VOC or YOLO data set, or its folder of evaluation images'),
         Option('backend', Literal[tuple(ENDINGS)], 'lite',
@@ -119,6 +119,36 @@ def load_truth(data, known):
     return truth, known
 
 
+def load_whole(given, milliseconds):
+    "Looks at every image with a file that goes from pixels to detections; its model, classes and thresholds"
+    import json
+
+    from ssd_nb.plumbing.whole_graph import open_whole
+    if given.backend != 'onnx' or given.preprocess == 'DVPP':
+        raise UserError(f'{given.model_path} goes from pixels to detections by itself: '
+                        'run it with run_infer_onnx.sh.')
+    look, facts = open_whole(given.model_path)
+    def detect_all(_, dataset, check, config, progress):
+        found = {}
+        for image_id, image in dataset:
+            start = time.perf_counter()
+            found[image_id], = look(image[None])
+            milliseconds.append((time.perf_counter() - start) * 1e3)
+        return found
+    return detect_all, {name: json.loads(facts[name]) for name in ('classes', 'thresholds')}
+
+
+def evaluate_whole(given, data, look, about):
+    "What is measured, and the ground truth"
+    from ssd_nb.eval import EvalConfig, evaluate
+    from ssd_nb.plumbing.records import iterate_images
+    with tempfile.TemporaryDirectory(prefix='ssd_nb_infer_') as scratch:
+        data = replace(data, mindrecord_dir=scratch)
+        truth, classes = load_truth(data, tuple(about['classes']))
+        return evaluate(None, iterate_images(data), truth, classes, EvalConfig(**about['thresholds']),
+                        detect_all=look), truth
+
+
 def evaluate_data(given, data, facts, milliseconds):
     "What is measured, and the ground truth; the records are made in a folder that goes afterwards"
     from ssd_nb.data import create_dataset
@@ -188,28 +218,36 @@ def write_each(result, truth, output):
         write_results(rows, folder / f'{names[image_id]}.json', '--output_dir')
 
 
-def write_times(milliseconds, images, backend, output):
+def write_times(milliseconds, images, backend, whole, output):
     "How long an image takes; the first run, which compiles, does not count"
     import numpy as np
     from ssd_nb.export_310 import format_latency
     steady = np.array(milliseconds[1:] or milliseconds)
-    text = f'{images} images, {backend}; an image, without reading and NMS: {format_latency(steady, 1)}\n'
+    without = 'reading' if whole else 'reading and NMS'
+    text = f'{images} images, {backend}; an image, without {without}: {format_latency(steady, 1)}\n'
     write_text(make_folder(output / 'time_Result') / 'test_perform_static.txt', text, '--output_dir')
 
 
 def infer(words):
     "runs an exported file over a data set"
     given = read_options(words)
+    from ssd_nb.data import DataConfig
     from ssd_nb.export_310 import read_facts
     from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.whole_graph import is_whole
     output, milliseconds = make_folder(given.output_dir), []
     clear_results(output) # nobody shall take them for those of this run
-    facts, config = read_facts(given.model_path)
-    data = find_data(given.data_path, config.data)
     choose_device('CPU') # of MindSpore; the other backends choose their own
-    result, truth = evaluate_data(given, data, facts, milliseconds)
+    if whole := is_whole(given.model_path):
+        look, about = load_whole(given, milliseconds)
+        data = find_data(given.data_path, DataConfig(classes=tuple(about['classes'])))
+        result, truth = evaluate_whole(given, data, look, about)
+    else:
+        facts, config = read_facts(given.model_path)
+        data = find_data(given.data_path, config.data)
+        result, truth = evaluate_data(given, data, facts, milliseconds)
     write_each(result, truth, output)
-    write_times(milliseconds, len(result.detections), given.backend, output)
+    write_times(milliseconds, len(result.detections), given.backend, whole, output)
     write_text(output / 'acc.log', result.text + '\n', '--output_dir', 'backslashreplace')
 
 

@@ -20,7 +20,7 @@ from ssd_nb.plumbing.cocoeval import (
     to_coco_rows)
 from .plumbing.drawing import COLORS, draw_boxes, show_image
 from .plumbing.fonts import spell_names
-from .plumbing.nms import nms
+from .plumbing.nms import keep_boxes
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.preparation import choose_records
 from .plumbing.records import load_ground_truth, load_manifest
@@ -64,13 +64,10 @@ def detect(boxes:np.ndarray,  # (N, 4) y1 x1 y2 x2 in unit coordinates, one per 
            config:EvalConfig=EvalConfig(), # its min_score, nms_threshold and max_boxes are used
           )->Detections:      # in pixels of the original image
     "Threshold, then NMS class by class (SSD section 3.7; a default box may be kept for several classes)"
-    scores = np.asarray(scores)[:, 1:]
-    above = np.flatnonzero(scores > config.min_score).astype(np.int32)
-    which, label = np.divmod(above, np.int32(scores.shape[1]))
-    # float64 from here: that is how the published code decides which boxes overlap too much
-    boxes, scores = np.asarray(boxes)[which] * np.array([*shape, *shape], float), scores[which, label]
-    stay = nms(boxes, scores, config.nms_threshold, config.max_boxes, label)
-    return Detections(boxes[stay], scores[stay], label[stay] + 1, which[stay])
+    # float64: that is how the published code decides which boxes overlap too much
+    boxes, scores = np.asarray(boxes) * np.array([*shape, *shape], float), np.asarray(scores)
+    stay, label = keep_boxes(boxes, scores, config.min_score, config.nms_threshold, config.max_boxes)
+    return Detections(boxes[stay], scores[stay, label], label, stay)
 
 # %% ../nbs/06_eval.ipynb #c040
 def draw_detections(image:np.ndarray,      # (h, w, 3) RGB uint8

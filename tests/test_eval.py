@@ -5,16 +5,19 @@ import os
 import re
 import signal
 import sys
+import time
 
 import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
 
-from ssd_nb.eval import EvalConfig, compute_coco_metrics, evaluate
+from ssd_nb.boxes import BOX_CONFIGS, default_tlbr
+from ssd_nb.eval import EvalConfig, compute_coco_metrics, detect, evaluate
 from ssd_nb.plumbing.cocoeval import (
     EVALUATORS, complete_ground_truth, read_precisions, run_cocoeval, to_coco_rows, to_result_dicts,
     write_results)
+from ssd_nb.plumbing.nms import pixel_iou
 from ssd_nb.plumbing.options import UserError
 from ssd_nb.plumbing.report import make_report_page
 
@@ -319,3 +322,39 @@ def test_run_eval_with_a_modelzoo_checkpoint(model, run, tmp_path):
     assert len(re.findall(r'^ Average (Precision|Recall) .* = -?[\d.]+$', log, flags=re.M)) == 12
     assert re.search(r'^=+\nmAP: [\d.e-]+$', log, flags=re.M)
     assert (tmp_path / 'eval0/report.html').read_text().count('<img') >= 7
+
+
+def detect_with_a_full_sort(boxes, scores, shape, config):
+    "As the loop over classes decides: one kept box at a time against all that are left"
+    boxes, found = boxes * np.array([*shape, *shape], float), []
+    for label in range(1, scores.shape[1]):
+        left = np.flatnonzero(scores[:, label] > config.min_score)
+        left, kept = left[np.argsort(scores[left, label], kind='stable')[::-1]], []
+        while len(left) and len(kept) < config.max_boxes:
+            kept.append(left[0])
+            left = left[1:][pixel_iou(boxes[left[:1]], boxes[left[1:]])[0] <= config.nms_threshold]
+        found += [(*boxes[i], scores[i, label], label, i) for i in kept]
+    return np.array(found).reshape(-1, 7)
+
+
+@pytest.mark.parametrize('levels', [1, 2, 50, 10**9]) # how many different scores there are
+@pytest.mark.parametrize('spread', [0, 0.02, 0.9]) # of the boxes: all the same, most on each other, apart
+def test_detections_do_not_depend_on_how_much_is_sorted(levels, spread):
+    rng = np.random.default_rng(levels)
+    corner = spread * rng.uniform(0, 1, (1500, 2))
+    boxes = np.concatenate([corner, corner + 0.1], axis=1).astype(np.float32)
+    scores = (0.2 + 0.8 * rng.integers(0, levels, (1500, 4)) / levels).astype(np.float32)
+    scores[300:, 3] = 0 # a class with few candidates beside those with many
+    for config in (EvalConfig(), EvalConfig(max_boxes=1), EvalConfig(0.5, 0.3, 1500)):
+        found = detect(boxes, scores, (300, 400), config)
+        rows = np.column_stack([found.boxes, found.scores, found.labels, found.defaults])
+        assert np.array_equal(rows, detect_with_a_full_sort(boxes, scores, (300, 400), config))
+
+
+def test_all_candidates_of_a_pyramid_network_take_no_seconds():
+    rng = np.random.default_rng(0)
+    boxes = default_tlbr(BOX_CONFIGS['ssd_resnet50_fpn']).astype(np.float32)
+    scores = (0.5 + 0.01 * rng.normal(size=(len(boxes), 81))).astype(np.float32)
+    start = time.process_time()
+    assert len(detect(boxes, scores, (480, 640))) == 80 * 100
+    assert time.process_time() - start < 1 # all sorted: 3 s

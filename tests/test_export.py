@@ -118,19 +118,6 @@ def test_onnx_file_has_names_and_needs_nothing_else(exported, run):
     assert done.code == 0 and done.out.startswith('[(4, '), done.err
 
 
-def test_code_of_the_readme_runs_an_onnx_file(exported, monkeypatch):
-    from ssd_nb.data import normalise
-    from ssd_nb.export_310 import load_predict
-    code = re.search(r'```python\n(import json, numpy.*?)```', (ROOT / 'scripts/README.md').read_text(),
-                     flags=re.S)[1]
-    pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
-    monkeypatch.chdir(exported)
-    names = dict(pixels=pixels) # the file takes four images at once
-    exec(code.replace('my_ssd', 'tiny').replace("{'image': image}", "{'image': image.repeat(4, 0)}"), names)
-    for a, b in zip(load_predict('tiny.onnx')[0](normalise(pixels)[None]), (names['boxes'], names['scores'])):
-        assert np.abs(a[0] - b[0]).max() < 1e-5
-
-
 def with_facts(exported, folder, change, ending='.mindir', more=b''):
     "A copy of an exported file whose json was changed"
     path = folder / f'other{ending}'

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -83,7 +84,7 @@ def fit_ground_truth(ground_truth:dict, # in COCO form
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c023
 def to_coco(detections,        # of one image: boxes (n, 4) y1 x1 y2 x2 in pixels, scores (n,), labels (n,)
-            image_id:int,      # its id in the ground truth
+            image_id:int,      # its id in the ground truth; or (n,), one for each
             category_ids:list, # category id of each class, background first
            )->np.ndarray: # (n, 7) float64: image_id, left, top, width, height (pixels), score, category_id
     "Detections as rows of a COCO result"
@@ -96,11 +97,11 @@ def to_coco_rows(detections:dict,   # detections by image id, each as in `to_coc
                  category_ids:list, # category id of each class, background first
                 )->np.ndarray:      # (n, 7) as `to_coco`
     "The detections of many images as rows of a COCO result"
-    rows, start = np.empty((sum(len(d.scores) for d in detections.values()), 7)), 0
-    for image_id, d in detections.items():
-        rows[start:start + len(d.scores)] = to_coco(d, image_id, category_ids)
-        start += len(d.scores)
-    return rows
+    each = list(detections.values())
+    if not each: return np.empty((0, 7))
+    parts = {name: np.concatenate([getattr(d, name) for d in each]) for name in ('boxes', 'scores', 'labels')}
+    image_ids = np.repeat(list(detections), [len(d.scores) for d in each])
+    return to_coco(SimpleNamespace(**parts), image_ids, category_ids)
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c031
 def _list_own_names(truth): # in COCO form
@@ -137,11 +138,14 @@ def complete_ground_truth(ground_truth:dict # in COCO form
     "Fills in what an evaluation needs; raises `UserError` for an annotation that lacks a required part"
     keys, notes = ('image_id', 'category_id', 'bbox'), []
     for i, a in enumerate(ground_truth['annotations'], 1):
-        missing = [key for key in keys if key not in a]
-        if missing: raise UserError(f"annotation {i} of the ground truth has no {' and no '.join(missing)}: "
-                                    'repair the annotation file.')
-        area, crowd = a.get('area', a['bbox'][2] * a['bbox'][3]), a.get('iscrowd', 0)
-        notes.append({key: a[key] for key in keys} | dict(id=i, area=area, iscrowd=crowd))
+        try: image, kind, box = a['image_id'], a['category_id'], a['bbox']
+        except KeyError:
+            missing = ' and no '.join(key for key in keys if key not in a)
+            raise UserError(f'annotation {i} of the ground truth has no {missing}: '
+                            'repair the annotation file.') from None
+        area = a['area'] if 'area' in a else box[2] * box[3]
+        notes.append(dict(id=i, image_id=image, category_id=kind, bbox=box, area=area,
+                          iscrowd=a.get('iscrowd', 0)))
     return ground_truth | dict(annotations=notes)
 
 # %% ../../nbs/plumbing/cocoeval.ipynb #c048

@@ -181,7 +181,9 @@ _EXPORT_EXAMPLE = 'ssd_nb export --ckpt_file=runs/my_training/last.ckpt --file_n
 _EXPORT_OPTIONS = (
     Option('ckpt_file', str, help='the checkpoint', required=True),
     Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
-    Option('batch_size', int, 1, 'images that the file takes at a time'))
+    Option('batch_size', int, 1, 'images that the file takes at a time'),
+    Option('whole', bool, False, 'ONNX: resize, normalisation, threshold and NMS go into the file as well; '
+           'it takes images of any size, and needs no json'))
 _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 
 # %% ../../nbs/plumbing/commands.ipynb #c049
@@ -206,8 +208,9 @@ def export_command(words # of the command line
     from ssd_nb.plumbing.device import choose_device
     choose_device(given.run_platform, given.device_id)
     path, difference = export_model(given.ckpt_file, given.file_name, given.file_format, given.batch_size,
-                                    given.using_model, replace_fields(EvalConfig(), given))
-    print(f'{path} written, and {find_facts_path(path).name}, which says what it holds')
+                                    given.using_model, replace_fields(EvalConfig(), given), given.whole)
+    beside = '' if given.whole else f', and {find_facts_path(path).name}, which says what it holds'
+    print(f'{path} written{beside}')
     if difference != difference: print('not read back: only Ascend tools read this form')
     else: print(f'read back: its answers differ from those of the checkpoint by at most {difference:.1e}')
 
