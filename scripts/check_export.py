@@ -83,7 +83,8 @@ def print_whole(given, predict, images, pictures, runs):
         look, facts = open_whole(path)
         own, times = EvalConfig(**json.loads(facts['thresholds'])), []
         reference = detect_images(predict, images, [p.shape[:2] for p in pictures], own)
-        say_drift(f'{path}, from pixels, at its own thresholds', reference, [look(p[None])[0] for p in pictures])
+        found = [look(picture[None])[0] for picture in pictures]
+        say_drift(f'{path}, from pixels, at its own thresholds', reference, found)
         for _ in range(runs):
             start = time.perf_counter()
             look(pictures[0][None])

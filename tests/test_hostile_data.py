@@ -316,7 +316,7 @@ def test_two_pictures_of_900_megapixels_take_little_memory(tmp_path):
     write_text(tmp_path / 'list.txt', ''.join(f'{n} 20,10,50,40,1\n' for n in ('a.png', 'b.png', 'c.jpg')))
     done = subprocess.run([sys.executable, '-c', HUGE, tmp_path], capture_output=True, text=True, timeout=300,
                           env=os.environ | dict(PYTHONPATH=str(ROOT)))
-    assert done.returncode == 0 and int(done.stdout.split()[-1]) < 1000, done.stdout + done.stderr
+    assert done.returncode == 0 and int(done.stdout.split()[-1]) < 1500, done.stdout + done.stderr
     problems = (tmp_path / 'record/train/problems.txt').read_text()
     assert problems.count('30,000 × 30,000 pixels') == 2
 

@@ -36,7 +36,8 @@ def workers_of(process):
 def test_closed_terminal_saves_the_step(tmp_path):
     "What it prints goes to the terminal, which is gone"
     terminal, other = pty.openpty()
-    own = (f'import os, sys; os.setsid(); os.open({os.ttyname(other)!r}, os.O_RDWR); '
+    own = ('import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); ' # which nohup ignores
+           f'os.setsid(); os.open({os.ttyname(other)!r}, os.O_RDWR); '
            'os.execv(sys.argv[1], sys.argv[1:])') # a session whose terminal this is
     command = [sys.executable, '-c', own, sys.executable, str(ROOT / 'scripts/train.py'), CPU, *VOC,
                '--using_model=ssd_tiny', '--epoch_size=500', '--batch_size=8', '--image_shape=[96,96]',

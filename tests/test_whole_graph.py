@@ -56,7 +56,8 @@ def test_whole_file_finds_what_the_library_finds(using_model, tmp_path):
     assert drift.both > 50 and drift.lost + drift.new <= 0.02 * drift.both and drift.score < 1e-3, drift
     assert max(map(len, ours)) > 0 and facts['model'] == using_model
     other = draw(1, 333, 211) # resized
-    boxes, scores = predict(prepare_input(other[0], (160, 192), normalisation=config.data.normalisation)[None])
+    image = prepare_input(other[0], (160, 192), normalisation=config.data.normalisation)
+    boxes, scores = predict(image[None])
     drift = compare_detections([detect(boxes[0], scores[0], (333, 211), thresholds)], look(other))
     assert drift.both > 5 and drift.lost + drift.new <= 0.2 * drift.both, drift
 
@@ -93,7 +94,8 @@ MISTAKES = {
                      '--whole is not possible with --file_format=MINDIR: give --file_format=ONNX.'),
     'a batch': ('export.py', ['--ckpt_file=TINY.ckpt', '--file_format=ONNX', '--whole', '--batch_size=4'],
                 '--batch_size=4 is not possible with --whole'),
-    'prediction': ('predict.py', ['--run_platform=CPU', '--checkpoint_path=TINY.onnx', f'--image_path={PHOTO}'],
+    'prediction': ('predict.py',
+                   ['--run_platform=CPU', '--checkpoint_path=TINY.onnx', f'--image_path={PHOTO}'],
                    'goes from pixels to detections by itself'),
     'Ascend': ('infer.py', ['--model_path=TINY.onnx', '--backend=mindspore', f'--data_path={SAMPLES}'],
                'goes from pixels to detections by itself'),
