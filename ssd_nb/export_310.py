@@ -12,7 +12,6 @@ import os
 import re
 import sys
 import time
-
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +31,7 @@ from .plumbing.nms import pixel_iou
 from .plumbing.options import UserError
 from .plumbing.own_files import read_own_json, seal_json
 from .plumbing.predict_batches import as_array_function, run_in_batches
+from .plumbing.whole_graph import make_whole, refuse_whole, require_whole
 
 import mindspore as ms
 from mindspore import nn
@@ -81,7 +81,7 @@ def _collect_facts(config, file_format, batch_size, thresholds, files): # files:
                 config=json.loads(to_json(config)))
 
 # %% ../nbs/07_export_310.ipynb #c028
-def _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file):
+def _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file, whole):
     "Writes graph and json, names the file when it has been read back, and returns the largest difference"
     shape, difference = (batch_size, 3, *config.boxes.image_shape), []
     images = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
@@ -89,8 +89,11 @@ def _write_checked(detector, config, path, file_format, batch_size, thresholds, 
         difference.append(_read_back(part, detector, images))
         files = dict(file=part, checkpoint=ckpt_file)
         facts = _collect_facts(config, file_format, batch_size, thresholds, files) | dict(name=path.name)
+        place = find_facts_path(path)
         text = seal_json(json.dumps(facts, indent=1, ensure_ascii=False))
-        write_text(find_facts_path(path), text, '--file_name')
+        if not whole: return write_text(place, text, '--file_name')
+        make_whole(part, NORMALISATIONS[config.data.normalisation], facts)
+        place.unlink(missing_ok=True) # it was beside a file that is now replaced
     try: path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error: raise make_write_error(path, error, '--file_name') from None
     write_graph(detector, ms.Tensor(images), path, file_format, check)
@@ -103,16 +106,18 @@ def export_model(ckpt_file:Path,           # a checkpoint of ours, or a publishe
                  batch_size:int=1,         # images that the file takes at once
                  using_model:str=None,     # for a checkpoint that does not say which model it holds
                  thresholds:EvalConfig=EvalConfig(), # written into the json, for whoever runs the file
+                 whole:bool=False,         # an ONNX file from pixels to detections: plumbing/whole_graph
                 )->tuple:                  # the file; largest difference of its answers from the network's
     "Writes network and decoder as one graph: float32 (B, 3, H, W) to boxes (B, N, 4) and scores (B, N, C)"
     require_format(file_format)
     if batch_size < 1:
         raise UserError(f'--batch_size={batch_size} is not possible: give a whole number from 1 up, since it '
                         'counts the images of one run.')
+    if whole: require_whole(file_format, batch_size)
     network, config = load_network(ckpt_file, using_model)
     detector, ending = Detector(network, config.boxes, config.softmax).set_train(False), FORMATS[file_format]
     path = Path(f'{str(file_name).removesuffix(ending)}{ending}')
-    return path, _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file)
+    return path, _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file, whole)
 
 # %% ../nbs/07_export_310.ipynb #c034
 _FACTS = dict(name=str, file_format=str, input=dict(shape=[int]), classes=[str], config=object,
@@ -154,6 +159,7 @@ def load_exported(path:Path,   # an exported file, with its json beside it
                      reader=None, # path -> function, its input shape; None: the one for the file's ending
                     )->tuple:     # images (n, 3, H, W) float32 to boxes and scores; the `Config`
     "The prediction function of an exported file; raises `UserError` where file, json and images don't fit"
+    if not find_facts_path(path).exists(): refuse_whole(path)
     facts, config = read_facts(path)
     wanted = tuple(facts['input']['shape'])
     run, shape = (reader or READERS[Path(path).suffix])(path)

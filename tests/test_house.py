@@ -356,7 +356,7 @@ OTHERWISE = { # module and function -> how it writes a whole file, or none, with
     'plumbing.media._open_writer': 'to the file that `replace_file` gives',
     'plumbing.media.VideoCopy.close': 'to the same',
     'plumbing.backends._name_ends': 'to the same', 'plumbing.backends._write_plain': 'to the same',
-    'plumbing.backends._write_anywhere': 'to the same',
+    'plumbing.backends._write_anywhere': 'to the same', 'plumbing.whole_graph.make_whole': 'to the same',
     'plumbing.report._embed_figure': 'into memory',
     'plumbing.loader._claim_memory': 'shared memory',
     'plumbing.recipes._open_log': 'a log that grows', 'plumbing.launch._start_one': 'the same',

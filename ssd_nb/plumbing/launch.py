@@ -18,6 +18,7 @@ from .bookkeeping import Stopped, catch_signals, drop_lost_output
 from .files import make_folder
 from .hosts import Hosts, Plan, check_signals, read_plan
 from .options import UserError
+from .untrusted import show_text
 
 # %% ../../nbs/plumbing/launch.ipynb #c006
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
@@ -112,6 +113,8 @@ class _Failed(UserError):
                 ):
         super().__init__(text if code == 2 else f'error: {text}')
         self.code, self.step = code, step
+
+    def __str__(self): return '\n'.join(map(show_text, Exception.__str__(self).splitlines())) # rows of a log
 
 # %% ../../nbs/plumbing/launch.ipynb #c027
 def _explain_end(name, code, log): # of a process; `_Failed`
