@@ -8,7 +8,6 @@ __all__ = ['find_facts_path', 'export_model', 'read_facts', 'load_exported', 'lo
 # %% ../nbs/07_export_310.ipynb #c002
 import hashlib
 import json
-import os
 import re
 import sys
 import time
