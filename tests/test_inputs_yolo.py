@@ -196,7 +196,7 @@ def test_names(tmp_path, names, number, name):
     ('[]', 'must be a list'),
     ('{}', 'must be a list'), ('[[a, b], c]', 'a list or a table where the name'),
     ('[{a: b, c: d}]', 'a list or a'),
-    ('{0: [a]}', 'a list or a table'), ('[', ' is not valid YAML (expected'),
+    ('{0: [a]}', 'a list or a table'), ('[', ':2 is not valid YAML ('),
     ('[a, ""]', 'the name of a class is empty'),
     ('{0: a, 1: }', 'the name of a class is empty'), ('{[a]: b}', 'is not valid YAML'),
     ('&a [*a]', 'is not valid YAML'),

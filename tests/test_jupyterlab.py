@@ -7,16 +7,11 @@ import sys
 import time
 
 import pytest
+from browser import open_browser, wait_for_value, with_browser
 from conftest import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (shutil.which('chromium')
-                                                        and shutil.which('chromedriver')),
-                                                   reason='needs chromium and chromedriver (on Debian: '
-                                                          'apt-get install chromium chromium-driver)')]
+pytestmark = [pytest.mark.slow, with_browser]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / 'nbs').glob('0*.ipynb'))
-QUIET = ('--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-         '--disable-background-networking',
-         '--disable-component-update', '--disable-sync', '--hide-scrollbars')
 RUN_ALL = "jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.ran = true })"
 PANEL = 'jupyterapp.shell.currentWidget'
 OUTPUTS = (f'return Array.from({PANEL}.content.model.cells)'
@@ -65,26 +60,12 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def browser(tmp_path):
-    from selenium import webdriver
-    options = webdriver.ChromeOptions()
-    for argument in (*QUIET, f'--user-data-dir={tmp_path / "profile"}'): options.add_argument(argument)
-    options.binary_location = shutil.which('chromium')
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which('chromedriver')))
-    driver.set_window_size(1280, 1000)
-    driver.set_script_timeout(100)
+    driver = open_browser(tmp_path / 'profile')
     yield driver
     driver.execute_async_script("const done = arguments[0]; "
                                 "jupyterapp.serviceManager.sessions.shutdownAll().then(() => done(true), () "
                                 "=> done(false))")
     driver.quit()
-
-
-def wait(browser, script, seconds=180):
-    "The value of a script in the page, as soon as it has one"
-    for _ in range(seconds * 5):
-        if (value := browser.execute_script(script)): return value
-        time.sleep(0.2)
-    raise AssertionError(f'{script} had no value within {seconds} seconds')
 
 
 def sliders_of(browser, cell):
@@ -100,15 +81,16 @@ def sliders_of(browser, cell):
 @pytest.mark.parametrize('name', NOTEBOOKS)
 def test_notebook_runs_and_its_slider_moves_the_picture(name, lab, browser):
     browser.get(f'{lab}/{name}.ipynb?reset')
-    wait(browser, f'return window.jupyterapp && {PANEL} && {PANEL}.sessionContext && '
-                  f'{PANEL}.sessionContext.session && {PANEL}.content.widgets.length > 5')
+    wait_for_value(browser, f'return window.jupyterapp && {PANEL} && {PANEL}.sessionContext && '
+                            f'{PANEL}.sessionContext.session && {PANEL}.content.widgets.length > 5',
+                   seconds=180)
     browser.execute_script("jupyterapp.commands.execute('application:toggle-left-area')")
     browser.execute_async_script(f"const done = arguments[0]; {PANEL}.sessionContext.ready.then(() => "
                                  f"done(true))")
     browser.execute_script(f"{PANEL}.content.model.sharedModel.cells.forEach((cell, i) => "
                            f"{{ if (/^\\s*#\\s*\\|\\s*slow/m.test(cell.source)) cell.setSource('') }})")
     browser.execute_script(RUN_ALL)
-    wait(browser, 'return window.ran', seconds=900)
+    wait_for_value(browser, 'return window.ran', seconds=900)
     outputs = browser.execute_script(OUTPUTS)
     errors = [output for cell in outputs for output in cell if output['output_type'] == 'error']
     assert not errors, errors[0]

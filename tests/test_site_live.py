@@ -4,10 +4,11 @@ import os
 import re
 import shutil
 import sys
-import time
+from functools import partial
 
 import numpy as np
 import pytest
+from browser import open_browser, wait_for_value, with_browser
 from bs4 import BeautifulSoup
 from conftest import ROOT
 from test_export import make_checkpoint
@@ -15,16 +16,12 @@ from test_export import make_checkpoint
 sys.path.insert(0, str(ROOT / 'scripts/maintain'))
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('browser')]
-with_browser = pytest.mark.skipif(not (shutil.which('chromium') and shutil.which('chromedriver')),
-                                  reason='needs chromium and chromedriver (on Debian: '
-                                         'apt-get install chromium chromium-driver)')
-QUIET = ('--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-         '--disable-background-networking', '--disable-component-update', '--disable-sync',
-         '--hide-scrollbars', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream')
+CAMERA = '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream'
 NAMES = '<script>alert(1)</script>', 'a "quoted" & \'odd\' <b>name</b>', '</script><!-- &amp;'
 ANSWER = ('return window.SSD_STATE && SSD_STATE.answer && '
           '!document.getElementById("status").textContent.match(/loading/)')
 STATUS = 'return document.getElementById("status").textContent'
+wait = partial(wait_for_value, status=STATUS)
 
 
 def make_page(folder, detectors):
@@ -54,6 +51,7 @@ def hostile(detector):
     path = detector.with_name('it\'s <i> & "so".onnx')
     shutil.copy(detector, path)
     facts = json.loads(detector.with_name('tiny.onnx.json').read_text())
+    del facts['checksum'] # of the json itself
     facts['classes'][1:4] = NAMES
     facts['config']['data']['classes'][1:4] = NAMES
     path.with_name(f'{path.name}.json').write_text(json.dumps(facts | {'name': path.name}))
@@ -70,25 +68,10 @@ def page(detector, hostile, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def browser(tmp_path_factory):
-    from selenium import webdriver
-    options = webdriver.ChromeOptions()
-    for argument in (*QUIET, f'--user-data-dir={tmp_path_factory.mktemp("profile")}'):
-        options.add_argument(argument)
-    options.binary_location = shutil.which('chromium')
-    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which('chromedriver')))
-    driver.set_window_size(1280, 1000)
-    driver.set_script_timeout(100)
+    driver = open_browser(tmp_path_factory.mktemp('profile'), *CAMERA,
+                          loggingPrefs={'browser': 'ALL', 'performance': 'ALL'})
     yield driver
     driver.quit()
-
-
-def wait(browser, script, seconds=60):
-    "The value of a script in the page, as soon as it has one"
-    for _ in range(seconds * 20):
-        if (value := browser.execute_script(script)): return value
-        time.sleep(0.05)
-    raise AssertionError(f'{script} had no value within {seconds} seconds; {browser.execute_script(STATUS)}')
 
 
 def open_page(browser, path):

@@ -4,8 +4,6 @@
 __all__ = ['set_classes', 'describe_plan', 'check_early', 'choose_records', 'prepare', 'list_shared_options', 'join_team']
 
 # %% ../../nbs/plumbing/preparation.ipynb #c002
-import hashlib
-import json
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -116,21 +114,14 @@ def list_shared_options(config # a `Config` of `05_train`
     return {f'--{name}': value for part in parts for name, value in part.items() if name not in _OWN_OPTIONS}
 
 # %% ../../nbs/plumbing/preparation.ipynb #c039
-def _digest_images(folder # of a MindRecord
-                  )->str:
-    "A short text that stands for size, content and order of the images; '' if nobody knows"
-    try: images = json.loads((folder / 'images.json').read_text(encoding='utf-8'))['images']
-    except (OSError, ValueError, KeyError): return ''
-    return hashlib.sha256(str([[size, crc] for size, _, crc in images.values()]).encode()).hexdigest()[:16]
-
 def _describe_training_data(data # a `DataConfig`
                           )->dict: # in json's words
     "What all processes must have found"
     manifest = load_manifest(data, 'train')
     counts = {f'the number of {name}': manifest[name] for name in ('images', 'objects')}
-    content = _digest_images(find_record_folder(data, 'train'))
+    sums = {f'the checksum of the {name}': text for name, text in manifest.get('content', {}).items()}
     return {'the list of classes': list(manifest['classes']), **counts,
-            'the fingerprint of the annotations': manifest['fingerprint'], 'that of the images': content}
+            'the fingerprint of the annotations': manifest['fingerprint'], **sums}
 
 # %% ../../nbs/plumbing/preparation.ipynb #c042
 def join_team(config   # a `Config` of `05_train`

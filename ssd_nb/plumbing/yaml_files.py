@@ -42,10 +42,10 @@ def _count_values(text, loader)->int: # that the text stands for; raises `YamlFa
     return total
 
 # %% ../../nbs/plumbing/yaml_files.ipynb #c015
-def _describe(error): # of the library -> `YamlFault`
-    mark = getattr(error, 'problem_mark', None)
+def _describe(error, text): # of the library, about a text -> `YamlFault`
+    mark, last = getattr(error, 'problem_mark', None), len(text.splitlines())
     return YamlFault(getattr(error, 'problem', None) or 'it has characters that no text has',
-                     mark.line + 1 if mark else 0)
+                     min(mark.line + 1, last) if mark else 0) # a list that is left open is missed behind it
 
 # %% ../../nbs/plumbing/yaml_files.ipynb #c017
 _FAULTS = ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError
@@ -61,5 +61,5 @@ def parse_yaml(text:str,           # content of a file
         _count_values(text, loader)
         return yaml.load(text, loader)
     except YamlFault: raise
-    except yaml.YAMLError as error: raise _describe(error) from None
+    except yaml.YAMLError as error: raise _describe(error, text) from None
     except _FAULTS as error: raise YamlFault(f'it has a value that is none: {error}') from None

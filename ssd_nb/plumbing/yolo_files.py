@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
 
-import yaml
-
 from .annotations import Problem, say_count
 from .find_images import SPLIT_NAMES, ImageFinder
 from .images import is_image
 from .options import UserError
 from .untrusted import LeadsOut, check_inside, leads_out, open_file, read_whole
+from .yaml_files import YamlFault, parse_yaml
 
 # %% ../../nbs/plumbing/yolo_files.ipynb #c008
 def read_lines(path # of a text file
@@ -43,14 +42,12 @@ _LONGEST_YAML = 1_000_000 # bytes: ten thousand classes take a quarter of it
 def _load_yaml(path # of a yaml file
               )->dict: # its content, all values as they are written
     try:
-        if path.stat().st_size > _LONGEST_YAML: raise ValueError(f'more than {_LONGEST_YAML // 1000:,} kB')
-        content = yaml.load('\n'.join(read_lines(path)), yaml.BaseLoader)
+        if path.stat().st_size > _LONGEST_YAML: raise YamlFault(f'more than {_LONGEST_YAML // 1000:,} kB')
+        content = parse_yaml('\n'.join(read_lines(path)), as_text=True)
     except OSError as error: raise UserError(f'{path} cannot be read ({error.strerror}).') from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, 'problem_mark', None)
-        what = error.problem if mark else str(error) or type(error).__name__
-        line = f':{mark.line + 1}' if mark else ''
-        raise UserError(f'{path}{line} is not valid YAML ({what}): write it again.') from None
+    except YamlFault as fault:
+        line = f':{fault.line}' if fault.line else ''
+        raise UserError(f'{path}{line} is not valid YAML ({fault}): write it again.') from None
     return content if isinstance(content, dict) else {}
 
 # %% ../../nbs/plumbing/yolo_files.ipynb #c018
