@@ -19,8 +19,7 @@
 set -uo pipefail
 
 SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-PYTHON=${PYTHON:-$(command -v python || command -v python3)}
-export PYTHON GLOG_v=${GLOG_v:-4}
+export GLOG_v=${GLOG_v:-4}
 
 usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
 
@@ -28,6 +27,9 @@ case ${1:-} in
     -h|--help) usage; exit 0 ;;
     '') usage >&2; exit 2 ;;
 esac
+# shellcheck source=scripts/find_python.sh
+source "$SCRIPTS/find_python.sh"
+export PYTHON
 exec "$PYTHON" -c 'from ssd_nb.plumbing.launch import launch_command
 from ssd_nb.plumbing.options import run_command
 run_command(launch_command)' "$SCRIPTS" "$@"

@@ -28,8 +28,7 @@ case $DATASET in coco|voc|yolo|other) ;; *) fail "DATASET '$DATASET' is not poss
 case $DEVICE_ID in ''|*[!0-9]*) fail "DEVICE_ID '$DEVICE_ID' is not possible: give a whole number such as 0." ;; esac
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PYTHON=${PYTHON:-$ROOT/.venv/bin/python}
-[ -x "$PYTHON" ] || PYTHON=$(command -v python3) || fail "there is no Python: run 'bash scripts/quickstart.sh', or set PYTHON."
+source "$ROOT/scripts/find_python.sh"
 FOLDER=eval$DEVICE_ID
 mkdir -p "$FOLDER"
 "$PYTHON" "$ROOT/scripts/eval.py" --run_platform="$PLATFORM" --device_id="$DEVICE_ID" --dataset="$DATASET" \

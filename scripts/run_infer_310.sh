@@ -7,7 +7,7 @@
 #   DEVICE_ID    which Ascend; 0 if left out
 # Writes into the current folder: result_Files/ (what is found in each image; FOLDER_NAME.json where several have a name), time_Result/, infer.log, acc.log (COCO's table).
 # On a host without Ascend, BACKEND=mindspore (or BACKEND=onnx with a .onnx file) before the command does the same.
-# PYTHON says which Python to use, if not that of .venv or python3.
+# PYTHON says which Python to use, if not the one on the PATH or in .venv.
 set -uo pipefail
 
 usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
@@ -26,8 +26,7 @@ DATA=$2
 PREPROCESS=$(printf '%s' "$3" | tr '[:lower:]' '[:upper:]')
 DEVICE_ID=${4:-0}
 BACKEND=${BACKEND:-lite}
-PYTHON=${PYTHON:-$SCRIPTS/../.venv/bin/python}
-command -v "$PYTHON" > /dev/null || PYTHON=python3
+source "$SCRIPTS/find_python.sh"
 
 case $PREPROCESS in DVPP|CPU) ;; *) fail "DVPP is '$3': give DVPP or CPU." ;; esac
 case $DEVICE_ID in ''|*[!0-9]*) fail "DEVICE_ID is '$DEVICE_ID': give a number, such as 0." ;; esac

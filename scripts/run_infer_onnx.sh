@@ -3,7 +3,7 @@
 # Runs an exported detector over a data set with ONNX Runtime, on a CUDA device if it finds one, and measures it.
 #   ONNX_PATH    a .onnx file that scripts/export.py wrote: with --whole, or else with its json beside it
 #   DATA_PATH    the folder of a COCO, VOC or YOLO data set, or its folder of evaluation images
-# Writes into the current folder what run_infer_310.sh writes. PYTHON says which Python to use, if not that of .venv or python3.
+# Writes into the current folder what run_infer_310.sh writes. PYTHON says which Python to use, if not the one on the PATH or in .venv.
 set -uo pipefail
 
 case ${1:-} in

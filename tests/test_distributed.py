@@ -73,6 +73,27 @@ def test_wrong_arguments_of_a_shell_script(name, run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+IN_BASH = {
+    'run_distribute.sh': ['two'],
+    'run_standalone_train.sh': ['0', '1', '0.05', 'coco'],
+    'run_eval.sh': ['coco', 'model.mindir', '0'],
+    'run_infer_310.sh': ['model.mindir', '.', 'CPU'],
+}
+
+
+@pytest.mark.parametrize('name', IN_BASH)
+def test_a_python_that_has_the_package_is_found(name, run, tmp_path):
+    "The one on the PATH may be the system's; where none has the package, one sentence says so"
+    (tmp_path / 'model.mindir').touch()
+    bare = dict(HOME=str(tmp_path), PATH='/usr/bin:/bin')
+    found = run('bash', '-c', f'source {SCRIPTS}/find_python.sh; echo "$PYTHON"', cwd=tmp_path, env=bare)
+    assert found.code == 0 and run(found.out.strip(), '-c', 'import ssd_nb', cwd=tmp_path, env=bare).code == 0
+    shutil.copytree(SCRIPTS, tmp_path / 'clone/scripts')
+    done = run('bash', tmp_path / 'clone/scripts' / name, *IN_BASH[name], cwd=tmp_path, env=bare)
+    assert (done.code, done.err) == (2, "error: no Python with ssd_nb was found: run 'bash "
+                                     "scripts/quickstart.sh', which makes one in .venv, or set PYTHON.\n")
+
+
 def test_published_arguments_become_options(run, tmp_path):
     "What train.py would be called with; `echo` stands for Python"
     one = run('bash', SCRIPTS / 'run_standalone_train.sh', '3', '500', '0.05', 'coco', '--coco_root=D',

@@ -139,7 +139,7 @@ def test_readme_lists_the_plumbing():
 
 def test_every_script_is_explained():
     texts = ''.join((ROOT / name).read_text() for name in TEXTS)
-    helpers = {'make_venv.sh', 'published_arguments.sh', 'infer.py', 'build_site.py',
+    helpers = {'find_python.sh', 'make_venv.sh', 'published_arguments.sh', 'infer.py', 'build_site.py',
                'torch_ssd.py'} # called by others
     scripts = {path.name for path in (ROOT / 'scripts').rglob('*') if path.suffix in ('.py', '.sh')}
     assert not {n for n in scripts - helpers if n not in texts and not n.startswith('bench_')}
