@@ -3,9 +3,10 @@
 # %% auto #0
 __all__ = ['EpochReport', 'log_lines', 'read_metrics', 'MetricsFile', 'Progress', 'write_progress', 'read_progress', 'write_data',
            'check_same_data', 'check_same_options', 'check_finite', 'Stopped', 'drop_lost_output', 'catch_signals',
-           'end_in_time']
+           'redirect_interrupts', 'end_in_time']
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c002
+import _thread
 import json
 import math
 import os
@@ -16,6 +17,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields, replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from .files import write_text
@@ -247,7 +249,7 @@ class Stopped(UserError):
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c067
 _HANGUP = getattr(signal, 'SIGHUP', None) # Windows has none
-_STOP_SIGNALS = signal.SIGINT, signal.SIGTERM # inside a step, MindSpore turns the first into the second
+_STOP_SIGNALS = signal.SIGINT, signal.SIGTERM
 
 # %% ../../nbs/plumbing/bookkeeping.ipynb #c069
 def drop_lost_output()->None:
@@ -285,7 +287,30 @@ def catch_signals():
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c086
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c076
+@contextmanager
+def redirect_interrupts():
+    "In this block, Ctrl-C reaches the handler of Python, whatever others put in its place"
+    main, over, possible = threading.main_thread(), threading.Event(), hasattr(signal, 'pthread_sigmask')
+    if not possible or threading.current_thread() is not main: yield; return # Windows; a thread
+    def watch():
+        while signal.sigwait({signal.SIGINT}) and not over.is_set():
+            _thread.interrupt_main(signal.SIGINT)
+            signal.pthread_kill(main.ident, signal.SIGURG)
+    resource_tracker.ensure_running() # when multiprocessing starts it, it lets SIGINT through
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGURG, lambda number, frame: None)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try: yield
+    finally:
+        over.set()
+        signal.pthread_kill(watcher.ident, signal.SIGINT)
+        watcher.join()
+        signal.signal(signal.SIGURG, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c093
 _GRACE = 30 # seconds from a signal to the end of a process that waits for others
 
 @contextmanager
@@ -307,12 +332,14 @@ def end_in_time(ranks:int,            # processes that train together; alone, no
         signal.set_wakeup_fd(before)
         os.close(into)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c087
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c094
 def _wait_and_end(out, seconds, notice): # a pipe to read from; None: end nothing
-    with os.fdopen(out, 'rb', buffering=0) as pipe: came = pipe.read(1)
-    if not came: return # closed: all went well
-    notice()
-    if seconds is None: return
-    time.sleep(seconds)
-    print(f'ended {seconds} s after a signal, since another process does not answer', flush=True)
-    os._exit(128 + came[0])
+    with os.fdopen(out, 'rb', buffering=0) as pipe:
+        came = pipe.read(1)
+        if not came: return # closed: all went well
+        notice()
+        if seconds is not None:
+            time.sleep(seconds)
+            print(f'ended {seconds} s after a signal, since another process does not answer', flush=True)
+            os._exit(128 + came[0])
+        while pipe.read(1): pass # so that the next signal can be written

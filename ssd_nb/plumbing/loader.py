@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import weakref
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, TimeoutError
+from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -206,7 +206,7 @@ class _Job:
         self.future, self.pool = None, _POOLS.get(self.workers)
         if self.pool is None and _HURRY.is_set(): return
         self.pool = _get_pool(self.workers)
-        with suppress(BrokenProcessPool): self.future = self.pool.submit(*self.task)
+        with suppress(RuntimeError): self.future = self.pool.submit(*self.task) # or another thread ended it
 
 # %% ../../nbs/plumbing/loader.ipynb #c060
 _HURRY, _PATIENCE = threading.Event(), 1 # second
@@ -217,11 +217,11 @@ def hurry_workers(hurry:bool=True # False: there is time again
     _HURRY.set() if hurry else _HURRY.clear()
 
 # %% ../../nbs/plumbing/loader.ipynb #c061
-def _wait_for(job # `_Job`
-             )->None:
+def _wait_for(job)->None: # a `_Job`
     "Waits until a job is done; raises its error, or `BrokenProcessPool` if nobody does it"
     while job.future:
         try: return job.future.result(_PATIENCE)
+        except CancelledError: break # with the pool that was to do it
         except TimeoutError:
             if _HURRY.is_set() and job.workers:
                 _end_pool(job.workers, job.pool)
@@ -319,7 +319,7 @@ class BatchLoader:
             raise
         finally: _abandon(begun)
 
-# %% ../../nbs/plumbing/loader.ipynb #c095
+# %% ../../nbs/plumbing/loader.ipynb #c097
 def _restore_error(loader,  # `BatchLoader`
                    batches, # an iterator of MindSpore over its batches
                   ):        # the same batches
@@ -329,7 +329,7 @@ def _restore_error(loader,  # `BatchLoader`
         if loader.error: raise loader.error from None
         raise
 
-# %% ../../nbs/plumbing/loader.ipynb #c096
+# %% ../../nbs/plumbing/loader.ipynb #c098
 def make_dataset(loader:BatchLoader, # the batches
                  names:list,         # of its columns
                 ):                   # a dataset of MindSpore, whose iterators raise what the loader raises

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
+from .bookkeeping import redirect_interrupts
 from .files import make_folder, make_write_error, replace_file
 from .options import (
     PLATFORMS, Option, OptionParser, UserError, check_value, find_choice, make_field_options, replace_fields)
@@ -248,13 +249,14 @@ def _prepare(config):
 def train_command(words # of the command line
                  )->None:
     "trains a detector"
-    draw_into_files()
-    config, given = _read_config(words)
-    check_value(given, 'fit_boxes', given.only_create_dataset or not given.fit_boxes,
-                '--only_create_dataset with it, and its YAML file to the training')
-    if given.only_create_dataset: _create_data(config.data, config.boxes, given.fit_boxes)
-    elif given.only_prepare: _prepare(config)
-    else: _train(config, given.tensorboard)
+    with redirect_interrupts():
+        draw_into_files()
+        config, given = _read_config(words)
+        check_value(given, 'fit_boxes', given.only_create_dataset or not given.fit_boxes,
+                    '--only_create_dataset with it, and its YAML file to the training')
+        if given.only_create_dataset: _create_data(config.data, config.boxes, given.fit_boxes)
+        elif given.only_prepare: _prepare(config)
+        else: _train(config, given.tensorboard)
 
 # %% ../../nbs/plumbing/training_commands.ipynb #c066
 _CHECK_PURPOSE = ('Looks at data, configuration and, if there is one, a checkpoint or a run\'s folder, '
