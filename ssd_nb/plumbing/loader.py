@@ -319,7 +319,7 @@ class BatchLoader:
             raise
         finally: _abandon(begun)
 
-# %% ../../nbs/plumbing/loader.ipynb #c097
+# %% ../../nbs/plumbing/loader.ipynb #c098
 def _restore_error(loader,  # `BatchLoader`
                    batches, # an iterator of MindSpore over its batches
                   ):        # the same batches
@@ -329,7 +329,7 @@ def _restore_error(loader,  # `BatchLoader`
         if loader.error: raise loader.error from None
         raise
 
-# %% ../../nbs/plumbing/loader.ipynb #c098
+# %% ../../nbs/plumbing/loader.ipynb #c099
 def make_dataset(loader:BatchLoader, # the batches
                  names:list,         # of its columns
                 ):                   # a dataset of MindSpore, whose iterators raise what the loader raises
