@@ -2,6 +2,7 @@
 from pathlib import Path
 from typing import Literal
 
+from ssd_nb.plumbing.commands import make_trust_option
 from ssd_nb.plumbing.options import (
     Option, OptionParser, UserError, make_device_options, make_field_options, replace_fields, run_command)
 
@@ -18,6 +19,7 @@ def read_options(words):
         Option('ckpt_file', str, help='the checkpoint', required=True),
         Option('image_path', str, help='an image, or a folder of images', required=True),
         Option('exported', list[str], [], 'files that export.py wrote from it, such as [a.mindir,a.onnx]'),
+        make_trust_option('exported'),
         Option('batches', list[int], [1, 4, 16],
                'batches to time the checkpoint with; an exported file has its own'),
         Option('limit', int, 32, 'use only the first so many images'),
@@ -43,7 +45,9 @@ def check_options(given):
 def load_all(given):
     "The prediction functions: the checkpoint, the exported files, half precision, NV12 where DVPP makes it"
     from ssd_nb.export_310 import load_predict, make_float16_predict, wrap_in_nv12
+    from ssd_nb.plumbing.graph_files import trust_file
     from ssd_nb.plumbing.whole_graph import is_whole
+    trust_file(given.trust)
     predict, config = load_predict(given.ckpt_file, given.using_model)
     exported = {path: load_predict(path)[0] for path in given.exported if not is_whole(path)}
     more = {'float16': make_float16_predict(given.ckpt_file, given.using_model)}

@@ -10,6 +10,7 @@ from itertools import count as count_up
 from pathlib import Path
 from typing import Literal
 
+from ssd_nb.plumbing.commands import make_trust_option
 from ssd_nb.plumbing.files import make_folder, write_text
 from ssd_nb.plumbing.options import Option, OptionParser, UserError, run_command
 
@@ -27,6 +28,7 @@ def read_options(words):
                help='the folder of a COCO, VOC or YOLO data set, or its folder of evaluation images'),
         Option('backend', Literal[tuple(ENDINGS)], 'lite',
                'lite: MindSpore Lite on an Ascend 310; the others run on any host'),
+        make_trust_option('model_path'),
         Option('preprocess', Literal['DVPP', 'CPU'], 'CPU',
                'DVPP: the device normalises, from NV12; other backends compute the same'),
         Option('device_id', int, 0, 'which of several devices'),
@@ -234,7 +236,9 @@ def infer(words):
     from ssd_nb.data import DataConfig
     from ssd_nb.export_310 import read_facts
     from ssd_nb.plumbing.device import choose_device
+    from ssd_nb.plumbing.graph_files import trust_file
     from ssd_nb.plumbing.whole_graph import is_whole
+    trust_file(given.trust)
     output, milliseconds = make_folder(given.output_dir), []
     clear_results(output) # nobody shall take them for those of this run
     choose_device('CPU') # of MindSpore; the other backends choose their own

@@ -27,7 +27,7 @@ case ${1:-} in
     -h|--help) usage; exit 0 ;;
     '') usage >&2; exit 2 ;;
 esac
-# shellcheck source=scripts/find_python.sh
+# shellcheck source=/dev/null
 source "$SCRIPTS/find_python.sh"
 export PYTHON
 exec "$PYTHON" -c 'from ssd_nb.plumbing.launch import launch_command

@@ -28,6 +28,7 @@ case $DATASET in coco|voc|yolo|other) ;; *) fail "DATASET '$DATASET' is not poss
 case $DEVICE_ID in ''|*[!0-9]*) fail "DEVICE_ID '$DEVICE_ID' is not possible: give a whole number such as 0." ;; esac
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=/dev/null
 source "$ROOT/scripts/find_python.sh"
 FOLDER=eval$DEVICE_ID
 mkdir -p "$FOLDER"

@@ -9,6 +9,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/published_arguments.sh"
 case ${1:-} in -h|--help) usage; exit 0 ;; esac
 published_options device_id epoch_size lr dataset pre_trained pre_trained_epoch_size -- "$@"
+# shellcheck source=/dev/null
 source "$HERE/find_python.sh"
 mkdir -p LOG || exit 2
 # The training takes the place of this script, so that signals reach it; the log is written until it has ended.

@@ -157,6 +157,26 @@ def test_operations_of_strangers_are_refused(exported, tmp_path, form):
     check_graph(path)
 
 
+def test_scripts_can_trust_a_file(exported, tmp_path, script_here):
+    "A graph with an operation that nothing uses; MindSpore loads it once it is trusted"
+    from mindspore.train.mind_ir_pb2 import ModelProto
+    model = ModelProto.FromString((exported / 'tiny.mindir').read_bytes())
+    model.primitives.add(name='Custom:1', op_type='Custom')
+    path = tmp_path / 'bad.mindir'
+    path.write_bytes(model.SerializeToString())
+    sign(exported, path)
+    infer = ['infer.py', f'--model_path={path}', f'--data_path={SAMPLES}', '--backend=mindspore',
+             f'--output_dir={tmp_path}/found']
+    check = ['check_export.py', f'--ckpt_file={exported}/tiny.ckpt', f'--image_path={SAMPLES}/eval',
+             '--limit=1', '--runs=1', '--batches=[1]', f'--exported=[{path}]']
+    for command in infer, check:
+        assert f'give --trust={path} as well.' in script_here(*command)[2]
+    for command in infer, check:
+        code, _, err = script_here(*command, f'--trust={path}')
+        assert code == 0, err
+    assert 'Average Precision' in (tmp_path / 'found/acc.log').read_text()
+
+
 @pytest.mark.parametrize('form', FORMS)
 def test_arrays_outside_of_the_folder_are_refused(exported, tmp_path, form):
     import onnx

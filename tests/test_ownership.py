@@ -238,8 +238,42 @@ def test_results_of_a_user_are_not_overwritten(name, content, predict, tmp_path)
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / name).write_bytes(content)
     done = predict(tmp_path / 'in')
-    assert done.code == 2 and f'holds {name}, which no prediction wrote' in done.err
+    assert done.code == 2 and f'holds {name}, which ssd_nb did not write' in done.err
     assert list_folder(tmp_path / 'out') == [name] and (tmp_path / 'out' / name).read_bytes() == content
+
+
+@pytest.mark.parametrize('name', ('metrics.txt', 'metrics.json', 'detections.json', 'report.html'))
+def test_evaluation_overwrites_nothing_of_a_user(name, tmp_path, monkeypatch, capsys):
+    "It is said before anything is evaluated; what an evaluation wrote is replaced"
+    from ssd_nb.plumbing import commands
+    from ssd_nb.plumbing.detect_files import _is_ours
+    from ssd_nb.plumbing.options import run_command
+    class Evaluated(Exception): pass
+    def stop(*_): raise Evaluated
+    monkeypatch.setattr(commands, '_load_detector', lambda *_: (None, None))
+    monkeypatch.setattr(commands, '_choose_data', lambda *_: (None, None))
+    monkeypatch.setattr(commands, '_load_truth', stop)
+    theirs = tmp_path / name
+    words = ['--checkpoint_path=x.ckpt', f'--output_dir={tmp_path}', '--report']
+    for content in ('mine', '', '[{"image_id": 1, "category_id": 2}]', '{"mAP": 0.5}', '<!doctype html>\n'):
+        theirs.write_text(content)
+        with pytest.raises(SystemExit): run_command(commands.eval_command, words)
+        assert f'holds {name}, which ssd_nb did not write' in capsys.readouterr().err
+        assert theirs.read_text() == content
+    theirs.unlink()
+    result = SimpleNamespace(text='eval_protocol coco: 1 of 1 images', results=[], stats=np.zeros(12),
+                             classes=(), objects=(), ap=(), ap50=())
+    commands._write_results(result, dict(images=[], categories=[]), tmp_path)
+    for path in tmp_path.iterdir(): assert _is_ours(path), path
+    with pytest.raises(Evaluated): commands.eval_command(words)
+
+
+def test_training_overwrites_no_picture_of_a_user(tmp_path, script_here):
+    write_image(tmp_path / 'run/metrics.png')
+    before = (tmp_path / 'run/metrics.png').read_bytes()
+    done = script_here('train.py', *train_words(tmp_path))
+    assert done.code == 2 and 'holds metrics.png, which ssd_nb did not write' in done.err
+    assert (tmp_path / 'run/metrics.png').read_bytes() == before and not (tmp_path / 'mindrecord').exists()
 
 
 def test_video_of_a_user_is_not_overwritten(predict, tmp_path):

@@ -66,24 +66,31 @@ def stop_on_signal(entries # of any kind
         for number, handler in zip(signals, before): signal.signal(number, handler)
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c027
-def _is_own_folder(folder): # whether an earlier run wrote its results there
-    try:
-        with open(Path(folder) / 'detections.json', encoding='utf-8') as file: start = file.read(10_000)
-    except (OSError, ValueError): return False
-    return start.split() == ['[]'] or start.startswith('[{"image_id": ') and '"category_name": ' in start
+_OURS = { # how they begin
+    'detections.json': r'\[\]\s*$|\[\{"image_id": \d+, [^{}]*"(category|file)_name": "',
+    'metrics.json': r'\{\n "mAP": ',
+    'metrics.txt': r'eval_protocol \w+: \d+ of \d+ images',
+    'report.html': r'<!doctype html>\n(?s:.){,200}<meta name="generator" content="ssd_nb">'}
+
+def _is_ours(path): # of a result -> whether an earlier run wrote it
+    if os.path.islink(path) or not path.is_file(): return False
+    if path.name not in _OURS: return is_own_copy(path)
+    with open(path, encoding='utf-8', errors='replace') as file: start = file.read(10_000)
+    return re.match(_OURS[path.name], start) is not None
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c029
-def check_results_folder(folder:Path # where results are to be written; need not exist
+def check_results_folder(folder:Path, # where results are to be written; need not exist
+                         *names:str,  # of the files; pictures, and those above
                         )->None:
-    "Raises `UserError` if detections.json or overview.png of somebody else would be overwritten"
-    if _is_own_folder(folder): return
-    for name in 'detections.json', 'overview.png':
-        path = Path(folder) / name
-        if not os.path.lexists(path) or is_own_copy(path): continue
-        raise UserError(f'--output_dir={folder} holds {name}, which no prediction wrote, and which would be '
-                        'overwritten: give another folder.')
+    "Raises `UserError` if a file of somebody else would be overwritten"
+    for name in names:
+        try: free = not os.path.lexists(path := Path(folder) / name) or _is_ours(path)
+        except OSError: free = False
+        if not free:
+            raise UserError(f'--output_dir={folder} holds {name}, which ssd_nb did not write, and which '
+                            'would be overwritten: give another folder.')
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c032
+# %% ../../nbs/plumbing/detect_files.ipynb #c031
 def open_copies(path:str,    # what was opened; a copied video gets its name
                 folder:Path, # where to write
                 fps:float,   # frames a second; 0: these are images
@@ -98,7 +105,7 @@ def open_copies(path:str,    # what was opened; a copied video gets its name
     while taken(free := stem if number == 1 else f'{stem}_{number}'): number += 1
     return VideoCopy(folder, free, fps)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c036
+# %% ../../nbs/plumbing/detect_files.ipynb #c035
 def _shrink(image, detections, most=1600): # most: pixels of the longer side
     "An image and its detections, not larger than an overview needs"
     scale = most / max(image.shape[:2])
@@ -106,7 +113,7 @@ def _shrink(image, detections, most=1600): # most: pixels of the longer side
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return small, replace(detections, boxes=detections.boxes * scale)
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c039
+# %% ../../nbs/plumbing/detect_files.ipynb #c038
 def copy_annotated(found,         # of (name, image, Detections)
                    copies,        # what writes them, see `open_copies`
                    classes:tuple, # names of the classes, background first
@@ -124,14 +131,14 @@ def copy_annotated(found,         # of (name, image, Detections)
     finally: copies.close() # a video is readable up to here, whatever happened
     return every, shown
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c043
+# %% ../../nbs/plumbing/detect_files.ipynb #c042
 def _list_rows(found, classes):
     "The rows of detections.json"
     for number, (name, detections) in enumerate(found, start=1):
         for row in to_result_dicts(to_coco(detections, number, range(len(classes)))):
             yield row | dict(file_name=name, category_name=classes[row['category_id']])
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c044
+# %% ../../nbs/plumbing/detect_files.ipynb #c043
 def write_detections(found,         # of (name, Detections)
                      classes:tuple, # names of the classes, background first
                      path,          # file to write
@@ -139,7 +146,7 @@ def write_detections(found,         # of (name, Detections)
     "Writes a COCO result file, with names in it"
     write_results(_list_rows(found, classes), path, '--output_dir')
 
-# %% ../../nbs/plumbing/detect_files.ipynb #c048
+# %% ../../nbs/plumbing/detect_files.ipynb #c047
 def draw_overview(shown,        # of (image, Detections), up to twelve
                   classes:tuple # names of the classes, background first
                  ):             # the matplotlib Figure

@@ -128,6 +128,7 @@ def _make_images(result, objects, judged, score, read, shown):
 # %% ../../nbs/plumbing/report.ipynb #c033
 _PAGE = '''<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
+<meta name="generator" content="ssd_nb">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 0 auto; padding: 1rem; color: #222;

@@ -224,8 +224,10 @@ def _train(config, tensorboard):
     from ssd_nb.train import draw_history, train
     from ssd_nb.eval import make_evaluate
     from ssd_nb.plumbing.bookkeeping import read_metrics
+    from ssd_nb.plumbing.detect_files import check_results_folder
     from ssd_nb.plumbing.team import writes_files
     folder = Path(config.train.output_dir)
+    check_results_folder(folder, 'metrics.png')
     measure = make_evaluate(config.data, config.boxes, config.train.batch_size, config.softmax)
     reports = train(config, evaluate=measure)
     if not writes_files(config.train): return list(reports) # one log of the whole is enough
