@@ -1,6 +1,7 @@
 """Pictures as people bring them: turned, damaged, dark, of any ending and folder; and what predict does."""
 import io
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -625,3 +626,11 @@ def test_data_is_found_by_its_folder_or_that_of_its_images(place, tmp_path):
     write_yolo(tmp_path / 'yolo', images=('images/train/1.jpg', 'images/val/1.jpg'))
     inner = '.' if place == '.' else 'images/val'
     assert find(tmp_path / 'yolo' / inner, DataConfig()).yolo_root == str(tmp_path / 'yolo')
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no named pipes')
+def test_a_pipe_has_no_other_path(tmp_path):
+    from ssd_nb.plumbing.find_images import ImageFinder
+    os.mkfifo(tmp_path / 'a.jpg')
+    finder = ImageFinder(tmp_path)
+    assert finder.find('a.jpg') == tmp_path / 'a.jpg' and finder.list_notes('list.txt') == []

@@ -113,7 +113,7 @@ class ImageFinder:
         if path and os.path.isfile(path): return _keep_inside(path)
         if found := _search_image(self, name):
             _keep_inside(self.folder / found)
-            self.renamed.append((name, found))
+            if found != name: self.renamed.append((name, found)) # the same: a pipe, which is no file
             return self.folder / found
         if path: return _keep_inside(path)
         raise ValueError(f'the path {name} leaves the folder {self.folder}, where no image has that name')
