@@ -224,5 +224,5 @@ def write_live(folder, detectors=None):
         except UserError as error: missing.append(f'The engine is missing, so no detector runs here: {error}')
     else:
         missing.append('No detector was there when these pages were made: run scripts/quickstart.sh, which '
-                       'trains one, then scripts/maintain/build_site.sh.')
+                       'trains one, then scripts/build_site.sh.')
     return missing
