@@ -27,6 +27,7 @@ from .bookkeeping import Stopped, read_metrics
 from .files import make_folder, make_write_error, write_text
 from .options import UserError, check_value, suggest_name
 from .own_files import read_own_json
+from .yaml_files import parse_yaml
 
 # %% ../../nbs/plumbing/recipes.ipynb #c007
 class _Spread(NamedTuple):
@@ -440,6 +441,16 @@ def _name_folder(folder, # of the recipe
     return Path(folder) / re.sub(r'[^\w.=,-]+', '_', name)
 
 # %% ../../nbs/plumbing/recipes.ipynb #c126
+_PLACES = set('coco_root voc_root voc_json yolo_root image_dir anno_path eval_anno_path'.split())
+
+def _say_changes(path, words): # a recipe, the words after it -> such as ', with epoch_size=20'
+    own = parse_yaml(Path(path).read_text(encoding='utf-8')) or {}
+    free = _FREE | {'seed', 'seeds', 'vary'} | _PLACES - set(own)
+    options = [word.removeprefix('--') for word in words]
+    changed = [option for option in options if option.partition('=')[0] not in free]
+    return f', with {" ".join(changed)}' if changed else ''
+
+# %% ../../nbs/plumbing/recipes.ipynb #c129
 def _plan(file, words, read): # as in `plan_recipe`
     "What is to be trained, and all options"
     path = _find_recipe(file)
@@ -448,10 +459,10 @@ def _plan(file, words, read): # as in `plan_recipe`
     check_value(given, 'distribute', not given.distribute, 'False: a recipe trains on one device')
     seeds = tuple(range(given.seed, given.seed + given.seeds))
     command = shlex.join(['ssd_nb', 'recipe', file, *words])
-    folder = Path(given.output_dir)
-    return _Plan(path.stem, read_title(path), config, evaluation, folder, seeds, command), given
+    title, folder = read_title(path) + _say_changes(path, words), Path(given.output_dir)
+    return _Plan(path.stem, title, config, evaluation, folder, seeds, command), given
 
-# %% ../../nbs/plumbing/recipes.ipynb #c128
+# %% ../../nbs/plumbing/recipes.ipynb #c131
 def plan_recipe(file:str, # name or path of a recipe
                 words,    # of the command line, after it
                 read,     # words -> `Config`, `EvalConfig` and all options
@@ -463,10 +474,10 @@ def plan_recipe(file:str, # name or path of a recipe
         folder = _name_folder(plan.folder, name)
         own = [word for word in words if not word.startswith('--vary=')]
         variant, _ = _plan(file, [*own, *more, f'--output_dir={folder}'], read)
-        plans.append(variant._replace(name=name, title=f'{plan.title}; {name}'))
+        plans.append(variant._replace(name=name))
     return plans
 
-# %% ../../nbs/plumbing/recipes.ipynb #c132
+# %% ../../nbs/plumbing/recipes.ipynb #c135
 def _compare(results): # name of the recipe and of each variant -> seeds, as in `_format_table`
     "One row for each: median and spread, and the difference in mAP to the first, seed by seed"
     (_, base), *_ = results.items()
@@ -479,7 +490,7 @@ def _compare(results): # name of the recipe and of each variant -> seeds, as in 
     widths = [max(map(len, column)) for column in zip(*table)]
     return '\n'.join('  '.join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in table)
 
-# %% ../../nbs/plumbing/recipes.ipynb #c136
+# %% ../../nbs/plumbing/recipes.ipynb #c139
 def run_variants(plans,          # `_Plan`s: the recipe, then its variants
                  run=_run_process, # as in `run_recipe`
                 )->None:
