@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .media import find_images
+from ..data import prepare_input
+from .media import decode_files, find_images
 from .options import UserError
 
-# %% ../../nbs/plumbing/int8.ipynb #c003
+# %% ../../nbs/plumbing/int8.ipynb #c023
 def require_int8(int8:bool,       # of an export
                  calibrate:str,   # of an export: a folder of images, '' for none
                  file_format:str, # of an export
@@ -26,18 +27,18 @@ def require_int8(int8:bool,       # of an export
     if file_format != 'ONNX':
         raise UserError(f'--int8 is not possible with --file_format={file_format}: give --file_format=ONNX.')
     if not calibrate:
-        raise UserError('--int8 needs images to calibrate with: give --calibrate=MY_IMAGES, a folder of about '
-                        'a hundred images such as the detector will see.')
+        raise UserError('--int8 needs images to calibrate with: give --calibrate=MY_IMAGES, a folder of '
+                        'about a hundred images such as the detector will see.')
     try: return find_images(calibrate)
     except UserError as error: raise UserError(str(error).replace('--image_path', '--calibrate')) from None
 
-# %% ../../nbs/plumbing/int8.ipynb #c004
+# %% ../../nbs/plumbing/int8.ipynb #c027
 _MOST = 200 # images; more of them change the ranges little
 
 def _choose_evenly(files): # a list -> at most so many of it, from all its parts
     return [files[int(i)] for i in np.linspace(0, len(files) - 1, min(len(files), _MOST))]
 
-# %% ../../nbs/plumbing/int8.ipynb #c005
+# %% ../../nbs/plumbing/int8.ipynb #c031
 _AT_A_TIME = 8 # batches whose ranges are in memory before they are merged
 
 class _Calibration:
@@ -53,27 +54,24 @@ class _Calibration:
         self.used, self.left = self.used + len(rows), self.left - 1
         return dict(image=np.stack(rows + rows[-1:] * (self.batch - len(rows))))
 
-# %% ../../nbs/plumbing/int8.ipynb #c006
+# %% ../../nbs/plumbing/int8.ipynb #c036
 def _read_images(files, config): # paths; a `Config` -> yields (3, H, W) float32, as the network takes them
-    from ssd_nb.data import prepare_input
-    from ssd_nb.plumbing.media import decode_files
     for _, image in decode_files(files):
         yield prepare_input(image, config.boxes.image_shape, None, config.data.normalisation)
 
-# %% ../../nbs/plumbing/int8.ipynb #c007
-_OPSET = 13 # the first in which a scale for each channel is possible
-
+# %% ../../nbs/plumbing/int8.ipynb #c038
 def _make_ready(path): # an ONNX file -> a model in which batch norms are part of the convolutions
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
-    model = onnx.version_converter.convert_version(onnx.load(path), _OPSET)
     with tempfile.TemporaryDirectory(prefix='ssd_nb_') as folder:
-        quant_pre_process(model, file := f'{folder}/ready.onnx', skip_symbolic_shape=True)
+        file = f'{folder}/ready.onnx'
+        onnx.save(onnx.version_converter.convert_version(onnx.load(path), 13), file)
+        quant_pre_process(file, file, skip_symbolic_shape=True)
         model = onnx.load(file)
     for i, node in enumerate(model.graph.node): node.name = node.name or f'node_{i}'
     return model
 
-# %% ../../nbs/plumbing/int8.ipynb #c008
+# %% ../../nbs/plumbing/int8.ipynb #c040
 def _list_exact(graph): # -> names of nodes: the last convolution of each head, and what comes after it
     "What stays in float32"
     maker = {name: node for node in graph.node for name in node.output}
@@ -85,7 +83,7 @@ def _list_exact(graph): # -> names of nodes: the last convolution of each head, 
         if node.op_type != 'Conv': todo += node.input
     return sorted(exact)
 
-# %% ../../nbs/plumbing/int8.ipynb #c009
+# %% ../../nbs/plumbing/int8.ipynb #c045
 _EIGHT_BITS = 'Conv', 'Add', 'Clip', 'Relu', 'MaxPool' # operators, where they are not exact
 
 def _quantise(model, path, reader): # an ONNX model, where to write, a `_Calibration`
@@ -95,26 +93,27 @@ def _quantise(model, path, reader): # an ONNX model, where to write, a `_Calibra
                     op_types_to_quantize=list(_EIGHT_BITS), nodes_to_exclude=_list_exact(model.graph),
                     extra_options=dict(CalibStridedMinMax=_AT_A_TIME))
 
-# %% ../../nbs/plumbing/int8.ipynb #c010
-def quantise_file(path:Path,       # an ONNX file of ours, of one size; it is rewritten
-                  files:list,      # paths of images to calibrate with, see `require_int8`
-                  config,          # the `Config` of the detector
+# %% ../../nbs/plumbing/int8.ipynb #c049
+def quantise_file(path:Path,        # an ONNX file of ours; it is rewritten
+                  files:list,       # paths of images to calibrate with, see `require_int8`
+                  config,           # the `Config` of the detector
                   batch_size:int=1, # images that the file takes at once
-                 )->dict:          # what there is to know about it, as texts and numbers
-    "Makes an int8 file out of one in float32"
+                 )->dict:           # what there is to know about it, as texts and numbers
+    "Makes an int8 file out of one in float32, and says how many images it used"
     chosen = _choose_evenly(files)
     reader = _Calibration(_read_images(chosen, config), len(chosen), batch_size)
     _quantise(_make_ready(path), path, reader)
     print(f'int8: {reader.used} images have set the ranges')
-    return dict(weights='int8 of 7 bits, a scale for each channel', activations='uint8, a scale for each tensor',
+    return dict(weights='int8 of 7 bits, a scale for each channel',
+                activations='uint8, a scale for each tensor',
                 calibration='least and largest values', images=reader.used)
 
-# %% ../../nbs/plumbing/int8.ipynb #c011
-def time_in_turn(runs:dict,       # name: function without arguments
-                 rounds:int=12,   # blocks of each
-                 block:int=5,     # calls of one before the next has its turn
-                )->dict:          # name: milliseconds of its fastest call
-    "How long functions take, beside each other: whatever disturbs the machine disturbs all of them"
+# %% ../../nbs/plumbing/int8.ipynb #c066
+def time_in_turn(runs:dict,     # name: function without arguments
+                 rounds:int=12, # blocks of each
+                 block:int=5,   # calls of one before the next has its turn
+                )->dict:        # name: milliseconds of its fastest call
+    "How long functions take, beside each other"
     best = dict.fromkeys(runs, float('inf'))
     for name in list(runs) * rounds:
         time.sleep(0.01) # threads of the one before may still wait for work
