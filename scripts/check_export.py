@@ -22,8 +22,8 @@ def read_options(words):
         Option('exported', list[str], [], 'files that export.py wrote from it, such as [a.mindir,a.onnx]'),
         Option('batches', list[int], [1, 4, 16],
                'batches to time the checkpoint with; an exported file has its own'),
-        Option('data_path', str, '', 'for int8 files: the folder of a COCO, VOC or YOLO data set, to measure mAP '
-               'on its evaluation images'),
+        Option('data_path', str, '', 'for int8 files: the folder of a COCO, VOC or YOLO data set, to '
+               'measure mAP on its evaluation images'),
         Option('limit', int, 32, 'use only the first so many images'),
         Option('runs', int, 50, 'runs to time'),
         Option('using_model', Literal[tuple(MODELS)], help='the model, where the checkpoint does not say'),

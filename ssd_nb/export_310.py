@@ -34,7 +34,6 @@ from .plumbing.predict_batches import as_array_function, run_in_batches
 from .plumbing.whole_graph import make_whole, refuse_whole, require_whole
 
 import mindspore as ms
-from mindspore import nn
 
 # %% ../nbs/07_export_310.ipynb #c015
 _TOLERANCE = 1e-3 # of the check after an export: far above rounding, far below a wrong operation
@@ -89,7 +88,8 @@ def _write_checked(detector, config, path, file_format, batch_size, thresholds, 
         difference.append(_read_back(part, detector, images))
         more = dict(int8=quantise_file(part, calibrate, config, batch_size)) if calibrate else {}
         files = dict(file=part, checkpoint=ckpt_file)
-        facts = _collect_facts(config, file_format, batch_size, thresholds, files) | dict(name=path.name) | more
+        facts = _collect_facts(config, file_format, batch_size, thresholds, files)
+        facts |= dict(name=path.name) | more
         place = find_facts_path(path)
         text = seal_json(json.dumps(facts, indent=1, ensure_ascii=False))
         if not whole: return write_text(place, text, '--file_name')

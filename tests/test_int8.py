@@ -46,7 +46,8 @@ def test_int8_answers_nearly_as_float32(using_model, tmp_path):
     predict, config = load_predict(checkpoint)
     path, difference = export_model(checkpoint, tmp_path / 'a', 'ONNX', **more)
     assert difference < 1e-3 # before it was made int8
-    images = np.stack([prepare_input(image, size, None, config.data.normalisation) for image in draw(4, *size)])
+    prepare = lambda image: prepare_input(image, size, None, config.data.normalisation)
+    images = np.stack([prepare(image) for image in draw(4, *size)])
     boxes, scores = (np.corrcoef(a.ravel(), b.ravel())[0, 1]
                      for a, b in zip(predict(images), load_predict(path)[0](images)))
     assert boxes > 0.95 and scores > 0.9, (boxes, scores)
@@ -109,8 +110,10 @@ def test_more_images_take_no_more_memory(tmp_path):
 
 EXPORT = ['--ckpt_file=TINY/tiny.ckpt', '--int8']
 MISTAKES = {
-    'another form': ([*EXPORT, '--calibrate=TINY/images'], '--int8 is not possible with --file_format=MINDIR'),
-    'no images': ([*EXPORT, '--file_format=ONNX'], '--int8 needs images to calibrate with: give --calibrate='),
+    'another form': ([*EXPORT, '--calibrate=TINY/images'],
+                     '--int8 is not possible with --file_format=MINDIR'),
+    'no images': ([*EXPORT, '--file_format=ONNX'],
+                  '--int8 needs images to calibrate with: give --calibrate='),
     'no folder': ([*EXPORT, '--file_format=ONNX', '--calibrate=nowhere'], 'there is no --calibrate=nowhere'),
     'empty folder': ([*EXPORT, '--file_format=ONNX', '--calibrate=EMPTY'], 'holds no image'),
     'no image': ([*EXPORT, '--file_format=ONNX', '--calibrate=TINY/images/broken.png'],

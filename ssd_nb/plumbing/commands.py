@@ -185,8 +185,8 @@ _EXPORT_OPTIONS = (
     Option('whole', bool, False, 'ONNX: resize, normalisation, threshold and NMS go into the file as well; '
            'it takes images of any size, and needs no json'),
     Option('int8', bool, False, 'ONNX: eight bits instead of 32 in the convolutions; needs --calibrate'),
-    Option('calibrate', str, '', 'for --int8: a folder of images such as the detector will see, at best of its '
-           'training set; about a hundred are enough'))
+    Option('calibrate', str, '', 'for --int8: a folder of images such as the detector will see, at best '
+           'those of its training; about a hundred are enough'))
 _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 
 # %% ../../nbs/plumbing/commands.ipynb #c049
