@@ -144,6 +144,13 @@ def open_any(path, config, thresholds, picture):
     return see, lambda: predict(many)
 
 
+def find_evaluation(given, config):
+    "The data set to measure mAP on; None if there is none"
+    if not given.data_path: return None
+    from infer import find_data
+    return find_data(given.data_path, config.data)
+
+
 def measure_maps(eyes, data, classes, thresholds):
     "mAP of each of several detectors (functions of an image) on the evaluation images of a data set"
     from infer import load_truth
@@ -182,7 +189,6 @@ def check_export(words):
     "compares exported files with their checkpoint"
     given = read_options(words)
     import numpy as np
-    from infer import find_data
     from ssd_nb.data import prepare_input
     from ssd_nb.eval import EvalConfig
     from ssd_nb.export_310 import measure_peak_memory
@@ -192,7 +198,7 @@ def check_export(words):
     check_options(given)
     choose_device(given.run_platform, given.device_id)
     predict, config, exported, more = load_all(given)
-    data = find_data(given.data_path, config.data) if given.data_path else None
+    data = find_evaluation(given, config)
     pictures = [image for _, image in decode_files(files[:given.limit])]
     shape, numbers = config.boxes.image_shape, config.data.normalisation
     images = np.stack([prepare_input(p, shape, None, numbers) for p in pictures])
