@@ -26,6 +26,7 @@ from .plumbing.backends import (
 from .plumbing.checkpoint import to_json
 from .plumbing.files import check_readable, make_write_error, write_text
 from .plumbing.graph_files import check_graph
+from .plumbing.int8 import quantise_file, require_int8
 from .plumbing.nms import pixel_iou
 from .plumbing.options import UserError
 from .plumbing.own_files import read_own_json, seal_json
@@ -33,7 +34,6 @@ from .plumbing.predict_batches import as_array_function, run_in_batches
 from .plumbing.whole_graph import make_whole, refuse_whole, require_whole
 
 import mindspore as ms
-from mindspore import nn
 
 # %% ../nbs/07_export_310.ipynb #c015
 _TOLERANCE = 1e-3 # of the check after an export: far above rounding, far below a wrong operation
@@ -80,14 +80,16 @@ def _collect_facts(config, file_format, batch_size, thresholds, files): # files:
                 config=json.loads(to_json(config)))
 
 # %% ../nbs/07_export_310.ipynb #c028
-def _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file, whole):
+def _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file, whole, calibrate):
     "Writes graph and json, names the file when it has been read back, and returns the largest difference"
     shape, difference = (batch_size, 3, *config.boxes.image_shape), []
     images = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
     def check(part):
         difference.append(_read_back(part, detector, images))
+        more = dict(int8=quantise_file(part, calibrate, config, batch_size)) if calibrate else {}
         files = dict(file=part, checkpoint=ckpt_file)
-        facts = _collect_facts(config, file_format, batch_size, thresholds, files) | dict(name=path.name)
+        facts = _collect_facts(config, file_format, batch_size, thresholds, files)
+        facts |= dict(name=path.name) | more
         place = find_facts_path(path)
         text = seal_json(json.dumps(facts, indent=1, ensure_ascii=False))
         if not whole: return write_text(place, text, '--file_name')
@@ -106,6 +108,8 @@ def export_model(ckpt_file:Path,           # a checkpoint of ours, or a publishe
                  using_model:str=None,     # for a checkpoint that does not say which model it holds
                  thresholds:EvalConfig=EvalConfig(), # written into the json, for whoever runs the file
                  whole:bool=False,         # an ONNX file from pixels to detections: plumbing/whole_graph
+                 int8:bool=False,          # an ONNX file of eight bits: plumbing/int8
+                 calibrate:str='',         # with int8: a folder of images such as the detector will see
                 )->tuple:                  # the file; largest difference of its answers from the network's
     "Writes network and decoder as one graph: float32 (B, 3, H, W) to boxes (B, N, 4) and scores (B, N, C)"
     require_format(file_format)
@@ -113,10 +117,12 @@ def export_model(ckpt_file:Path,           # a checkpoint of ours, or a publishe
         raise UserError(f'--batch_size={batch_size} is not possible: give a whole number from 1 up, since it '
                         'counts the images of one run.')
     if whole: require_whole(file_format, batch_size)
+    images = require_int8(int8, calibrate, file_format)
     network, config = load_network(ckpt_file, using_model)
     detector, ending = Detector(network, config.boxes, config.softmax).set_train(False), FORMATS[file_format]
     path = Path(f'{str(file_name).removesuffix(ending)}{ending}')
-    return path, _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file, whole)
+    return path, _write_checked(detector, config, path, file_format, batch_size, thresholds, ckpt_file, whole,
+                                images)
 
 # %% ../nbs/07_export_310.ipynb #c034
 _FACTS = dict(name=str, file_format=str, input=dict(shape=[int]), classes=[str], config=object,

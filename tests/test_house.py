@@ -357,6 +357,7 @@ OTHERWISE = { # module and function -> how it writes a whole file, or none, with
     'plumbing.media.VideoCopy.close': 'to the same',
     'plumbing.backends._name_ends': 'to the same', 'plumbing.backends._write_plain': 'to the same',
     'plumbing.backends._write_anywhere': 'to the same', 'plumbing.whole_graph.make_whole': 'to the same',
+    'plumbing.int8._make_ready': 'in a folder that goes at once',
     'plumbing.report._embed_figure': 'into memory',
     'plumbing.loader._claim_memory': 'shared memory',
     'plumbing.recipes._open_log': 'a log that grows', 'plumbing.launch._start_one': 'the same',

@@ -191,7 +191,10 @@ _EXPORT_OPTIONS = (
     Option('file_name', str, 'ssd', 'the file to write; its ending is added'),
     Option('batch_size', int, 1, 'images that the file takes at a time'),
     Option('whole', bool, False, 'ONNX: resize, normalisation, threshold and NMS go into the file as well; '
-           'it takes images of any size, and needs no json'))
+           'it takes images of any size, and needs no json'),
+    Option('int8', bool, False, 'ONNX: eight bits instead of 32 in the convolutions; needs --calibrate'),
+    Option('calibrate', str, '', 'for --int8: a folder of images such as the detector will see, at best '
+           'those of its training; about a hundred are enough'))
 _THRESHOLDS = 'min_score', 'nms_threshold', 'max_boxes' # fields of EvalConfig
 
 # %% ../../nbs/plumbing/commands.ipynb #c051
@@ -216,7 +219,8 @@ def export_command(words # of the command line
     from ssd_nb.plumbing.device import choose_device
     choose_device(given.run_platform, given.device_id)
     path, difference = export_model(given.ckpt_file, given.file_name, given.file_format, given.batch_size,
-                                    given.using_model, replace_fields(EvalConfig(), given), given.whole)
+                                    given.using_model, replace_fields(EvalConfig(), given), given.whole,
+                                    given.int8, given.calibrate)
     beside = '' if given.whole else f', and {find_facts_path(path).name}, which says what it holds'
     print(f'{path} written{beside}')
     if difference != difference: print('not read back: only Ascend tools read this form')

@@ -68,8 +68,8 @@ _AFTER = '''after (float[B, N, 4] net_boxes, float[B, N, C] net_scores, float[4]
     boxes = GatherND (in_pixels, which_box)
     which_score = Concat <axis = 1> (of_image, box, label)
     scores = GatherND (net_scores, which_score)
-    labels = Squeeze <axes = [1]> (label)
-    images = Squeeze <axes = [1]> (of_image)
+    labels = Reshape (label, row)
+    images = Reshape (of_image, row)
 }'''
 
 # %% ../../nbs/plumbing/whole_graph.ipynb #c023
@@ -79,7 +79,7 @@ def _make_after(count, thresholds): # boxes of the network; dict of min_score, n
     "Raw answers to detections"
     constants = dict(pixel=np.float32([0, 0, 1, 1]), back=[-1], far_back=[_FAR.min], boxes_axis=[1],
                      starts=[1, -1], ends=[_FAR.max, _FAR.min], axes=[1, 2], steps=[1, -1],
-                     last=[count - 1], one=[1], max_boxes=[thresholds['max_boxes']])
+                     last=[count - 1], one=[1], row=[-1], max_boxes=[thresholds['max_boxes']])
     for name in 'nms_threshold', 'min_score': constants[name] = np.float32([thresholds[name]])
     return _parse_graph(_AFTER, constants)
 
@@ -154,7 +154,7 @@ def _check_freed(one, any_number): # the same ONNX model, before and after `_fre
 
 # %% ../../nbs/plumbing/whole_graph.ipynb #c055
 _ENDS = 'boxes', 'scores', 'labels', 'images'
-_FACTS = 'model', 'classes', 'thresholds', 'version'
+_FACTS = 'model', 'classes', 'thresholds', 'version', 'int8'
 _INPUT = 'image: uint8 RGB (B, H, W, 3), of any size'
 _OUTPUT = 'boxes: y1 x1 y2 x2 in pixels; scores; labels: places in classes; images: places in the batch'
 
