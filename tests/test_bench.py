@@ -1,6 +1,7 @@
 """The benchmark's rounds, with engines that are made up: who has a turn when, and what the figures say."""
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -71,11 +72,13 @@ def test_processes_that_are_waited_for_count(engine):
 def test_parts_have_rows_and_may_time_themselves(engine):
     found, _ = run(engine('a', 'make_parts'))
     assert list(found) == ['a, one', 'a, two']
-    assert (found['a, two'].fastest, found['a, two'].busy, found['a, two'].answers[0]) == (5.0, 2.0, {'mAP': 0.5})
+    two = found['a, two']
+    assert (two.fastest, two.busy, two.answers[0]) == (5.0, 2.0, {'mAP': 0.5})
 
 
 def test_memory_is_that_of_its_own_process(engine):
-    found, _ = run(engine('small', 'make_heavy', megabytes=1), engine('large', 'make_heavy', megabytes=200), count=1)
+    both = [engine(f'{n} MB', 'make_heavy', megabytes=n) for n in (1, 200)]
+    found, _ = run(*both, count=1)
     small, large = (one.memory[1] for one in found.values())
     assert 150 < large - small < 250
 
@@ -136,3 +139,70 @@ def test_json_says_what_a_reader_needs(engine, tmp_path):
     assert {'command', 'machine', 'seed', 'quiet', 'engines'} == set(said)
     assert said['machine']['cores'] >= 1 and 'instructions' in said['machine']
     assert said['engines']['a']['versions']['python'] and len(said['engines']['a']['runs']) == 3
+
+
+def test_growth_is_the_slope_of_logarithms():
+    "n to the power 1.5 in time; memory that is added in proportion"
+    import bench_growth as growth
+    found = {f'batch {n}': rounds.Measured('', [[n**1.5, n**1.5, None]], [100, 200 + 50 * n])
+             for n in (2, 4, 8, 16)}
+    fitted = growth.fit_growth(found)
+    assert abs(fitted['time'] - 1.5) < 1e-6 and abs(fitted['memory'] - 1) < 1e-6
+    assert '2.83 times for twice as much' in growth.say_growth('batch', fitted)
+    assert 'worse than linear, since' in growth.say_growth('batch', fitted)
+    flat = {f'batch {n}': rounds.Measured('', [[n, n, None]], [100, 200]) for n in (2, 4, 8)}
+    said = growth.say_growth('batch', growth.fit_growth(flat))
+    assert 'memory hardly grows' in said and said.endswith('not worse than linear.')
+
+
+def test_a_described_network_keeps_its_weights_and_what_is_shared():
+    import numpy as np
+    from bench_networks import describe, new_network
+    from ssd_nb.ssd_heads import _make_tower
+    network, _ = new_network('ssd_tiny')
+    def collect(part):
+        inside = [array for one in part['parts'].values() for array in collect(one)]
+        return [*part['arrays'].values(), *inside]
+    ours = [parameter.asnumpy() for parameter in network.get_parameters()]
+    described = collect(describe(network))
+    assert len(described) == len(ours) and all(np.array_equal(a, b) for a, b in zip(described, ours))
+    towers = list(describe(_make_tower(2))['parts'].values())
+    first, second = (tower['parts']['0']['parts']['features']['parts']['0'] for tower in towers)
+    assert first is second # a convolution of both maps
+
+
+def test_pytorch_is_not_held_to_the_instructions_of_mindspore(tmp_path, monkeypatch):
+    "A limit that is set for MindSpore, in its own process, must not reach PyTorch, whose oneDNN obeys it"
+    import bench_train
+    monkeypatch.setattr(bench_train, 'write_network', lambda *args: None)
+    monkeypatch.setattr(bench_train, 'in_new_process', lambda *args: None)
+    before = dict(os.environ)
+    engines = bench_train.list_engines('ssd_tiny', 2, 2, sys.executable, None, tmp_path)
+    free = [e.name for e in engines if 'ONEDNN_MAX_CPU_ISA' not in e.environment]
+    assert free == ['ours', 'PyTorch', 'PyTorch channels-last'] and dict(os.environ) == before
+
+
+@pytest.mark.parametrize('words, sentence', [
+    (['train', '--checkout=/nowhere'], r'--checkout=/nowhere has no folder ssd_nb: .*\.'),
+    (['train', '--torch=/nowhere'], r'--torch=/nowhere is not a program: .*\.'),
+    (['infer', '--lite=/bin/sh'], r'--lite and --tflite belong together: .*\.'),
+    (['growth', '--what=[age]'], r'--what=age is not known: give some of batch, .*\.')])
+def test_mistakes_are_one_sentence(words, sentence):
+    command = [sys.executable, ROOT / 'scripts/bench/bench.py', *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and re.fullmatch(f'error: {sentence}\n', done.stderr)
+
+
+@pytest.mark.slow
+def test_commands_run(tmp_path):
+    "The smallest of each; what they measure is not looked at"
+    for words in (['eval', '--images=[20]', '--rounds=1'], ['records', '--images=[20,40]', '--rounds=1'],
+                  ['train', '--using_model=ssd_tiny', '--batch_size=2', '--rounds=1', '--warm=0'],
+                  ['infer', '--using_model=ssd_tiny', '--rounds=1', '--runs=1'],
+                  ['before', f'--checkout={ROOT}', '--images=8', '--rounds=1'],
+                  ['growth', '--what=[candidates]']):
+        script = ROOT / 'scripts/bench/bench.py'
+        done = subprocess.run([sys.executable, script, *words, f'--json={tmp_path}/found.json'],
+                              capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stderr)
+        assert 'quiet' in done.stdout and json.loads((tmp_path / 'found.json').read_text())['engines'], words

@@ -1,8 +1,8 @@
 """Measures speed and memory: engines in turn within one run, many short rounds, the fastest of each.
 
-`bench.py data` measures the input pipeline, `records` a conversion, `before` both beside another checkout, `train`
-a training step, `infer` one image from pixels to detections, `eval` an evaluation, and `growth` how time and memory
-grow with the work. `bench_rounds.py` says how, and what counts as a quiet machine.
+`bench.py data` measures the input pipeline, `records` a conversion, `before` both beside another checkout,
+`train` a training step, `infer` one image from pixels to detections, `eval` an evaluation, and `growth` how
+time and memory grow with the work. `bench_rounds.py` says how, and what counts as a quiet machine.
 """
 import json
 import os
@@ -12,19 +12,22 @@ from pathlib import Path
 from typing import Literal, Optional
 
 from bench_rounds import (
-    describe_machine, find_onednn_sets, print_table, run_in_turn, say_machine, say_quiet, tell_as_dict, write_json)
+    describe_machine, find_onednn_sets, print_table, run_in_turn, say_machine, say_quiet, tell_as_dict,
+    write_json)
 from ssd_nb.plumbing.options import (
     Option, OptionParser, UserError, make_field_options, replace_fields, run_command, run_subcommand)
 
-MODELS = 'ssd_tiny', 'ssd300', 'ssd_vgg16', 'ssd_mobilenet_v1_fpn', 'ssd_resnet50_fpn' # MindSpore starts later
+# named here, so that `--help` need not start MindSpore
+MODELS = 'ssd_tiny', 'ssd300', 'ssd_vgg16', 'ssd_mobilenet_v1_fpn', 'ssd_resnet50_fpn'
 JSON = Option('json', Optional[str], None, 'file to write all figures to, with machine, versions and seed')
-TORCH = Option('torch', Optional[str], None, 'a Python that has PyTorch, such as /tmp/torch/bin/python; this one '
-                                             'is looked at if none is given')
-CHECKOUT = Option('checkout', Optional[str], None, 'folder of another checkout, such as a git worktree, to measure '
-                                                   'beside this one')
+TORCH = Option('torch', Optional[str], None, 'a Python that has PyTorch, such as /tmp/torch/bin/python; '
+                                             'this one is looked at if none is given')
+CHECKOUT = Option('checkout', Optional[str], None, 'folder of another checkout, such as a git worktree, to '
+                                                   'measure beside this one')
 
 
-def rounds_of(number): return Option('rounds', int, number, 'rounds that count; in each, every engine has its turn')
+def rounds_of(number):
+    return Option('rounds', int, number, 'rounds that count; in each, every engine has its turn')
 
 
 def check_checkout(folder):
@@ -118,20 +121,23 @@ def say_sets(engines):
 def measure_training(words):
     "a training step"
     parser = OptionParser('bench.py train',
-                          'Times a training step on the CPU, beside the same network, weights and loss in PyTorch '
-                          'and beside another checkout. With AVX2 means that PyTorch is held to it, as a simulation '
+                          'Times a training step on the CPU, beside the same network, weights and loss in '
+                          'PyTorch and beside another checkout. PyTorch also runs held to AVX2, as a simulation '
                           'of a processor without AVX-512.')
     parser.add([
         Option('using_model', Literal[MODELS], 'ssd300', 'which network'),
         Option('batch_size', int, 16, 'images in a step'),
         Option('threads', int, 2, 'threads of each engine'), rounds_of(8),
-        Option('only', tuple[str, ...], (), 'engines to run, such as ours,channels-last; empty: all'),
+        Option('warm', int, 2, 'rounds before, which do not count'),
+        Option('only', tuple[str, ...], (), 'engines to run, by the end of their names, such as [ours,AVX2]; '
+                                              'empty: all'),
         TORCH, CHECKOUT, JSON,
-        Option('operators', bool, False, "say instead what one step of ours spends its time on, by MindSpore's "
-                                         "profiler")])
+        Option('operators', bool, False, 'say instead what one step of ours spends its time on, by '
+                                         "MindSpore's profiler")])
     given = parser.parse(words)
     import bench_train as bench
-    if given.operators: return bench.print_operators(bench.operator_times(given.using_model, given.batch_size))
+    if given.operators:
+        return bench.print_operators(bench.operator_times(given.using_model, given.batch_size))
     torch = bench.find_torch(check_python(given.torch, 'torch'))
     if not torch: print('PyTorch is not installed, so there is nothing to compare with: give --torch=PYTHON.')
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +145,7 @@ def measure_training(words):
                                      check_checkout(given.checkout), folder)
         if given.only: engines = [e for e in engines if any(e.name.endswith(name) for name in given.only)]
         said = say_sets(engines)
-        found, others = run_in_turn(engines, given.rounds, warm=2)
+        found, others = run_in_turn(engines, given.rounds, warm=given.warm)
     print(f'{given.using_model}, a training step of {given.batch_size} images, {given.threads} threads:')
     print_table(found, engines[0].name, unit=1)
     for name, one in found.items(): print(f'  first loss of {name}: {one.first[2]:.4f}')
@@ -156,13 +162,14 @@ def measure_inference(words):
         Option('threads', int, 2, 'threads of each engine'), rounds_of(10),
         Option('runs', int, 6, 'runs of an engine in its turn'), TORCH,
         Option('lite', Optional[str], None, 'a Python that has ai-edge-litert'),
-        Option('tflite', Optional[str], None, 'a .tflite file that it runs beside the others'), CHECKOUT, JSON])
+        Option('tflite', Optional[str], None, 'a .tflite file that it runs beside the others'),
+        CHECKOUT, JSON])
     given = parser.parse(words)
     from bench_infer import list_engines, name_parts, print_sums
     from bench_train import find_torch
     torch, lite = find_torch(check_python(given.torch, 'torch')), check_python(given.lite, 'lite')
     if bool(lite) != bool(given.tflite):
-        raise UserError('--lite and --tflite belong together: give a Python that has LiteRT, and a file for it.')
+        raise UserError('--lite and --tflite belong together: give a Python with LiteRT, and a file for it.')
     with tempfile.TemporaryDirectory() as folder:
         engines = list_engines(given.using_model, given.threads, folder, torch, lite, given.tflite,
                                check_checkout(given.checkout))
@@ -182,7 +189,8 @@ def measure_evaluation(words):
                           'evaluation of generated predictions of ssd300 with 81 classes.')
     parser.add([
         Option('images', tuple[int, ...], (500, 5000), 'how many images the generated sets have'),
-        Option('evaluator', Literal[EVALUATORS], 'hotcoco', 'what computes the mAP'), rounds_of(3), CHECKOUT, JSON])
+        Option('evaluator', Literal[EVALUATORS], 'hotcoco', 'what computes the mAP'),
+        rounds_of(3), CHECKOUT, JSON])
     given = parser.parse(words)
     checkout = check_checkout(given.checkout)
     from bench_eval import list_engines, print_found
@@ -197,9 +205,9 @@ GROWTH = 'batch', 'image', 'classes', 'conversion', 'evaluation', 'candidates'
 
 def measure_growth(words):
     "how time and memory grow with the work"
-    parser = OptionParser('bench.py growth', 'Measures time and memory against batch size, image size, classes, '
-                          'images (conversion, evaluation) and candidates for detections, and says where they grow '
-                          'faster than the work.')
+    parser = OptionParser('bench.py growth', 'Measures time and memory against batch size, image size, '
+                          'classes, images (conversion, evaluation) and candidates for detections, and says '
+                          'where they grow faster than the work.')
     parser.add([
         Option('what', tuple[str, ...], GROWTH, f'which of {", ".join(GROWTH)}'),
         Option('using_model', Literal[MODELS], 'ssd_tiny', 'the network that is trained'), JSON])

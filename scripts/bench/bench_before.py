@@ -58,4 +58,5 @@ def list_engines(checkout, root, workers):
 def print_ratios(found):
     for part in ('conversion', 'two epochs of batches'):
         old, new = found[f'before, {part}'], found[f'now, {part}']
-        print(f'{part}: ratio {new.fastest / old.fastest:.2f} on the wall, {new.busy / old.busy:.2f} of processors')
+        wall, busy = new.fastest / old.fastest, new.busy / old.busy
+        print(f'{part}: ratio {wall:.2f} on the wall, {busy:.2f} of processors')

@@ -72,7 +72,8 @@ def make_encoding(model, way, objects=20):
     rng, encoder = np.random.default_rng(SEED), BoxEncoder(MODELS[model].boxes)
     corner, size = rng.uniform(0, 0.7, (objects, 2)), rng.uniform(0.05, 0.3, (objects, 2))
     boxes, labels = np.concatenate([corner, corner + size], 1).astype(np.float32), np.arange(1, objects + 1)
-    both = dict(loop=lambda: loop_encode(boxes, labels, encoder), vectorised=lambda: encoder.encode(boxes, labels))
+    both = dict(loop=lambda: loop_encode(boxes, labels, encoder),
+                vectorised=lambda: encoder.encode(boxes, labels))
     equal = all(np.array_equal(a, b) for a, b in zip(*(run() for run in both.values())))
     def run():
         for _ in range(REPEATS): both[way]()
@@ -110,9 +111,9 @@ def bench(config, model, batch_size, rounds):
     encoding, speed = {}, {}
     for name in ('ssd300', 'ssd_resnet50_fpn'):
         loop, whole = (found[f'{name} {way}'] for way in ('loop', 'vectorised'))
-        encoding[name] = dict(boxes=len(BoxEncoder(MODELS[name].boxes).yxhw), loop=1e3 * loop.fastest / REPEATS,
-                              vectorised=1e3 * whole.fastest / REPEATS, equal=all(whole.answers + loop.answers),
-                              ratio=loop.fastest / whole.fastest)
+        encoding[name] = dict(boxes=len(BoxEncoder(MODELS[name].boxes).yxhw),
+                              loop=1e3 * loop.fastest / REPEATS, vectorised=1e3 * whole.fastest / REPEATS,
+                              equal=all(whole.answers + loop.answers), ratio=loop.fastest / whole.fastest)
     for name, one in found.items():
         if name.endswith(' workers'): speed[int(name.split()[0])] = one.answers[0] / one.fastest
     return dict(tell_as_dict(found, others, seed=SEED), model=model, batch_size=batch_size, stages=stages,

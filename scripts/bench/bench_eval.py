@@ -36,7 +36,7 @@ def class_by_class(boxes, scores, config):
 
 
 def make_nms(boxes, way, filled=0.01):
-    "NMS of all classes at once, or class by class; each run returns the number of detections, 0 if they differ"
+    "NMS of all classes at once, or class by class; each run returns how many it finds, 0 if they differ"
     config, output = EvalConfig(), crowded(boxes, filled)
     both = {'all at once': lambda: detect(*output, SIZE, config),
             'class by class': lambda: class_by_class(*output, config)}
@@ -102,7 +102,8 @@ def list_engines(sizes, evaluator, checkout=None):
     engines += [Engine(f'{images} images', 'bench_eval:make_set', dict(images=images, evaluator=evaluator))
                 for images in sizes]
     if not checkout: return engines
-    earlier = [replace(e, name=f'{e.name}, before', checkout=checkout) for e in engines if 'by class' not in e.name]
+    earlier = [replace(e, name=f'{e.name}, before', checkout=checkout) for e in engines
+               if 'by class' not in e.name]
     return engines + earlier
 
 
@@ -110,8 +111,8 @@ def print_found(found):
     "What the rows do not say: detections, and how often NMS is as fast as class by class"
     for boxes in 1917, 51150:
         once, loop = (found[f'{boxes} boxes, {way}'] for way in ('all at once', 'class by class'))
-        print(f'{boxes} boxes: {once.answers[0]} detections, all at once {loop.fastest / once.fastest:.1f} times as '
-              f'fast as class by class, equal: {0 not in once.answers + loop.answers}')
+        print(f'{boxes} boxes: {once.answers[0]} detections, all at once {loop.fastest / once.fastest:.1f} '
+              f'times as fast as class by class, equal: {0 not in once.answers + loop.answers}')
     for one in found.values():
         if not isinstance(one.answers[0], dict): continue
         a = one.answers[0]

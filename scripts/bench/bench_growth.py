@@ -1,8 +1,8 @@
 """Time and memory against what the work consists of: which of them grow faster than the work.
 
 The exponent is the slope of a straight line through the logarithms: 1 is linear, 2 quadratic, and less than 1
-means that something fixed is paid as well. Memory is what a process has at its peak above what it had when the
-smallest one was at its peak, so its exponent is that of what is added.
+means that something fixed is paid as well. Of the memory at the peak, what counts is how much it lies above
+that of the smallest work, so the exponent is that of what is added.
 """
 import numpy as np
 
@@ -13,7 +13,7 @@ WORSE = 1.1 # an exponent above it is called worse than linear
 
 
 def list_training(name, values, model, **more):
-    return [Engine(f'{name} {value}', 'bench_train:make_ours', dict(dict(model=model, images=8), **more, **asked))
+    return [Engine(f'{name} {value}', 'bench_train:make_ours', dict(model=model, images=8) | more | asked)
             for value, asked in values.items()]
 
 
@@ -22,7 +22,8 @@ def list_batches(folder, model):
 
 
 def list_image_sizes(folder, model): # the work is the pixels
-    return list_training('pixels', {n * n: dict(image_shape=[n, n]) for n in (160, 224, 320, 448)}, model, images=4)
+    sizes = {n * n: dict(image_shape=[n, n]) for n in (160, 224, 320, 448)}
+    return list_training('pixels', sizes, model, images=4)
 
 
 def list_classes(folder, model):
@@ -33,18 +34,20 @@ def list_conversions(folder, model): return bench_records.list_engines(folder, (
 
 
 def list_evaluations(folder, model):
-    return [Engine(f'images {n}', 'bench_eval:make_set', dict(images=n, evaluator='hotcoco')) for n in (250, 1000, 4000)]
+    return [Engine(f'images {n}', 'bench_eval:make_set', dict(images=n, evaluator='hotcoco'))
+            for n in (250, 1000, 4000)]
 
 
 def list_candidates(folder, model): # what is above the threshold in an image
     values = {round(1917 * 80 * share): share for share in (0.003, 0.01, 0.03, 0.1, 0.3)}
-    return [Engine(f'candidates {n}', 'bench_eval:make_nms', dict(boxes=1917, way='all at once', filled=share))
+    asked = dict(boxes=1917, way='all at once')
+    return [Engine(f'candidates {n}', 'bench_eval:make_nms', asked | dict(filled=share))
             for n, share in values.items()]
 
 
 # name -> (engines, rounds, why time grows faster than the work, where it does)
 WHAT = dict(
-    batch=(list_batches, 5, 'a larger batch has no room in the cache of the processor between one layer and the next'),
+    batch=(list_batches, 5, 'a larger batch has no room in the cache between one layer and the next'),
     image=(list_image_sizes, 5, 'larger feature maps have no room in the cache of the processor'),
     classes=(list_classes, 5, 'a share of the step that is small with few classes'),
     conversion=(list_conversions, 2, 'the index of MindRecord grows with the file'),
@@ -72,7 +75,8 @@ def fit_growth(found):
 
 def say_growth(what, growth):
     "A sentence about the exponents"
-    memory = 'memory hardly grows' if growth['memory'] is None else f'what memory adds with {growth["memory"]:.2f}'
+    memory = 'memory hardly grows'
+    if growth['memory'] is not None: memory = f'what memory adds with {growth["memory"]:.2f}'
     text = (f'{what}: time grows with the power {growth["time"]:.2f} of the work '
             f'({2 ** growth["time"]:.2f} times for twice as much), {memory}')
     if growth['time'] > WORSE: return f'{text}: worse than linear, since {WHAT[what][2]}.'

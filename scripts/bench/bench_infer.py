@@ -1,7 +1,7 @@
 """Times one image from pixels to detections, stage by stage, in several engines on the same weights.
 
-The weights are random: how long a network takes does not depend on what it has learned. What follows the network
-does, so NMS gets generated answers, with as many objects as a photograph of COCO has.
+The weights are random: how long a network takes does not depend on what it has learned. What follows the
+network does, so NMS gets generated answers, with as many objects as a photograph of COCO has.
 """
 from dataclasses import replace
 from importlib.util import find_spec
@@ -123,9 +123,10 @@ def list_engines(model, threads, folder, torch=None, lite=None, tflite=None, che
             engines.append(Engine(name, 'bench_infer:make_runtime', asked, environment=env))
     if torch:
         for name, limit in (('PyTorch channels-last', {}), ('PyTorch channels-last, AVX2', AVX2)):
-            engines.append(Engine(name, 'torch_ssd:make_answer', dict(path=at('network'), threads=threads), torch,
-                                  environment={**env, **limit}))
-    if tflite: engines.append(Engine('LiteRT', 'bench_infer:make_lite', dict(path=tflite, threads=threads), lite))
+            asked = dict(path=at('network'), threads=threads)
+            engines.append(Engine(name, 'torch_ssd:make_answer', asked, torch, environment={**env, **limit}))
+    asked = dict(path=tflite, threads=threads)
+    if tflite: engines.append(Engine('LiteRT', 'bench_infer:make_lite', asked, lite))
     return engines
 
 

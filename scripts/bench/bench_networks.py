@@ -56,7 +56,7 @@ def _list_own(cell): # name in the cell -> parameter
 
 
 def write_network(path, model, images=None):
-    "Writes model and batch, and what ours answers to the batch as in evaluation (or one image); returns facts"
+    "Writes a network, a batch, and what ours answers to its first image as in evaluation"
     from ssd_nb.boxes import default_boxes
     from ssd_nb.train import ms
     network, config = new_network(model)
@@ -64,10 +64,9 @@ def write_network(path, model, images=None):
     batch = make_batch(images or 1, shape, count)
     described = describe(network)
     network.set_train(False)
-    few = batch[0][:1] # one image is enough to see whether networks are the same
-    answers = [answer.asnumpy() for answer in network(ms.Tensor(few))]
-    decoder = dict(boxes=default_boxes(config.boxes), scales=config.boxes.prior_scaling, softmax=config.softmax)
+    answers = [answer.asnumpy() for answer in network(ms.Tensor(batch[0][:1]))]
+    decoder = dict(boxes=default_boxes(config.boxes), scales=config.boxes.prior_scaling,
+                   softmax=config.softmax)
     with open(path, 'wb') as file:
         pickle.dump(dict(network=described, batch=batch, answers=answers, decoder=decoder,
                          loss=dict(gamma=config.loss.gamma, alpha=config.loss.alpha)), file)
-    return dict(boxes=count, image_shape=list(shape))

@@ -52,7 +52,7 @@ def make_conversion(folder):
 
 
 def make_verdict(folder):
-    "Reports on a converted set, with the default boxes of ssd_mobilenet_v1_fpn; returns the number of objects"
+    "Reports on a converted set, with default boxes of ssd_mobilenet_v1_fpn; a run returns how many objects"
     boxes, record = BOX_CONFIGS['ssd_mobilenet_v1_fpn'], Path(folder) / 'record0'
     config = DataConfig('coco', coco_root=folder, mindrecord_dir=str(record))
     def run():
@@ -73,5 +73,6 @@ def list_engines(folder, sizes, verdict=False):
 def print_growth(found, sizes):
     for one, images in zip(found.values(), sizes):
         before, peak = one.memory
-        print(f'{one.name}: {before:.0f} MB before, {peak:.0f} MB at the peak, {(peak - before) * 1024 / images:.1f} '
-              f'KB an image, {images / one.fastest:.0f} images/s')
+        each, speed = (peak - before) * 1024 / images, images / one.fastest
+        print(f'{one.name}: {before:.0f} MB before, {peak:.0f} MB at the peak, {each:.1f} KB an image, '
+              f'{speed:.0f} images/s')

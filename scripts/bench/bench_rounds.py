@@ -1,9 +1,9 @@
 """Engines in turn: each alive in a process of its own, asked for one short round at a time.
 
-Neither's memory nor threads disturb the other, and a slow minute of the machine hits all of them. What counts
-are the FASTEST run of each, in seconds on the wall, and the PROCESSOR SECONDS of its cheapest run (all threads
-and the processes that it waited for). Medians of wall time say little on a shared machine: when a neighbour
-takes one of two cores, the threads of a parallel loop wait for the one that stands still.
+Neither's memory nor threads disturb the other, and a slow minute of the machine hits all of them. What
+counts are the FASTEST run of each, in seconds on the wall, and the PROCESSOR SECONDS of its cheapest run (all
+threads and the processes that it waited for). Medians of wall time say little on a shared machine: when a
+neighbour takes one of two cores, the threads of a parallel loop wait for the one that stands still.
 
 The machine was quiet if half of the runs took at most 1.15 times the fastest one, and other programs took at
 most 0.05 of its processors while engines ran (from /proc/stat, stolen time included). `say_quiet` says so.
@@ -63,7 +63,8 @@ def _time_run(run): # what it answers is kept if it is a number; a dict with wal
 def _tell_memory(): # megabytes: now and at the peak
     status = Path('/proc/self/status')
     if not status.exists(): return [None, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
-    return [int(re.search(rf'{name}:\s+(\d+) kB', status.read_text())[1]) / 1024 for name in ('VmRSS', 'VmHWM')]
+    text = status.read_text()
+    return [int(re.search(rf'{name}:\s+(\d+) kB', text)[1]) / 1024 for name in ('VmRSS', 'VmHWM')]
 
 
 def _tell_versions(): # of the libraries that are loaded, and the instruction sets that they say they use
@@ -72,7 +73,8 @@ def _tell_versions(): # of the libraries that are loaded, and the instruction se
         if name in sys.modules: found[name] = getattr(sys.modules[name], '__version__', 'unknown')
     limit = os.environ.get('ONEDNN_MAX_CPU_ISA') or os.environ.get('DNNL_MAX_CPU_ISA')
     if limit: found['ONEDNN_MAX_CPU_ISA'] = limit
-    if 'torch' in sys.modules: found['kernels of PyTorch'] = sys.modules['torch'].backends.cpu.get_cpu_capability()
+    if torch := sys.modules.get('torch'):
+        found['kernels of PyTorch'] = torch.backends.cpu.get_cpu_capability()
     return found
 
 
@@ -99,8 +101,8 @@ class _Worker:
         environ = {**os.environ, 'GLOG_v': '4', 'PYTHONPATH': str(engine.checkout), **engine.environment}
         command = [engine.python, str(HERE), engine.place, json.dumps(engine.arguments)]
         with open(self.log, 'w') as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                                            text=True, env=environ)
+            pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(command, text=True, env=environ, **pipes)
         self.spent, self.made = 0.0, self.hear('while it was made')
 
     def hear(self, when):
@@ -132,7 +134,7 @@ def suppress_broken(): # a pipe whose reader is gone: `hear` says why
     except OSError: pass
 
 
-def _read_busy(): # seconds that all processors worked since the machine started; None: the system does not say
+def _read_busy(): # seconds that all processors have worked; None: the system does not say
     stat = Path('/proc/stat')
     if not stat.exists(): return None
     user, nice, system, idle, wait, irq, soft, steal, *_ = map(int, stat.read_text().split()[1:11])
@@ -206,14 +208,15 @@ def say_quiet(found, others):
     taken = '' if others is None else f', and other programs took {others:.0%} of its processors'
     if is_quiet(found, others):
         return f'The machine was quiet: half of the runs took at most {spread:.2f} times the fastest{taken}.'
-    return (f'The machine was NOT quiet: half of the runs took {spread:.2f} times the fastest or more{taken}; '
-            'compare the processor seconds, and repeat this on a quiet one.')
+    return (f'The machine was NOT quiet: half of the runs took {spread:.2f} times the fastest or '
+            f'more{taken}: compare the processor seconds, and repeat this.')
 
 
 def describe_machine():
     "Processor, cores, memory, instruction sets and system"
     cpu = Path('/proc/cpuinfo').read_text() if Path('/proc/cpuinfo').exists() else ''
-    model, flags = re.search(r'model name\s*: (.*)', cpu), re.search(r'^(?:flags|Features)\s*:(.*)$', cpu, re.M)
+    model = re.search(r'model name\s*: (.*)', cpu)
+    flags = re.search(r'^(?:flags|Features)\s*:(.*)$', cpu, re.M)
     has = set(flags[1].split()) if flags else set()
     return dict(processor=model[1] if model else platform.machine(), cores=os.cpu_count(),
                 memory=round(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30),
@@ -228,11 +231,12 @@ _PROBES = dict(
 
 
 def find_onednn_sets(engine):
-    "What the oneDNN of MindSpore or PyTorch says it uses, in the environment of an engine; None: it is silent"
+    "What the oneDNN of MindSpore or PyTorch says it uses in the environment of an engine; None: nothing"
     environ = {**os.environ, 'GLOG_v': '4', 'PYTHONPATH': str(engine.checkout), **engine.environment,
                'ONEDNN_VERBOSE': '1'}
     library = 'torch' if engine.place.startswith('torch') else 'mindspore'
-    said = subprocess.run([engine.python, '-c', _PROBES[library]], env=environ, capture_output=True, text=True)
+    command = [engine.python, '-c', _PROBES[library]]
+    said = subprocess.run(command, env=environ, capture_output=True, text=True)
     isa = re.search(r'cpu,isa:(.*)', said.stdout)
     return isa[1].strip() if isa else None
 
@@ -245,10 +249,11 @@ def say_machine(machine): # from `describe_machine`
 def tell_as_dict(found, others, **more):
     "All of it, for a JSON file; `more`: what else was asked for, such as the seed"
     engines = {name: dict(fastest=one.fastest, processor=one.busy, spread=one.spread, first=one.first,
-                          memory=one.memory, versions=one.versions, runs=one.runs) for name, one in found.items()}
+                          memory=one.memory, versions=one.versions, runs=one.runs)
+               for name, one in found.items()}
+    quiet = dict(is_quiet=is_quiet(found, others), others=others, sentence=say_quiet(found, others))
     return dict(command=[Path(sys.argv[0]).name, *sys.argv[1:]], machine=describe_machine(), **more,
-                quiet=dict(is_quiet=is_quiet(found, others), others=others, sentence=say_quiet(found, others)),
-                engines=engines)
+                quiet=quiet, engines=engines)
 
 
 def print_table(found, against=None, unit=1e3): # 1e3: milliseconds, 1: seconds; against: name of a row
@@ -256,8 +261,8 @@ def print_table(found, against=None, unit=1e3): # 1e3: milliseconds, 1: seconds;
     name, width = 'ms' if unit == 1e3 else 's', max(map(len, found))
     for one in found.values():
         ratio = f', {one.fastest / found[against].fastest:5.2f} of {against}' if against else ''
-        print(f'{one.name:{width}} {one.fastest * unit:9.3f} {name}, {one.busy * unit:9.3f} {name} of processors, '
-              f'peak {one.memory[1]:5.0f} MB{ratio}')
+        print(f'{one.name:{width}} {one.fastest * unit:9.3f} {name}, {one.busy * unit:9.3f} {name} of '
+              f'processors, peak {one.memory[1]:5.0f} MB{ratio}')
 
 
 def write_json(path, what):

@@ -37,8 +37,8 @@ def list_engines(model, images, threads, torch, checkout, folder):
     in_new_process(write_network, path, model, images)
     for name, last, limit in (('PyTorch', False, {}), ('PyTorch channels-last', True, {}),
                               ('PyTorch channels-last, AVX2', True, AVX2)):
-        engines.append(Engine(name, 'torch_ssd:make_step', dict(path=path, threads=threads, channels_last=last),
-                              python=torch, environment={**threaded, **limit}))
+        asked = dict(path=path, threads=threads, channels_last=last)
+        engines.append(Engine(name, 'torch_ssd:make_step', asked, torch, environment={**threaded, **limit}))
     return engines
 
 

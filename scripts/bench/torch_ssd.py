@@ -30,8 +30,8 @@ def find_pads(x, p, windows): # left, right, above, below, as `F.pad` takes them
 class Conv(nn.Conv2d):
     def __init__(self, plain, arrays):
         p = plain
-        super().__init__(p['in_channels'], p['out_channels'], p['kernel_size'], p['stride'], groups=p['group'],
-                         dilation=p['dilation'], bias=p['has_bias'])
+        super().__init__(p['in_channels'], p['out_channels'], p['kernel_size'], p['stride'],
+                         groups=p['group'], dilation=p['dilation'], bias=p['has_bias'])
         self.plain, self.weight.data = p, tensor(arrays['weight'])
         if p['has_bias']: self.bias.data = tensor(arrays['bias'])
 
@@ -190,8 +190,9 @@ class SSDFPN(Part):
     def forward(self, x): return self.multi_box(self.feature_extractor(x))
 
 
-PARTS = dict(InvertedResidual=Residual, _Bottleneck=Bottleneck, MobileNetV2=MobileNetV2, MobileNetV1=MobileNetV1,
-             VGG16=VGG16, ResNet50=ResNet50, _FPN=Pyramid, _BottomUp=BottomUp, _Pyramid=Extractor,
+PARTS = dict(InvertedResidual=Residual, _Bottleneck=Bottleneck, MobileNetV2=MobileNetV2,
+             MobileNetV1=MobileNetV1, VGG16=VGG16, ResNet50=ResNet50,
+             _FPN=Pyramid, _BottomUp=BottomUp, _Pyramid=Extractor,
              ConvBNReLU=Inside, _SharedConv=Inside, _MultiBox=MultiBox, _SharedMultiBox=SharedMultiBox,
              SSDMobileNetV2=SSDMobileNetV2, SSDVGG16=SSDVGG16, SSDFPN=SSDFPN)
 
@@ -236,7 +237,7 @@ def check_same(network, images, answers, least=1e-3):
     for ours, its in zip(map(tensor, answers), found):
         difference = float((ours - its).abs().max() / ours.abs().max())
         if not difference <= least:
-            raise SystemExit(f'the network of PyTorch is not ours, since answers differ by {difference:.2g} of the '
+            raise SystemExit(f'the network of PyTorch is not ours: answers differ by {difference:.2g} of the '
                              'largest')
 
 
@@ -274,7 +275,8 @@ def make_answer(path, threads=2, channels_last=True):
     def run():
         with torch.inference_mode():
             loc, cls = network(image)
-            middle, half = loc[..., :2] * by_centre * size + centre, torch.exp(loc[..., 2:] * by_size) * size / 2
+            middle = loc[..., :2] * by_centre * size + centre
+            half = torch.exp(loc[..., 2:] * by_size) * size / 2
             boxes = torch.cat([middle - half, middle + half], -1).clamp(0, 1)
             return boxes.numpy(), (cls.softmax(-1) if decoder['softmax'] else cls.sigmoid()).numpy()
     return run
