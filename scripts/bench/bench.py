@@ -122,7 +122,7 @@ def measure_training(words):
     "a training step"
     parser = OptionParser('bench.py train',
                           'Times a training step on the CPU, beside the same network, weights and loss in '
-                          'PyTorch and beside another checkout. PyTorch also runs held to AVX2, as a simulation '
+                          'PyTorch and beside another checkout. PyTorch also runs held to AVX2: a simulation '
                           'of a processor without AVX-512.')
     parser.add([
         Option('using_model', Literal[MODELS], 'ssd300', 'which network'),
