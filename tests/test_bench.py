@@ -92,6 +92,8 @@ def test_a_slow_neighbour_is_noticed(engine):
     try: _, others = run(engine('b', seconds=0.3), count=2)
     finally: neighbour.kill(), neighbour.wait()
     assert others > rounds.OTHERS
+    cold = rounds.Measured('a', runs=[[3.0, 1, None], [1.0, 1, None]] * 3, each=2)
+    assert cold.spread == 1 # the first run of each turn is no neighbour's fault
     measured = rounds.Measured('a', runs=[[1.0, 1.0, None]] * 3)
     assert rounds.is_quiet({'a': measured}, 0.01) and not rounds.is_quiet({'a': measured}, 0.2)
 

@@ -5,8 +5,9 @@ counts are the FASTEST run of each, in seconds on the wall, and the PROCESSOR SE
 threads and the processes that it waited for). Medians of wall time say little on a shared machine: when a
 neighbour takes one of two cores, the threads of a parallel loop wait for the one that stands still.
 
-The machine was quiet if half of the runs took at most 1.15 times the fastest one, and other programs took at
-most 0.05 of its processors while engines ran (from /proc/stat, stolen time included). `say_quiet` says so.
+The machine was quiet if in half of the rounds the best run took at most 1.15 times the fastest of all, and other
+programs took at most 0.05 of its processors while engines ran (from /proc/stat, stolen time included).
+`say_quiet` says so.
 
 pyperf and asv measure one benchmark after the other, and know nothing of a second engine that must have its
 turn in the same minute, so this is done here.
@@ -148,6 +149,7 @@ class Measured:
     runs: list = field(default_factory=list)   # of [seconds on the wall, of processors, answer]
     memory: list = field(default_factory=list) # MB when it was made, and at its peak
     versions: dict = field(default_factory=dict)
+    each: int = 1                              # runs in a round, of which the first may find cold caches
 
     def __post_init__(self): self.first = None # the very first run, as those in `runs`
 
@@ -156,7 +158,9 @@ class Measured:
     @property
     def busy(self): return min(busy for _, busy, _ in self.runs)
     @property
-    def spread(self): return median(wall for wall, *_ in self.runs) / self.fastest
+    def spread(self):
+        turns = [self.runs[i:i + self.each] for i in range(0, len(self.runs), self.each)]
+        return median(min(wall for wall, *_ in turn) for turn in turns) / self.fastest
     @property
     def answers(self): return [answer for *_, answer in self.runs]
 
@@ -191,7 +195,7 @@ def run_in_turn(engines, # of `Engine`
 def _keep(found, worker, answer, counts):
     for part, runs in answer['runs'].items():
         name = ', '.join(filter(None, (worker.engine.name, part)))
-        one = found.setdefault(name, Measured(name))
+        one = found.setdefault(name, Measured(name, each=len(runs)))
         one.first = one.first or runs[0]
         if counts: one.runs += runs
         one.memory, one.versions = [worker.made['memory'][0], answer['memory'][1]], answer['versions']
@@ -207,8 +211,8 @@ def say_quiet(found, others):
     spread = median(one.spread for one in found.values())
     taken = '' if others is None else f', and other programs took {others:.0%} of its processors'
     if is_quiet(found, others):
-        return f'The machine was quiet: half of the runs took at most {spread:.2f} times the fastest{taken}.'
-    return (f'The machine was NOT quiet: half of the runs took {spread:.2f} times the fastest or '
+        return f'The machine was quiet: half of the rounds took at most {spread:.2f} times the fastest{taken}.'
+    return (f'The machine was NOT quiet: half of the rounds took {spread:.2f} times the fastest or '
             f'more{taken}: compare the processor seconds, and repeat this.')
 
 
