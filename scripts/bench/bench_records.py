@@ -14,7 +14,7 @@ from ssd_nb.plumbing.verdict import describe_splits
 
 
 def enlarge(drawn, folder, count):
-    "A COCO set of so many images out of a small one: links to its images, the JSON written piece by piece"
+    "A COCO set of so many images out of a small one: hard links to its images, the JSON written piece by piece"
     truth = json.loads((drawn / 'annotations/instances_train.json').read_text())
     of = {image['id']: [] for image in truth['images']}
     for note in truth['annotations']: of[note['image_id']].append(note)
@@ -25,7 +25,7 @@ def enlarge(drawn, folder, count):
     with open(folder / 'annotations/instances_train.json', 'w') as file:
         file.write('{"categories": ' + json.dumps(truth['categories']) + ', "images": [')
         for i, image in enumerate(images, start=1):
-            os.symlink(drawn / 'train' / image['file_name'], folder / f'train/{i}.jpg')
+            os.link(drawn / 'train' / image['file_name'], folder / f'train/{i}.jpg')
             file.write((', ' if i > 1 else '') + json.dumps({**image, 'id': i, 'file_name': f'{i}.jpg'}))
         file.write('], "annotations": [')
         owners = ((i, of[image['id']]) for i, image in enumerate(images, start=1))

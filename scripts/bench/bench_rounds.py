@@ -5,8 +5,8 @@ counts are the FASTEST run of each, in seconds on the wall, and the PROCESSOR SE
 threads and the processes that it waited for). Medians of wall time say little on a shared machine: when a
 neighbour takes one of two cores, the threads of a parallel loop wait for the one that stands still.
 
-The machine was quiet if in half of the rounds the best run took at most 1.15 times the fastest of all, and other
-programs took at most 0.05 of its processors while engines ran (from /proc/stat, stolen time included).
+The machine was quiet if in half of the rounds the best run took at most 1.15 times the fastest of all, and
+other programs took at most 0.05 of its processors while engines ran (from /proc/stat, stolen time included).
 `say_quiet` says so.
 
 pyperf and asv measure one benchmark after the other, and know nothing of a second engine that must have its
