@@ -95,6 +95,8 @@ def test_a_slow_neighbour_is_noticed(engine):
     cold = rounds.Measured('a', runs=[[3.0, 1, None], [1.0, 1, None]] * 3, each=2)
     assert cold.spread == 1 # the first run of each turn is no neighbour's fault
     measured = rounds.Measured('a', runs=[[1.0, 1.0, None]] * 3)
+    once = {'a': rounds.Measured('a', runs=[[1.0, 1.0, None]])}
+    assert not rounds.is_quiet(once, 0) and rounds.say_quiet(once, 0).startswith('One round does not show')
     assert rounds.is_quiet({'a': measured}, 0.01) and not rounds.is_quiet({'a': measured}, 0.2)
 
 

@@ -14,7 +14,7 @@ from ssd_nb.plumbing.verdict import describe_splits
 
 
 def enlarge(drawn, folder, count):
-    "A COCO set of so many images out of a small one: hard links to its images, the JSON written piece by piece"
+    "A COCO set of so many images out of a small one: hard links to its images, JSON written piece by piece"
     truth = json.loads((drawn / 'annotations/instances_train.json').read_text())
     of = {image['id']: [] for image in truth['images']}
     for note in truth['annotations']: of[note['image_id']].append(note)

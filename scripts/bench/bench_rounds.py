@@ -89,7 +89,7 @@ def _serve(place, arguments):
     start = _clock()
     made = getattr(import_module(module), function)(**json.loads(arguments))
     parts = made if isinstance(made, dict) else {'': made}
-    answer(made=_clock()[0] - start[0], memory=_tell_memory())
+    answer(made=_clock()[0] - start[0], memory=_tell_memory(), spent=_clock()[1])
     for line in sys.stdin:
         runs = {name: [_time_run(run) for _ in range(int(line))] for name, run in parts.items()}
         answer(runs=runs, memory=_tell_memory(), spent=_clock()[1], versions=_tell_versions())
@@ -104,7 +104,8 @@ class _Worker:
         with open(self.log, 'w') as log:
             pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
             self.process = subprocess.Popen(command, text=True, env=environ, **pipes)
-        self.spent, self.made = 0.0, self.hear('while it was made')
+        self.made = self.hear('while it was made')
+        self.spent = self.made['spent']
 
     def hear(self, when):
         line = self.process.stdout.readline()
@@ -182,10 +183,10 @@ def run_in_turn(engines, # of `Engine`
             first = number % len(workers)
             for worker in workers[first:] + workers[:first]:
                 time.sleep(pause)
-                before, start, own = _read_busy(), _clock(), worker.spent
+                before, start = _read_busy(), _clock()
                 answer, since = worker.run(runs, f'in round {number + 1}')
                 took, mine = (b - a for a, b in zip(start, _clock()))
-                if before is not None and own:
+                if before is not None:
                     alien += max(_read_busy() - before - since - mine, 0)
                     whole += took * os.cpu_count()
                 _keep(found, worker, answer, number >= warm)
@@ -203,13 +204,18 @@ def _keep(found, worker, answer, counts):
 
 def is_quiet(found, others): # as `run_in_turn` returns them
     spread = median(one.spread for one in found.values())
-    return spread <= SPREAD and (others or 0) <= OTHERS
+    return spread <= SPREAD and (others or 0) <= OTHERS and not _is_single(found)
+
+
+def _is_single(found): # one round, which nothing can be compared with
+    return all(len(one.runs) <= one.each for one in found.values())
 
 
 def say_quiet(found, others):
     "One sentence about how far the figures can be trusted"
     spread = median(one.spread for one in found.values())
     taken = '' if others is None else f', and other programs took {others:.0%} of its processors'
+    if _is_single(found): return f'One round does not show whether the machine was quiet{taken}.'
     if is_quiet(found, others):
         return f'The machine was quiet: half of the rounds took at most {spread:.2f} times the fastest{taken}.'
     return (f'The machine was NOT quiet: half of the rounds took {spread:.2f} times the fastest or '
