@@ -153,10 +153,14 @@ def test_growth_is_the_slope_of_logarithms():
     fitted = growth.fit_growth(found)
     assert abs(fitted['time'] - 1.5) < 1e-6 and abs(fitted['memory'] - 1) < 1e-6
     assert '2.83 times for twice as much' in growth.say_growth('batch', fitted)
-    assert 'worse than linear, since' in growth.say_growth('batch', fitted)
+    assert 'worse than linear from ' in growth.say_growth('batch', fitted)
+    points = (1, 1), (2, 4), (64, 8)
+    bent = {f'candidates {n}': rounds.Measured('', [[t, t, None]], [100, 100]) for n, t in points}
+    said = growth.say_growth('candidates', growth.fit_growth(bent)) # as a whole it is better than linear
+    assert 'worse than linear from 1 to 2, with the power 2.00, since NMS compares' in said
     flat = {f'batch {n}': rounds.Measured('', [[n, n, None]], [100, 200]) for n in (2, 4, 8)}
     said = growth.say_growth('batch', growth.fit_growth(flat))
-    assert 'memory hardly grows' in said and said.endswith('not worse than linear.')
+    assert 'memory hardly grows' in said and said.endswith('nowhere worse than linear.')
 
 
 def test_a_described_network_keeps_its_weights_and_what_is_shared():

@@ -9,7 +9,7 @@ import numpy as np
 import bench_records
 from bench_rounds import Engine, run_in_turn
 
-WORSE = 1.1 # an exponent above it is called worse than linear
+WORSE = 1.1 # an exponent above it, between two neighbouring sizes, is called worse than linear
 
 
 def list_training(name, values, model, **more):
@@ -45,14 +45,10 @@ def list_candidates(folder, model): # what is above the threshold in an image
             for n, share in values.items()]
 
 
-# name -> (engines, rounds, why time grows faster than the work, where it does)
-WHAT = dict(
-    batch=(list_batches, 5, 'a larger batch has no room in the cache between one layer and the next'),
-    image=(list_image_sizes, 5, 'larger feature maps have no room in the cache of the processor'),
-    classes=(list_classes, 5, 'a share of the step that is small with few classes'),
-    conversion=(list_conversions, 2, 'the index of MindRecord grows with the file'),
-    evaluation=(list_evaluations, 2, 'detections of a class are sorted together'),
-    candidates=(list_candidates, 5, 'NMS compares the boxes of a class with each other, in pairs'))
+WHAT = dict( # name -> engines, rounds
+    batch=(list_batches, 5), image=(list_image_sizes, 5), classes=(list_classes, 5),
+    conversion=(list_conversions, 2), evaluation=(list_evaluations, 2), candidates=(list_candidates, 5))
+WHY = dict(candidates='since NMS compares the boxes of a class with each other, in pairs') # what is known
 
 
 def size_of(name): # the number in it
@@ -64,11 +60,14 @@ def fit_exponent(sizes, values): # slope in logarithms
 
 
 def fit_growth(found):
-    "Exponents of time, of processor seconds and of the memory that is added; None where it does not grow"
+    "Exponents of time, of its steepest step (and from where to where), of processor seconds, of added memory"
     sizes = np.array([size_of(name) for name in found], float)
     peaks = np.array([one.memory[1] for one in found.values()])
     added, more = peaks[1:] - peaks[0], sizes[1:] - sizes[0]
-    return dict(time=fit_exponent(sizes, [one.fastest for one in found.values()]),
+    times = [one.fastest for one in found.values()]
+    pairs = [slice(i, i + 2) for i in range(len(more))]
+    steps = [(fit_exponent(sizes[two], times[two]), *map(int, sizes[two])) for two in pairs]
+    return dict(steepest=max(steps), time=fit_exponent(sizes, times),
                 processor=fit_exponent(sizes, [one.busy for one in found.values()]),
                 memory=fit_exponent(more, added) if len(added) > 1 and min(added) > 20 else None)
 
@@ -79,11 +78,13 @@ def say_growth(what, growth):
     if growth['memory'] is not None: memory = f'what memory adds with {growth["memory"]:.2f}'
     text = (f'{what}: time grows with the power {growth["time"]:.2f} of the work '
             f'({2 ** growth["time"]:.2f} times for twice as much), {memory}')
-    if growth['time'] > WORSE: return f'{text}: worse than linear, since {WHAT[what][2]}.'
-    return f'{text}: not worse than linear.'
+    power, least, most = growth['steepest']
+    if power <= WORSE: return f'{text}: nowhere worse than linear.'
+    why = WHY.get(what, 'and nobody has looked for the reason')
+    return f'{text}: worse than linear from {least:,} to {most:,}, with the power {power:.2f}, {why}.'
 
 
 def measure(what, folder, model):
     "Rows of one kind of growth, each size in a process of its own, in turn"
-    list_engines, rounds, _ = WHAT[what]
+    list_engines, rounds = WHAT[what]
     return run_in_turn(list_engines(folder, model), rounds, warm=int(rounds > 2))
