@@ -34,6 +34,18 @@ def make_heavy(megabytes):
 def make_child(): # the work is done by a process that is waited for
     code = "import time\\nwhile time.process_time() < 0.2: pass"
     return lambda: subprocess.run([sys.executable, '-c', code], check=True) and None
+SERVANT = """import sys, time
+for line in sys.stdin:
+    end = time.process_time() + 0.3
+    while time.process_time() < end: pass
+    print(flush=True)"""
+def make_servant(): # the work is done by a process that goes on living
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    servant = subprocess.Popen([sys.executable, '-c', SERVANT], **pipes)
+    def run():
+        print(1, file=servant.stdin, flush=True)
+        servant.stdout.readline()
+    return run
 def make_broken(): raise ValueError('no such network')
 '''
 
@@ -110,6 +122,9 @@ def test_own_work_is_not_a_neighbours(monkeypatch, engine):
     monkeypatch.setattr(rounds._Worker, 'run', run_and_count)
     monkeypatch.setattr(rounds, '_read_busy', lambda: own[0])
     assert run(engine('a', burn=0.1))[1] == 0
+    own[0] = 0.0
+    run(engine('s', 'make_servant'), count=2)
+    assert own[0] > 0.8 # three turns of 0.3 s, in a process below the engine's
     monkeypatch.setattr(rounds, '_read_busy', time.perf_counter) # one processor is never idle
     assert run(engine('b', seconds=0.1))[1] > 0.5 / os.cpu_count()
 

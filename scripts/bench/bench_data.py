@@ -14,13 +14,15 @@ from ssd_nb.data import (
 from ssd_nb.ssd_heads import MODELS
 from ssd_nb.plumbing.formats import read_annotations
 from ssd_nb.plumbing.images import decode_image
-from ssd_nb.plumbing.checkpoint import read_json
 from ssd_nb.plumbing.records import make_mindrecord
 
+ENCODED = 'ssd300', 'ssd_resnet50_fpn'
 IMAGES, REPEATS = 20, 20 # whose stages are timed together; encodings in a run
 
 
-def _read(config): return read_json(config, DataConfig, 'the options')
+def _read(config): # JSON has lists where options are tuples
+    fields = json.loads(config)
+    return DataConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
 
 
 def convert(config): make_mindrecord(_read(config), 'train', progress=True)
@@ -67,18 +69,20 @@ def loop_encode(boxes, labels, encoder):
     return loc, label
 
 
-def make_encoding(model, way, objects=20):
-    "Targets of generated objects, by a loop or of all at once; each run returns whether both are equal"
+def make_encoding(models, objects=20):
+    "Targets of generated objects, by a loop and of all at once; each run returns whether both are equal"
+    return {f'{model} {way}': run for model in models for way, run in _encode_both(model, objects).items()}
+
+
+def _encode_both(model, objects):
     rng, encoder = np.random.default_rng(SEED), BoxEncoder(MODELS[model].boxes)
     corner, size = rng.uniform(0, 0.7, (objects, 2)), rng.uniform(0.05, 0.3, (objects, 2))
     boxes, labels = np.concatenate([corner, corner + size], 1).astype(np.float32), np.arange(1, objects + 1)
     both = dict(loop=lambda: loop_encode(boxes, labels, encoder),
                 vectorised=lambda: encoder.encode(boxes, labels))
     equal = all(np.array_equal(a, b) for a, b in zip(*(run() for run in both.values())))
-    def run():
-        for _ in range(REPEATS): both[way]()
-        return bool(equal)
-    return run
+    def repeat(run): return lambda: bool([run() for _ in range(REPEATS)] and equal)
+    return {way: repeat(run) for way, run in both.items()}
 
 
 def make_pipeline(config, model, batch_size, workers):
@@ -95,9 +99,7 @@ def make_pipeline(config, model, batch_size, workers):
 def list_engines(config, model, batch_size, workers=(0, 1, 2)):
     asked, engines = dict(config=json.dumps(asdict(config)), model=model), []
     engines.append(Engine('stage', 'bench_data:make_stages', asked))
-    for name in ('ssd300', 'ssd_resnet50_fpn'):
-        for way in ('loop', 'vectorised'):
-            engines.append(Engine(f'{name} {way}', 'bench_data:make_encoding', dict(model=name, way=way)))
+    engines.append(Engine('encoding', 'bench_data:make_encoding', dict(models=ENCODED)))
     return engines + [Engine(f'{n} workers', 'bench_data:make_pipeline',
                              {**asked, 'batch_size': batch_size, 'workers': n}) for n in workers]
 
@@ -109,8 +111,8 @@ def bench(config, model, batch_size, rounds):
     stages = {name.partition(', ')[2]: 1e3 * one.fastest / IMAGES for name, one in found.items()
               if name.startswith('stage, ')}
     encoding, speed = {}, {}
-    for name in ('ssd300', 'ssd_resnet50_fpn'):
-        loop, whole = (found[f'{name} {way}'] for way in ('loop', 'vectorised'))
+    for name in ENCODED:
+        loop, whole = (found[f'encoding, {name} {way}'] for way in ('loop', 'vectorised'))
         encoding[name] = dict(boxes=len(BoxEncoder(MODELS[name].boxes).yxhw),
                               loop=1e3 * loop.fastest / REPEATS, vectorised=1e3 * whole.fastest / REPEATS,
                               equal=all(whole.answers + loop.answers), ratio=loop.fastest / whole.fastest)

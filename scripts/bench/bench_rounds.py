@@ -53,6 +53,19 @@ def _clock(): # seconds on the wall, and of processors: of this process and of t
     return time.perf_counter(), sum(u.ru_utime + u.ru_stime for u in used)
 
 
+def _tell_spent(): # processor seconds as in `_clock`, and those of processes below this one that still live
+    parents, seconds, tick = {}, {}, os.sysconf('SC_CLK_TCK')
+    for stat in Path('/proc').glob('[0-9]*/stat'):
+        try: words = stat.read_text().rpartition(')')[2].split()
+        except OSError: continue # it has just ended
+        parents[int(stat.parent.name)] = int(words[1])
+        seconds[int(stat.parent.name)] = sum(map(int, words[11:15])) / tick
+    below, last = {os.getpid()}, set()
+    while below != last:
+        last, below = below, below | {pid for pid, parent in parents.items() if parent in below}
+    return _clock()[1] + sum(seconds[pid] for pid in below - {os.getpid()})
+
+
 def _time_run(run): # what it answers is kept if it is a number; a dict with wall and busy has timed itself
     start = _clock()
     answer = run()
@@ -89,10 +102,10 @@ def _serve(place, arguments):
     start = _clock()
     made = getattr(import_module(module), function)(**json.loads(arguments))
     parts = made if isinstance(made, dict) else {'': made}
-    answer(made=_clock()[0] - start[0], memory=_tell_memory(), spent=_clock()[1])
+    answer(made=_clock()[0] - start[0], memory=_tell_memory(), spent=_tell_spent())
     for line in sys.stdin:
         runs = {name: [_time_run(run) for _ in range(int(line))] for name, run in parts.items()}
-        answer(runs=runs, memory=_tell_memory(), spent=_clock()[1], versions=_tell_versions())
+        answer(runs=runs, memory=_tell_memory(), spent=_tell_spent(), versions=_tell_versions())
 
 
 class _Worker:
@@ -217,7 +230,8 @@ def say_quiet(found, others):
     taken = '' if others is None else f', and other programs took {others:.0%} of its processors'
     if _is_single(found): return f'One round does not show whether the machine was quiet{taken}.'
     if is_quiet(found, others):
-        return f'The machine was quiet: half of the rounds took at most {spread:.2f} times the fastest{taken}.'
+        return (f'The machine was quiet: half of the rounds took at most {spread:.2f} times the fastest'
+                f'{taken}.')
     return (f'The machine was NOT quiet: half of the rounds took {spread:.2f} times the fastest or '
             f'more{taken}: compare the processor seconds, and repeat this.')
 
