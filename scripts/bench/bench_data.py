@@ -1,45 +1,53 @@
 """Times the input pipeline: each stage, the encoder as a loop and all at once, the whole with workers."""
-import statistics
-import time
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from itertools import count
 
 import numpy as np
 
+from bench_networks import SEED
+from bench_process import in_new_process
+from bench_rounds import Engine, run_in_turn, say_quiet, tell_as_dict
 from ssd_nb.boxes import BoxEncoder, encode
 from ssd_nb.data import (
-    choose_window, create_dataset, crop, flip_horizontally, jitter_colours, normalise, resize)
+    DataConfig, choose_window, create_dataset, crop, flip_horizontally, jitter_colours, normalise, resize)
 from ssd_nb.ssd_heads import MODELS
 from ssd_nb.plumbing.formats import read_annotations
 from ssd_nb.plumbing.images import decode_image
 from ssd_nb.plumbing.records import make_mindrecord
 
-
-def milliseconds(function, times=30):
-    "Median time of a call"
-    spent = []
-    for _ in range(times):
-        start = time.perf_counter()
-        function()
-        spent.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(spent)
+ENCODED = 'ssd300', 'ssd_resnet50_fpn'
+IMAGES, REPEATS = 20, 20 # whose stages are timed together; encodings in a run
 
 
-def stages(records, box_config):
-    "Milliseconds that each step costs one process, mean over the first images of the set"
-    rng, spent, shape, encoder = np.random.default_rng(0), {}, box_config.image_shape, BoxEncoder(box_config)
-    for record in records[:20]:
+def _read(config): # JSON has lists where options are tuples
+    fields = json.loads(config)
+    return DataConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+
+
+def convert(config): make_mindrecord(_read(config), 'train', progress=True)
+
+
+def make_stages(config, model):
+    "Each step of the pipeline, over the first images of the set"
+    box_config = MODELS[model].boxes
+    shape, encoder, rng = box_config.image_shape, BoxEncoder(box_config), np.random.default_rng(SEED)
+    rows = []
+    for record in read_annotations(_read(config), 'train')[0][:IMAGES]:
         data = record.image.read_bytes()
         image = decode_image(data, str(record.image))
         boxes = record.boxes / np.float32([*image.shape[:2]] * 2)
-        small, out, labels = resize(image, shape), np.empty((3, *shape), np.float32), record.labels
-        aspect = image.shape[0] / image.shape[1]
-        work = dict(decode=lambda: decode_image(data),
-                    crop=lambda: crop(image, boxes, labels, choose_window(boxes, aspect, rng)),
-                    resize=lambda: resize(image, shape), flip=lambda: flip_horizontally(small, boxes, labels),
-                    colours=lambda: jitter_colours(small, rng), normalise=lambda: normalise(small, out),
-                    encode=lambda: encoder.encode(boxes, labels))
-        for name, function in work.items(): spent.setdefault(name, []).append(milliseconds(function, 5))
-    return {name: statistics.mean(times) for name, times in spent.items()}
+        rows.append((data, image, resize(image, shape), boxes, record.labels))
+    out = np.empty((3, *shape), np.float32)
+    def over_all(function): return lambda: [function(*row) for row in rows] is None
+    def crop_row(data, image, small, boxes, labels):
+        return crop(image, boxes, labels, choose_window(boxes, image.shape[0] / image.shape[1], rng))
+    return {'decode': over_all(lambda data, *_: decode_image(data)), 'crop': over_all(crop_row),
+            'resize': over_all(lambda data, image, *_: resize(image, shape)),
+            'flip': over_all(lambda data, image, small, *objects: flip_horizontally(small, *objects)),
+            'colours': over_all(lambda data, image, small, *_: jitter_colours(small, rng)),
+            'normalise': over_all(lambda data, image, small, *_: normalise(small, out)),
+            'encode': over_all(lambda data, image, small, *objects: encoder.encode(*objects))}
 
 
 def loop_encode(boxes, labels, encoder):
@@ -61,42 +69,57 @@ def loop_encode(boxes, labels, encoder):
     return loc, label
 
 
-def encoding(name, objects=20):
-    "Milliseconds of the loop and of all boxes at once, and whether both give the same"
-    rng, encoder = np.random.default_rng(0), BoxEncoder(MODELS[name].boxes)
+def make_encoding(models, objects=20):
+    "Targets of generated objects, by a loop and of all at once; each run returns whether both are equal"
+    return {f'{model} {way}': run for model in models for way, run in _encode_both(model, objects).items()}
+
+
+def _encode_both(model, objects):
+    rng, encoder = np.random.default_rng(SEED), BoxEncoder(MODELS[model].boxes)
     corner, size = rng.uniform(0, 0.7, (objects, 2)), rng.uniform(0.05, 0.3, (objects, 2))
     boxes, labels = np.concatenate([corner, corner + size], 1).astype(np.float32), np.arange(1, objects + 1)
-    def run_loop(): return loop_encode(boxes, labels, encoder)
-    def run_whole(): return encoder.encode(boxes, labels)
-    pairs = [(milliseconds(run_loop, 5), milliseconds(run_whole, 5)) for _ in range(5)]
-    loop, whole = np.median(pairs, axis=0)
-    equal = all(np.array_equal(a, b) for a, b in zip(run_loop(), run_whole()))
-    return dict(boxes=len(encoder.yxhw), loop=loop, vectorised=whole, equal=equal,
-                ratio=float(np.median([a / b for a, b in pairs])))
+    both = dict(loop=lambda: loop_encode(boxes, labels, encoder),
+                vectorised=lambda: encoder.encode(boxes, labels))
+    equal = all(np.array_equal(a, b) for a, b in zip(*(run() for run in both.values())))
+    def repeat(run): return lambda: bool([run() for _ in range(REPEATS)] and equal)
+    return {way: repeat(run) for way, run in both.items()}
 
 
-def pipeline(config, box_config, batch_size, rounds, workers=(0, 1, 2)):
-    "Images a second out of whole epochs, by number of workers, median of so many rounds in turn"
-    speeds = {n: [] for n in workers}
-    for epoch in range(rounds + 1):
-        for n in workers:
-            with_workers = replace(config, num_parallel_workers=n)
-            batches = create_dataset(with_workers, box_config, 'train', batch_size, epoch=epoch)
-            start = time.perf_counter()
-            arrays = batches.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
-            count = sum(len(batch[0]) for batch in arrays)
-            speeds[n].append(count / (time.perf_counter() - start))
-    return {n: statistics.median(times[1:]) for n, times in speeds.items()} # the first round warms up
+def make_pipeline(config, model, batch_size, workers):
+    "An epoch of batches; each run returns the number of images"
+    import mindspore # noqa: F401, so that the first epoch does not import it
+    config, epochs = replace(_read(config), num_parallel_workers=workers), count()
+    def run():
+        batches = create_dataset(config, MODELS[model].boxes, 'train', batch_size, epoch=next(epochs))
+        arrays = batches.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
+        return sum(len(batch[0]) for batch in arrays)
+    return run
+
+
+def list_engines(config, model, batch_size, workers=(0, 1, 2)):
+    asked, engines = dict(config=json.dumps(asdict(config)), model=model), []
+    engines.append(Engine('stage', 'bench_data:make_stages', asked))
+    engines.append(Engine('encoding', 'bench_data:make_encoding', dict(models=ENCODED)))
+    return engines + [Engine(f'{n} workers', 'bench_data:make_pipeline',
+                             {**asked, 'batch_size': batch_size, 'workers': n}) for n in workers]
 
 
 def bench(config, model, batch_size, rounds):
     "Everything about the input pipeline, as a dict"
-    make_mindrecord(config, 'train', progress=True)
-    box_config = MODELS[model].boxes
-    records = read_annotations(config, 'train')[0]
-    return dict(model=model, batch_size=batch_size, stages=stages(records, box_config),
-                encode={name: encoding(name) for name in ('ssd300', 'ssd_resnet50_fpn')},
-                images_per_second=pipeline(config, box_config, batch_size, rounds))
+    in_new_process(convert, json.dumps(asdict(config)))
+    found, others = run_in_turn(list_engines(config, model, batch_size), rounds)
+    stages = {name.partition(', ')[2]: 1e3 * one.fastest / IMAGES for name, one in found.items()
+              if name.startswith('stage, ')}
+    encoding, speed = {}, {}
+    for name in ENCODED:
+        loop, whole = (found[f'encoding, {name} {way}'] for way in ('loop', 'vectorised'))
+        encoding[name] = dict(boxes=len(BoxEncoder(MODELS[name].boxes).yxhw),
+                              loop=1e3 * loop.fastest / REPEATS, vectorised=1e3 * whole.fastest / REPEATS,
+                              equal=all(whole.answers + loop.answers), ratio=loop.fastest / whole.fastest)
+    for name, one in found.items():
+        if name.endswith(' workers'): speed[int(name.split()[0])] = one.answers[0] / one.fastest
+    return dict(tell_as_dict(found, others, seed=SEED), model=model, batch_size=batch_size, stages=stages,
+                encode=encoding, images_per_second=speed, said=say_quiet(found, others))
 
 
 def print_found(found):

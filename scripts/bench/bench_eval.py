@@ -1,10 +1,10 @@
 """Times evaluation: NMS in all classes at once against class by class, and a set of generated predictions."""
-import statistics
 import time
+from dataclasses import replace
 
 import numpy as np
 
-from bench_process import in_new_process, memory, measure_peak_memory
+from bench_rounds import Engine
 from ssd_nb.eval import EvalConfig, detect, evaluate
 from ssd_nb.plumbing.nms import pixel_iou
 
@@ -12,11 +12,11 @@ CLASSES = 81
 SIZE = 480, 640 # height and width of the generated images, in pixels
 
 
-def crowded(boxes):
-    "Random output of a network: boxes (N, 4) in unit coordinates, scores (N, C), one in a hundred above 0.1"
+def crowded(boxes, filled):
+    "Random output of a network: boxes (N, 4) in unit coordinates, scores (N, C), a share of them above 0.1"
     rng = np.random.default_rng(0)
     centre, half = rng.uniform(0, 1, (boxes, 2)), rng.uniform(0.02, 0.25, (boxes, 2))
-    high = rng.uniform(size=(boxes, CLASSES)) < 0.01
+    high = rng.uniform(size=(boxes, CLASSES)) < filled
     scores = np.where(high, rng.uniform(0.1, 1, high.shape), 0.01)
     return np.clip(np.concatenate([centre - half, centre + half], 1), 0,
                    1).astype(np.float32), scores.astype(np.float32)
@@ -35,25 +35,14 @@ def class_by_class(boxes, scores, config):
     return np.array(found)
 
 
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def bench_nms(rounds):
-    "Loop and exported form in turn, on the same predictions"
-    config = EvalConfig()
-    for boxes in 1917, 51150:
-        output = crowded(boxes)
-        found, loop = detect(*output, SIZE, config), class_by_class(*output, config)
-        equal = np.array_equal(np.column_stack([found.boxes, found.scores, found.labels]), loop)
-        pairs = [(seconds(lambda: class_by_class(*output, config)),
-                  seconds(lambda: detect(*output, SIZE, config))) for _ in range(rounds)]
-        one, other = np.median(pairs, axis=0) * 1e3
-        print(f'{boxes:6} boxes, {len(found)} detections: class by class {one:.1f} ms an image, all classes '
-              f'at once {other:.1f} ms, '
-              f'{statistics.median(a / b for a, b in pairs):.1f} times as fast, equal: {equal}')
+def make_nms(boxes, way, filled=0.01):
+    "NMS of all classes at once, or class by class; each run returns how many it finds, 0 if they differ"
+    config, output = EvalConfig(), crowded(boxes, filled)
+    both = {'all at once': lambda: detect(*output, SIZE, config),
+            'class by class': lambda: class_by_class(*output, config)}
+    found, loop = both['all at once'](), both['class by class']() if filled <= 0.01 else None
+    equal = loop is None or np.array_equal(np.column_stack([found.boxes, found.scores, found.labels]), loop)
+    return lambda: len(both[way]()) * equal
 
 
 def generated_truth(images):
@@ -81,39 +70,50 @@ def generated_output(objects, rng):
     return np.clip(boxes, 0, 1).astype(np.float32), scores
 
 
-def bench_set(images, evaluator):
-    "Seconds of post-processing and metrics of a generated set, on the wall and of processors, and megabytes"
-    truth, rng, spent, used = generated_truth(images), np.random.default_rng(2), [], [memory()]
-    clocks = lambda: np.array([time.perf_counter(), time.process_time()])
-    objects = {i: [] for i in range(1, images + 1)}
+def make_set(images, evaluator):
+    "Post-processing and metrics of a generated set, without the time in which its predictions are generated"
+    truth, objects = generated_truth(images), {i: [] for i in range(1, images + 1)}
     for note in truth['annotations']: objects[note['image_id']].append(note)
-
-    def predict(ids):
-        start = clocks()
-        output = tuple(map(np.stack, zip(*(generated_output(objects[i], rng) for i in ids.tolist()))))
-        spent.append(clocks() - start)
-        used.append(memory())
-        return output
-
+    classes = ('background', *(c['name'] for c in truth['categories']))
     batches = [dict(image=ids, image_id=ids, shape=np.tile(SIZE, (len(ids), 1)))
                for ids in np.split(np.arange(1, images + 1), range(16, images, 16))]
-    classes, start = ('background', *(c['name'] for c in truth['categories'])), clocks()
-    result = evaluate(predict, batches, truth, classes, EvalConfig(evaluator=evaluator), progress=False,
-                      verbose=False)
-    wall, busy = clocks() - start - sum(spent)
-    return dict(seconds=wall, processor=busy,
-                detections=sum(map(len, result.detections.values())),
-                objects=len(truth['annotations']), mAP=result.mAP, before=used[0], detected=used[-1],
-                peak=measure_peak_memory())
+    clocks = lambda: np.array([time.perf_counter(), time.process_time()])
+
+    def run():
+        rng, spent = np.random.default_rng(2), []
+        def predict(ids):
+            start = clocks()
+            output = tuple(map(np.stack, zip(*(generated_output(objects[i], rng) for i in ids.tolist()))))
+            spent.append(clocks() - start)
+            return output
+        start = clocks()
+        result = evaluate(predict, batches, truth, classes, EvalConfig(evaluator=evaluator), progress=False,
+                          verbose=False)
+        wall, busy = clocks() - start - sum(spent)
+        return dict(wall=wall, busy=busy, detections=sum(map(len, result.detections.values())),
+                    objects=len(truth['annotations']), mAP=float(result.mAP))
+    return run
 
 
-def bench_sets(sizes, evaluator):
-    "Sets of all sizes, each in a process of its own, since a peak never goes down"
-    for images in sizes:
-        found = in_new_process(bench_set, images, evaluator)
-        print(f'{images:6} images, {found["objects"]} objects, {found["detections"]} detections, mAP '
-              f'{found["mAP"]:.4f}: post-processing and metrics '
-              f'{found["seconds"]:.1f} s with {evaluator}, {found["processor"]:.1f} s of processors; '
-              f'memory {found["before"]:.0f} MB before, '
-              f'{found["detected"]:.0f} MB with all images detected, '
-              f'{found["peak"]:.0f} MB at the peak, in the metrics')
+def list_engines(sizes, evaluator, checkout=None):
+    "NMS in both ways, and a set of each size; those of another checkout beside them"
+    engines = [Engine(f'{boxes} boxes, {way}', 'bench_eval:make_nms', dict(boxes=boxes, way=way))
+               for boxes in (1917, 51150) for way in ('all at once', 'class by class')]
+    engines += [Engine(f'{images} images', 'bench_eval:make_set', dict(images=images, evaluator=evaluator))
+                for images in sizes]
+    if not checkout: return engines
+    earlier = [replace(e, name=f'{e.name}, before', checkout=checkout) for e in engines
+               if 'by class' not in e.name]
+    return engines + earlier
+
+
+def print_found(found):
+    "What the rows do not say: detections, and how often NMS is as fast as class by class"
+    for boxes in 1917, 51150:
+        once, loop = (found[f'{boxes} boxes, {way}'] for way in ('all at once', 'class by class'))
+        print(f'{boxes} boxes: {once.answers[0]} detections, all at once {loop.fastest / once.fastest:.1f} '
+              f'times as fast as class by class, equal: {0 not in once.answers + loop.answers}')
+    for one in found.values():
+        if not isinstance(one.answers[0], dict): continue
+        a = one.answers[0]
+        print(f'{one.name}: {a["objects"]} objects, {a["detections"]} detections, mAP {a["mAP"]:.4f}')
