@@ -166,8 +166,9 @@ def test_the_other_processes_of_a_team_own_nothing(tmp_path, monkeypatch):
     config = Config()
     config = replace(config, train=replace(config.train, distribute=True, output_dir=str(tmp_path / 'run')))
     first = hold(tmp_path)
-    for rank, there in (('1', False), ('0', True)):
+    for rank, role, there in (('1', 'MS_WORKER', False), ('0', 'MS_SCHED', False), ('0', 'MS_WORKER', True)):
         monkeypatch.setenv('RANK_ID', rank)
+        monkeypatch.setenv('MS_ROLE', role) # the scheduler of msrun runs the same program
         with pytest.raises(Joined): trainer.Trainer(config, None)
         assert (tmp_path / 'run').exists() == there
     first.kill()

@@ -60,7 +60,8 @@ class Team:
 def writes_files(options # a `TrainConfig` of `05_train`: its `distribute` is used
                )->bool:
     "Whether this process is the one of its team that reads and writes checkpoints"
-    return not options.distribute or os.environ.get('RANK_ID', '0') == '0'
+    is_scheduler = os.environ.get('MS_ROLE') == 'MS_SCHED'
+    return not options.distribute or os.environ.get('RANK_ID', '0') == '0' and not is_scheduler
 
 # %% ../../nbs/plumbing/team.ipynb #c023
 def share_state(team:Team,    # of this process
