@@ -388,7 +388,7 @@ def draw_steps(steps # `_Step`s of one image
         ax.set_title(f'{step.title}\n{w}×{h}, objects: {len(step.boxes)}', fontsize=8)
     return list(axes)
 
-# %% ../nbs/01_data.ipynb #c111
+# %% ../nbs/01_data.ipynb #c110
 def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
               out:np.ndarray=None, # (3, h, w) float32 to write to; a new array if None
               normalisation:str='imagenet', # a key of NORMALISATIONS
@@ -400,7 +400,7 @@ def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
         channel -= mean / std
     return result
 
-# %% ../nbs/01_data.ipynb #c112
+# %% ../nbs/01_data.ipynb #c111
 def denormalise(image:np.ndarray, # (3, h, w) float32
                 normalisation:str='imagenet', # a key of NORMALISATIONS
                )->np.ndarray:     # (h, w, 3) RGB uint8
@@ -408,7 +408,7 @@ def denormalise(image:np.ndarray, # (3, h, w) float32
     mean, std = NORMALISATIONS[normalisation]
     return np.clip(np.round(np.moveaxis(image, 0, -1) * std + mean), 0, 255).astype(np.uint8)
 
-# %% ../nbs/01_data.ipynb #c116
+# %% ../nbs/01_data.ipynb #c115
 def prepare_input(image:np.ndarray, # (h, w, 3) RGB uint8, any size
                   image_shape,      # height, width of the network's input
                   out:np.ndarray=None, # (3, height, width) float32 to write to; a new array if None
@@ -417,7 +417,7 @@ def prepare_input(image:np.ndarray, # (h, w, 3) RGB uint8, any size
     "What the network sees in evaluation, prediction and export: resized and normalised"
     return normalise(resize(image, image_shape), out, normalisation)
 
-# %% ../nbs/01_data.ipynb #c118
+# %% ../nbs/01_data.ipynb #c117
 def _unpack_objects(objects:np.ndarray, # (1 + n, 6): height width 0 ..., then y1 x1 y2 x2 label crowd each
                     reduction:int=1, # that the image is decoded with, see `choose_reduction`
                    )->tuple: # boxes (n, 4) in unit coordinates and labels (n,) int32, without crowds
@@ -425,7 +425,7 @@ def _unpack_objects(objects:np.ndarray, # (1 + n, 6): height width 0 ..., then y
     (h, w), rows = reduction * reduce_size(objects[0, :2], reduction), objects[1:][objects[1:, 5] == 0]
     return rows[:, :4] / np.float32([h, w, h, w]), rows[:, 4].astype(np.int32)
 
-# %% ../nbs/01_data.ipynb #c121
+# %% ../nbs/01_data.ipynb #c120
 _TRAIN_COLUMNS = ['image', 'loc', 'label', 'num_matched']
 _EVAL_COLUMNS = ['image', 'image_id', 'shape']
 _get_encoder = lru_cache(4)(BoxEncoder) # its tables are made once in each process
@@ -438,7 +438,7 @@ def describe_columns(box_config:BoxConfig, # input size and default boxes of the
     if not train: return dict(zip(_EVAL_COLUMNS, [image, ((), np.int64), ((2,), np.int32)]))
     return dict(zip(_TRAIN_COLUMNS, [image, ((boxes, 4), np.float32), ((boxes,), np.int32), ((), np.int32)]))
 
-# %% ../nbs/01_data.ipynb #c122
+# %% ../nbs/01_data.ipynb #c121
 def encode_example(row:tuple,            # bytes of an image file, id, objects; more from `read_examples`
                    out:list,             # its place in each of _TRAIN_COLUMNS
                    box_config:BoxConfig, # of the network
@@ -464,7 +464,7 @@ def encode_example(row:tuple,            # bytes of an image file, id, objects; 
     normalise(image, out[0], normalisation)
     out[1][:], out[2][:], out[3][...] = _get_encoder(box_config).encode(boxes, labels)
 
-# %% ../nbs/01_data.ipynb #c123
+# %% ../nbs/01_data.ipynb #c122
 def encode_eval_example(row:tuple,            # as in `encode_example`
                         out:list,             # its place in each of _EVAL_COLUMNS
                         box_config:BoxConfig, # of the network
@@ -476,7 +476,7 @@ def encode_eval_example(row:tuple,            # as in `encode_example`
     prepare_input(decode_image(row[0], reduction=r), box_config.image_shape, out[0], normalisation)
     out[1][...], out[2][:] = row[1], row[2][0, :2]
 
-# %% ../nbs/01_data.ipynb #c127
+# %% ../nbs/01_data.ipynb #c126
 def order_images(n:int,          # number of images
                  train:bool,     # shuffle
                  seed:int,       # of the run
@@ -492,7 +492,7 @@ def order_images(n:int,          # number of images
     order = rng.permutation(n) if factors is None else draw_balanced(factors[:n], rng)
     return order[:n - n % ranks][rank::ranks]
 
-# %% ../nbs/01_data.ipynb #c131
+# %% ../nbs/01_data.ipynb #c130
 def _select_rows(config, folder, batch_size,                   # images
                  train, seed, epoch, rank, ranks, limit, skip, # as in `create_dataset`
                 )->tuple: # how many rows, and a function that gives an iterator over them
@@ -520,7 +520,7 @@ def _select_encoding(config, box_config, # as in `create_dataset`
     return encode_example, dict(options, seed=seed, epoch=epoch,
                                 augmentation=changes if config.augment else None)
 
-# %% ../nbs/01_data.ipynb #c133
+# %% ../nbs/01_data.ipynb #c132
 def create_dataset(config:DataConfig,    # what to read
                    box_config:BoxConfig, # input size and default boxes of the network
                    split:str,            # 'train' or 'eval'
@@ -541,7 +541,7 @@ def create_dataset(config:DataConfig,    # what to read
                           keep_last=not train)
     return make_dataset(batches, list(columns))
 
-# %% ../nbs/01_data.ipynb #c136
+# %% ../nbs/01_data.ipynb #c135
 def draw_batch(batch,   # arrays of a training batch: image, loc, label, num_matched
                encoder:BoxEncoder, # of the network
                columns:int=4, # pictures in a row

@@ -60,8 +60,10 @@ def compare_with_decoding(config, box_config, batch_size=16, rounds=7, workers=2
     found = {name: [] for name in engines}
     for epoch in range(rounds + 1):
         for name, engine in engines.items(): found[name].append(engine(epoch))
-    best = {name: dict(images_per_second=max(r[0] for r in rows[1:]), milliseconds=min(r[1] for r in rows[1:]))
-            for name, rows in found.items()} # the first round warms up
+    best = {}
+    for name, rows in found.items(): # the first round warms up
+        speeds, work = zip(*rows[1:])
+        best[name] = dict(images_per_second=max(speeds), milliseconds=min(work))
     for row in best.values():
         row['speed'] = row['images_per_second'] / best['loop']['images_per_second']
         row['work'] = best['loop']['milliseconds'] / row['milliseconds']
@@ -75,5 +77,5 @@ def print_decoding(found):
     print(f'{found["images"]} images of {found["kilobytes"]:.0f} kB, {found["workers"]} processes')
     for name in ('loop', 'pipeline', 'reduced'):
         row = found[name]
-        print(f'{name:9} {row["images_per_second"]:6.0f} images/s, {row["milliseconds"]:5.2f} processor ms an image; '
-              f'of the loop: {row["speed"]:.2f} by the clock, {row["work"]:.2f} by the processor')
+        print(f'{name:9} {row["images_per_second"]:6.0f} images/s, {row["milliseconds"]:5.2f} processor ms '
+              f'an image; of the loop: {row["speed"]:.2f} by the clock, {row["work"]:.2f} by the processor')
