@@ -23,11 +23,15 @@ mkdir -p "$RUN"
 
 step() { printf '\n== %s\n' "$*"; }
 run() { printf '$ python'; printf ' %s' "$@"; printf '\n'; "$PYTHON" "$@"; }
+# what runs beside the next step is shown when its own turn comes
+later() { local file=$1; shift; run "$@" > "$file" 2>&1 & }
+await() { local code=0; wait "$1" || code=$?; cat "$2"; return "$code"; }
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 map_of() { sed -n 's/^mAP: //p' "$1"; }
 
 step "1 of 6: draw $TRAIN_IMAGES training images, of the kind that data_samples holds"
 if [ -f "$RUN/samples/annotations/instances_eval.json" ]; then echo "already in $RUN/samples"
-else run scripts/make_samples.py --output_dir=$RUN/samples --train=$TRAIN_IMAGES --evaluation=1; fi
+else run scripts/make_samples.py --output_dir=$RUN/samples --train=$TRAIN_IMAGES --evaluation=1 --processes=2; fi
 
 step "2 of 6: train ssd_tiny on them"
 if [ -f "$CHECKPOINT" ]; then echo "already trained: $CHECKPOINT"
@@ -40,18 +44,26 @@ else
     rm -f "$MINDIR"
 fi
 
+exporting=''
+if ! { [ -f "$MINDIR" ] && [ -f "$MINDIR.json" ]; }; then
+    later "$RUN/export.txt" scripts/export.py --ckpt_file $CHECKPOINT --file_name $RUN/ssd_tiny --file_format MINDIR
+    exporting=$!
+fi
+
 step "3 of 6: evaluate the checkpoint on the 80 held-out images of data_samples"
 run scripts/eval.py --run_platform=CPU "${HELD_OUT[@]}" --checkpoint_path=$CHECKPOINT --output_dir=$RUN/eval_checkpoint --report | tee "$RUN/eval_checkpoint.txt"
 
 step "4 of 6: export network and decoder to MindIR"
-if [ -f "$MINDIR" ] && [ -f "$MINDIR.json" ]; then echo "already exported: $MINDIR"
-else run scripts/export.py --ckpt_file $CHECKPOINT --file_name $RUN/ssd_tiny --file_format MINDIR; fi
+if [ -z "$exporting" ]; then echo "already exported: $MINDIR"; else await "$exporting" "$RUN/export.txt"; fi
+
+later "$RUN/predict.txt" scripts/predict.py --run_platform=CPU --checkpoint_path=$CHECKPOINT --image_path=data_samples/eval --output_dir=$RUN/pictures
+drawing=$!
 
 step "5 of 6: evaluate the MindIR file on the same images"
 run scripts/eval.py --run_platform=CPU "${HELD_OUT[@]}" --checkpoint_path=$MINDIR --output_dir=$RUN/eval_mindir | tee "$RUN/eval_mindir.txt"
 
 step "6 of 6: draw detections"
-run scripts/predict.py --run_platform=CPU --checkpoint_path=$CHECKPOINT --image_path=data_samples/eval --output_dir=$RUN/pictures
+await "$drawing" "$RUN/predict.txt"
 
 checkpoint_map=$(map_of "$RUN/eval_checkpoint.txt")
 mindir_map=$(map_of "$RUN/eval_mindir.txt")

@@ -30,6 +30,7 @@ from .plumbing.mosaic import make_mosaic
 from .plumbing.options import UserError, check_choice, check_value
 from .plumbing.overlap import find_reach
 from .plumbing.records import make_mindrecord, read_rows
+from .plumbing.reduced import choose_reduction, measure_cut, reduce_size
 from .plumbing.sampling import draw_balanced, plan_examples, read_examples, read_repeat_factors
 from .plumbing.small_objects import draw_small_window
 from .plumbing.turns import turn_randomly
@@ -74,6 +75,7 @@ class DataConfig:
     turns: bool = False   # turn training images by right angles at random, for what has no up
     sampling: Literal['plain', 'balanced'] = 'plain' # balanced: images with rare classes come more often
     multi_scale: float = 0 # epochs with inputs smaller and larger by this part, such as 0.25; 0: one size
+    reduced_decoding: bool = False # decode a JPEG twice as large as needed, or more, at 1/2, 1/4 or 1/8 size
     follow_links: bool = False # also read what links, and paths in a yaml file, name outside the data folder
     max_pixels: int = 100_000_000 # larger images are left out; decoding one takes 3 bytes of memory a pixel
     max_megabytes: int = 64 # larger lists, label files and XML files are refused
@@ -386,7 +388,7 @@ def draw_steps(steps # `_Step`s of one image
         ax.set_title(f'{step.title}\n{w}×{h}, objects: {len(step.boxes)}', fontsize=8)
     return list(axes)
 
-# %% ../nbs/01_data.ipynb #c111
+# %% ../nbs/01_data.ipynb #c110
 def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
               out:np.ndarray=None, # (3, h, w) float32 to write to; a new array if None
               normalisation:str='imagenet', # a key of NORMALISATIONS
@@ -398,7 +400,7 @@ def normalise(image:np.ndarray, # (h, w, 3) RGB uint8
         channel -= mean / std
     return result
 
-# %% ../nbs/01_data.ipynb #c112
+# %% ../nbs/01_data.ipynb #c111
 def denormalise(image:np.ndarray, # (3, h, w) float32
                 normalisation:str='imagenet', # a key of NORMALISATIONS
                )->np.ndarray:     # (h, w, 3) RGB uint8
@@ -406,7 +408,7 @@ def denormalise(image:np.ndarray, # (3, h, w) float32
     mean, std = NORMALISATIONS[normalisation]
     return np.clip(np.round(np.moveaxis(image, 0, -1) * std + mean), 0, 255).astype(np.uint8)
 
-# %% ../nbs/01_data.ipynb #c116
+# %% ../nbs/01_data.ipynb #c115
 def prepare_input(image:np.ndarray, # (h, w, 3) RGB uint8, any size
                   image_shape,      # height, width of the network's input
                   out:np.ndarray=None, # (3, height, width) float32 to write to; a new array if None
@@ -415,15 +417,15 @@ def prepare_input(image:np.ndarray, # (h, w, 3) RGB uint8, any size
     "What the network sees in evaluation, prediction and export: resized and normalised"
     return normalise(resize(image, image_shape), out, normalisation)
 
-# %% ../nbs/01_data.ipynb #c118
-def _unpack_objects(objects:np.ndarray # (1 + n, 6): height width 0 ..., then y1 x1 y2 x2 label crowd each
-                  )->tuple:           # boxes (n, 4) in unit coordinates and labels (n,) int32, without crowds
+# %% ../nbs/01_data.ipynb #c117
+def _unpack_objects(objects:np.ndarray, # (1 + n, 6): height width 0 ..., then y1 x1 y2 x2 label crowd each
+                    reduction:int=1, # that the image is decoded with, see `choose_reduction`
+                   )->tuple: # boxes (n, 4) in unit coordinates and labels (n,) int32, without crowds
     "The objects to train on"
-    h, w = objects[0, :2]
-    rows = objects[1:][objects[1:, 5] == 0]
+    (h, w), rows = reduction * reduce_size(objects[0, :2], reduction), objects[1:][objects[1:, 5] == 0]
     return rows[:, :4] / np.float32([h, w, h, w]), rows[:, 4].astype(np.int32)
 
-# %% ../nbs/01_data.ipynb #c121
+# %% ../nbs/01_data.ipynb #c120
 _TRAIN_COLUMNS = ['image', 'loc', 'label', 'num_matched']
 _EVAL_COLUMNS = ['image', 'image_id', 'shape']
 _get_encoder = lru_cache(4)(BoxEncoder) # its tables are made once in each process
@@ -436,7 +438,7 @@ def describe_columns(box_config:BoxConfig, # input size and default boxes of the
     if not train: return dict(zip(_EVAL_COLUMNS, [image, ((), np.int64), ((2,), np.int32)]))
     return dict(zip(_TRAIN_COLUMNS, [image, ((boxes, 4), np.float32), ((boxes,), np.int32), ((), np.int32)]))
 
-# %% ../nbs/01_data.ipynb #c122
+# %% ../nbs/01_data.ipynb #c121
 def encode_example(row:tuple,            # bytes of an image file, id, objects; more from `read_examples`
                    out:list,             # its place in each of _TRAIN_COLUMNS
                    box_config:BoxConfig, # of the network
@@ -444,24 +446,34 @@ def encode_example(row:tuple,            # bytes of an image file, id, objects; 
                    epoch:int,            # with seed and image id it decides all that is random
                    augmentation:dict,    # options of `augment_image`; None: the image is resized only
                    normalisation:str='imagenet', # a key of NORMALISATIONS
+                   reduced:bool=False,   # see `choose_reduction`; a mosaic is decoded whole
                   )->None:
     "Writes image, loc, label and number of matched default boxes of a training image"
-    parts = [(decode_image(data), *_unpack_objects(found)) for data, _, found in (row[:3], *row[4:])]
-    (image, boxes, labels), shape = parts[0], box_config.image_shape
+    shape, size = box_config.image_shape, row[2][0, :2]
+    def make_rng(): # an id may be negative
+        return np.random.default_rng([seed, epoch, int(row[1]) % 2**64, *row[3:4]])
+    def change(image, r):
+        return _augment_stepwise(image, *_unpack_objects(row[2], r), shape, make_rng(), **augmentation)
+    measure = None if augmentation is None else partial(measure_cut, size, change)
+    r = choose_reduction(row[0], size, shape, measure) if reduced and len(row) < 5 else 1
+    parts = [(decode_image(data, reduction=r), *_unpack_objects(found, r))
+             for data, _, found in (row[:3], *row[4:])]
+    image, boxes, labels = parts[0]
     if augmentation is None: image = resize(image, shape)
-    else:
-        rng = np.random.default_rng([seed, epoch, int(row[1]) % 2**64, *row[3:4]]) # an id may be negative
-        image, boxes, labels = augment_image(*parts[0], shape, rng, others=parts[1:], **augmentation)
+    else: image, boxes, labels = augment_image(*parts[0], shape, make_rng(), others=parts[1:], **augmentation)
     normalise(image, out[0], normalisation)
     out[1][:], out[2][:], out[3][...] = _get_encoder(box_config).encode(boxes, labels)
 
+# %% ../nbs/01_data.ipynb #c122
 def encode_eval_example(row:tuple,            # as in `encode_example`
                         out:list,             # its place in each of _EVAL_COLUMNS
                         box_config:BoxConfig, # of the network
                         normalisation:str='imagenet', # a key of NORMALISATIONS
+                        reduced:bool=False,   # see `choose_reduction`
                        )->None:
     "Writes image, image id, and original height and width of an evaluation image"
-    prepare_input(decode_image(row[0]), box_config.image_shape, out[0], normalisation)
+    r = choose_reduction(row[0], row[2][0, :2], box_config.image_shape) if reduced else 1
+    prepare_input(decode_image(row[0], reduction=r), box_config.image_shape, out[0], normalisation)
     out[1][...], out[2][:] = row[1], row[2][0, :2]
 
 # %% ../nbs/01_data.ipynb #c126
@@ -501,7 +513,7 @@ def _select_encoding(config, box_config, # as in `create_dataset`
                      seed, epoch, train, # the same
                     )->tuple:            # function for one image, its options
     "What is done to each image"
-    options = dict(box_config=box_config, normalisation=config.normalisation)
+    options = dict(box_config=box_config, normalisation=config.normalisation, reduced=config.reduced_decoding)
     if not train: return encode_eval_example, options
     changes = dict(rule=config.crop_rule, jitter=config.jitter, expansion=config.expansion,
                    turns=config.turns)

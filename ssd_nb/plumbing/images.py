@@ -179,16 +179,19 @@ def check_pixels(data,      # bytes of an image file
 # %% ../../nbs/plumbing/images.ipynb #c051
 _RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None) # OpenCV 4.11 has it; older ones decode to BGR
 _READ_FLAGS = (_RGB or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
+_REDUCED = {1: 0, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 # %% ../../nbs/plumbing/images.ipynb #c053
 def decode_image(data,    # bytes of an image file, or the same as a uint8 array
                  name='', # of the file, for the message
                  most=_READABLE, # pixels: a larger picture is refused
+                 reduction=1, # 2, 4 or 8: a JPEG is decoded to this part of its sides, rounded up
                 )->np.ndarray: # (h, w, 3) RGB uint8, upright
     "Decodes an image and turns it as its EXIF entry says; raises `UserError` if that is not possible"
     array, name = np.frombuffer(data, np.uint8), name or 'the file'
     if most < _READABLE: check_pixels(array.tobytes(), name, most)
-    try: image = cv2.imdecode(array, _READ_FLAGS) if len(array) else None
+    flags = _READ_FLAGS | _REDUCED[reduction if array[:2].tobytes() == b'\xff\xd8' else 1]
+    try: image = cv2.imdecode(array, flags) if len(array) else None
     except cv2.error: raise UserError(f'{name} is larger than the 2³⁰ pixels that OpenCV reads.') from None
     if image is None: raise UserError(f'{name} is not an image that OpenCV can read{_name_kind(array)}.')
     if not _RGB: cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)

@@ -9,6 +9,7 @@ import ctypes
 import mmap
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -55,7 +56,7 @@ class _BatchMemory(SharedMemory):
         try: self.close()
         except (BufferError, OSError): pass
 
-@lru_cache(32)
+@lru_cache(256)
 def _attach(name # of a `_BatchMemory`
            )->_BatchMemory:
     "Shared memory that another process has made"
@@ -94,12 +95,12 @@ def _new_memory(size,   # bytes
     return memory
 
 # %% ../../nbs/plumbing/loader.ipynb #c030
-_FREE = {True: [], False: []} # memory that is not in use: shared or not
+_FREE = {True: [], False: [], 'rows': []} # memory that is not in use: shared or not; for `_post_rows`
 _LOCK = threading.Lock()      # a training may load batches while an evaluation does
 
 def _make_batch(columns, # name to (shape, dtype) of one sample
                 samples, # how many
-                shared,  # whether other processes must see it
+                shared,  # whether other processes must see it; or 'rows', which other batches don't take
                )->tuple: # name of the memory, None if it is not shared; the array of each column
     "An empty batch; its memory is free again when the last of its arrays is gone"
     size, free = sum(_column_bytes(*column, samples) for column in columns.values()), _FREE[shared]
@@ -125,22 +126,45 @@ def _fill_samples(fill,    # function(row, out, **options): writes one sample
         raise RuntimeError(f'{type(error).__name__}: {error}') from None
 
 # %% ../../nbs/plumbing/loader.ipynb #c038
+def _post_rows(rows # list, whose arrays may be large
+              )->tuple: # what `_take_rows` needs; the memory, which must be held until that is done
+    "Puts the content of arrays into shared memory"
+    found = []
+    data = pickle.dumps(rows, 5, buffer_callback=found.append)
+    parts = [np.frombuffer(part.raw(), np.uint8) for part in found]
+    ends = np.cumsum([ceil(len(part) / 64) * 64 for part in parts], dtype=int).tolist()
+    if not parts: return (data, None, []), None
+    room = ceil(ends[-1] / 2 ** 20) * 2 ** 20 # whole megabytes, so that the next rows fit as well
+    name, arrays = _make_batch(dict(rows=((room,), np.uint8)), 1, shared='rows')
+    places = [(first, len(part)) for first, part in zip([0, *ends], parts)]
+    for (first, size), part in zip(places, parts): arrays[0][0, first:first + size] = part
+    return (data, name, places), arrays
+
+# %% ../../nbs/plumbing/loader.ipynb #c039
+def _take_rows(data, name, places # from `_post_rows`
+              )->list: # the same rows; their arrays lie in the shared memory
+    "Rows that another process has posted"
+    memory = _attach(name).buf if name else b''
+    return pickle.loads(data, buffers=[memory[first:first + size] for first, size in places])
+
+# %% ../../nbs/plumbing/loader.ipynb #c045
 def _fill_shared(name,             # of the shared memory
                  columns, samples, # of the whole batch, as in `_make_batch`
                  first,            # the first sample to write
-                 fill, options, rows, # as in `_fill_samples`
+                 fill, options, # as in `_fill_samples`
+                 posted,        # rows, from `_post_rows`
                 )->None:
     "`_fill_samples` for a batch of another process"
-    arrays = _divide_memory(_attach(name).buf, columns, samples)[1]
+    arrays, rows = _divide_memory(_attach(name).buf, columns, samples)[1], _take_rows(*posted)
     _fill_samples(fill, options, rows, [a[first:first + len(rows)] for a in arrays])
 
-# %% ../../nbs/plumbing/loader.ipynb #c041
+# %% ../../nbs/plumbing/loader.ipynb #c048
 def _end_with_owner()->None:
     "Ends this process when its owner is gone, for whatever reason"
     multiprocessing.parent_process().join()
     os._exit(1)
 
-# %% ../../nbs/plumbing/loader.ipynb #c043
+# %% ../../nbs/plumbing/loader.ipynb #c050
 def _start_worker()->None:
     "Prepares a worker"
     if hasattr(os, 'setsid'): os.setsid() # signals to the owner's terminal or group are not for it
@@ -150,7 +174,7 @@ def _start_worker()->None:
     if hasattr(libc, 'mallopt'): libc.mallopt(-2, 2 ** 26) # 64 MB
     threading.Thread(target=_end_with_owner, daemon=True).start()
 
-# %% ../../nbs/plumbing/loader.ipynb #c045
+# %% ../../nbs/plumbing/loader.ipynb #c052
 @contextmanager
 def _block_interrupts():
     "A process that is started in this block gets no Ctrl-C while it starts: it inherits blocked signals"
@@ -159,7 +183,7 @@ def _block_interrupts():
     try: yield
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-# %% ../../nbs/plumbing/loader.ipynb #c047
+# %% ../../nbs/plumbing/loader.ipynb #c054
 _POOLS = {} # number of workers -> executor
 
 def _get_pool(workers # number of processes; 0: a thread of this one
@@ -174,7 +198,7 @@ def _get_pool(workers # number of processes; 0: a thread of this one
                 for _ in range(workers): _POOLS[workers].submit(os.getpid) # each starts a process
     return _POOLS[workers]
 
-# %% ../../nbs/plumbing/loader.ipynb #c055
+# %% ../../nbs/plumbing/loader.ipynb #c062
 def _end_pool(workers, # number of processes
               pool,    # executor; one that was replaced before is left alone
              )->bool:  # whether it was ended now
@@ -186,19 +210,20 @@ def _end_pool(workers, # number of processes
     pool.shutdown(wait=workers > 0, cancel_futures=True)
     return True
 
-# %% ../../nbs/plumbing/loader.ipynb #c056
+# %% ../../nbs/plumbing/loader.ipynb #c063
 def end_workers()->None:
     "Ends all workers; the next loader starts new ones"
     for workers, pool in list(_POOLS.items()): _end_pool(workers, pool)
 
-# %% ../../nbs/plumbing/loader.ipynb #c058
+# %% ../../nbs/plumbing/loader.ipynb #c065
 class _Job:
     "A part of a batch"
     def __init__(self,
                  workers, # number of processes
                  *task,   # function and its arguments
+                 held=None, # memory that must not be used for anything else until the job is done
                 ):
-        self.workers, self.task = workers, task
+        self.workers, self.task, self.held = workers, task, held
         self.start()
 
     def start(self)->None:
@@ -208,7 +233,7 @@ class _Job:
         self.pool = _get_pool(self.workers)
         with suppress(RuntimeError): self.future = self.pool.submit(*self.task) # or another thread ended it
 
-# %% ../../nbs/plumbing/loader.ipynb #c060
+# %% ../../nbs/plumbing/loader.ipynb #c067
 _HURRY, _PATIENCE = threading.Event(), 1 # second
 
 def hurry_workers(hurry:bool=True # False: there is time again
@@ -216,7 +241,7 @@ def hurry_workers(hurry:bool=True # False: there is time again
     "From now on, nobody waits for a worker that does not answer"
     _HURRY.set() if hurry else _HURRY.clear()
 
-# %% ../../nbs/plumbing/loader.ipynb #c061
+# %% ../../nbs/plumbing/loader.ipynb #c068
 def _wait_for(job)->None: # a `_Job`
     "Waits until a job is done; raises its error, or `BrokenProcessPool` if nobody does it"
     while job.future:
@@ -228,7 +253,7 @@ def _wait_for(job)->None: # a `_Job`
                 break
     raise BrokenProcessPool
 
-# %% ../../nbs/plumbing/loader.ipynb #c063
+# %% ../../nbs/plumbing/loader.ipynb #c070
 _TRIES = 3
 
 def _say_death()->None:
@@ -237,7 +262,7 @@ def _say_death()->None:
     tqdm.write('a process that prepares images died, and another one takes its place: if memory is short, '
                'give a smaller --num_parallel_workers', file=sys.stderr)
 
-# %% ../../nbs/plumbing/loader.ipynb #c064
+# %% ../../nbs/plumbing/loader.ipynb #c071
 def _finish_job(job # `_Job`
                )->None:
     "Waits for a job, if need be with other workers; raises `UserError` if they die of it"
@@ -250,7 +275,7 @@ def _finish_job(job # `_Job`
     raise UserError(f'{_TRIES} processes that prepare images died one after the other: if memory is short, '
                     'give a smaller --num_parallel_workers or --batch_size.')
 
-# %% ../../nbs/plumbing/loader.ipynb #c065
+# %% ../../nbs/plumbing/loader.ipynb #c072
 def _begin_batch(loader,  # `BatchLoader`
                  rows,    # iterator
                  samples, # of the batch
@@ -261,26 +286,27 @@ def _begin_batch(loader,  # `BatchLoader`
     share, jobs = ceil(samples / max(loader.workers, 1)), []
     begun.append((arrays, jobs))
     for first in range(0, samples, share):
-        todo = loader.fill, loader.options, list(islice(rows, min(share, samples - first)))
-        if loader.workers: job = _fill_shared, name, loader.columns, samples, first, *todo
-        else: job = _fill_samples, *todo, arrays
-        jobs.append(_Job(loader.workers, *job))
+        todo, own = (loader.fill, loader.options), list(islice(rows, min(share, samples - first)))
+        posted, held = _post_rows(own) if loader.workers else (None, None)
+        if loader.workers: job = _fill_shared, name, loader.columns, samples, first, *todo, posted
+        else: job = _fill_samples, *todo, own, arrays
+        jobs.append(_Job(loader.workers, *job, held=held))
 
-# %% ../../nbs/plumbing/loader.ipynb #c067
+# %% ../../nbs/plumbing/loader.ipynb #c074
 def _finish_batch(begun # list of the batches that are not finished
                  )->tuple: # arrays
     "Waits for the oldest batch; an error in one of its jobs is raised here"
     for job in begun[0][1]: _finish_job(job)
     return tuple(begun.pop(0)[0])
 
-# %% ../../nbs/plumbing/loader.ipynb #c068
+# %% ../../nbs/plumbing/loader.ipynb #c075
 def _abandon(begun # list of the batches that are not finished
             )->None:
     "Waits until nothing writes to these batches"
     for job in (job for _, jobs in begun for job in jobs):
         with suppress(Exception): _wait_for(job)
 
-# %% ../../nbs/plumbing/loader.ipynb #c070
+# %% ../../nbs/plumbing/loader.ipynb #c077
 def _make_batches(loader, # `BatchLoader`
                   rows,   # iterator
                   begun,  # list of the batches that are not finished
@@ -291,7 +317,7 @@ def _make_batches(loader, # `BatchLoader`
         if len(begun) == 2: yield _finish_batch(begun)
     if begun: yield _finish_batch(begun)
 
-# %% ../../nbs/plumbing/loader.ipynb #c072
+# %% ../../nbs/plumbing/loader.ipynb #c079
 class BatchLoader:
     "The batches of one epoch; the next one is begun before one is yielded"
     def __init__(self,
@@ -319,7 +345,7 @@ class BatchLoader:
             raise
         finally: _abandon(begun)
 
-# %% ../../nbs/plumbing/loader.ipynb #c098
+# %% ../../nbs/plumbing/loader.ipynb #c105
 def _restore_error(loader,  # `BatchLoader`
                    batches, # an iterator of MindSpore over its batches
                   ):        # the same batches
@@ -329,7 +355,7 @@ def _restore_error(loader,  # `BatchLoader`
         if loader.error: raise loader.error from None
         raise
 
-# %% ../../nbs/plumbing/loader.ipynb #c099
+# %% ../../nbs/plumbing/loader.ipynb #c106
 def make_dataset(loader:BatchLoader, # the batches
                  names:list,         # of its columns
                 ):                   # a dataset of MindSpore, whose iterators raise what the loader raises

@@ -7,6 +7,11 @@ __all__ = ['SAMPLE_CLASSES', 'SAMPLE_SEED', 'draw_sample', 'draw_large_sample', 
 # %% ../../nbs/plumbing/samples.ipynb #c002
 import colorsys
 import json
+import multiprocessing
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from math import cos, pi, sin
 from pathlib import Path
 from typing import NamedTuple
@@ -337,26 +342,43 @@ def _write_sample(folder, split, index, seed, draw): # index: number of the imag
     return sample
 
 # %% ../../nbs/plumbing/samples.ipynb #c091
+def _start_drawing():
+    signal.signal(signal.SIGINT, signal.SIG_IGN) # Ctrl-C is for the process that waits
+    cv2.setNumThreads(0)
+
+def _draw_all(write, indices, processes): # function of an index; how many processes
+    "What `write` makes of each index, in order"
+    if processes == 1: yield from map(write, indices); return
+    spawn = multiprocessing.get_context('spawn')
+    try:
+        with ProcessPoolExecutor(processes, spawn, initializer=_start_drawing) as pool:
+            yield from pool.map(write, indices, chunksize=8)
+    except BrokenProcessPool:
+        raise UserError('a process that draws images died: if memory is short, give --processes=1.') from None
+
+# %% ../../nbs/plumbing/samples.ipynb #c093
 def write_samples(folder:str,        # made if it does not exist
                   train:int=48,      # number of training images
                   evaluation:int=80, # number of evaluation images
                   seed:int=SAMPLE_SEED, # another seed draws other images
                   progress:bool=False,  # show a progress bar, on a terminal
                   draw=draw_sample,  # or `draw_large_sample`
+                  processes:int=1,   # that draw; `draw` must belong to a module if there are several
                  )->Path:            # the folder
     "Writes a sample set in all three formats; the lists come last, so a folder that has them is complete"
     folder = Path(folder)
     (folder / 'annotations').mkdir(parents=True, exist_ok=True)
     for split, number in (('train', train), ('eval', evaluation)):
         (folder / split).mkdir(exist_ok=True)
-        indices = tqdm(range(1, number + 1), desc=f'drawing {split}', disable=None if progress else True)
-        samples = [_write_sample(folder, split, i, seed, draw) for i in indices]
+        write = partial(_write_sample, folder, split, seed=seed, draw=draw)
+        drawn = _draw_all(write, range(1, number + 1), min(processes, max(number, 1)))
+        samples = [*tqdm(drawn, f'drawing {split}', number, disable=None if progress else True)]
         write_text(folder / f'{split}.txt', '\n'.join(map(to_txt, samples)) + '\n')
         truth = make_coco_ground_truth(samples, SAMPLE_CLASSES)
         write_text(folder / f'annotations/instances_{split}.json', json.dumps(truth))
     return folder
 
-# %% ../../nbs/plumbing/samples.ipynb #c095
+# %% ../../nbs/plumbing/samples.ipynb #c097
 def find_sample_folder()->Path: # data_samples of the checkout
     "The sample set: in the working directory, above it, or beside the package; `UserError` if there is none"
     here = Path.cwd()
@@ -365,7 +387,7 @@ def find_sample_folder()->Path: # data_samples of the checkout
     raise UserError('data_samples was not found: run this in a checkout of ssd_nb, or draw it with '
                     'ssd_nb.plumbing.samples.write_samples.')
 
-# %% ../../nbs/plumbing/samples.ipynb #c096
+# %% ../../nbs/plumbing/samples.ipynb #c098
 def running_image()->tuple: # RGB (h, w, 3) uint8, boxes (n, 4) float32 y1 x1 y2 x2 in [0, 1], labels (n,)
     "The image that goes through all notebooks: the first of the evaluation images"
     folder = find_sample_folder()
