@@ -1,6 +1,6 @@
 """Measures speed and memory: engines in turn within one run, many short rounds, the fastest of each.
 
-`bench.py data` measures the input pipeline, `records` a conversion, `before` both beside another checkout,
+`bench.py data` measures the input pipeline, `decode` compares it with decoding alone, `records` a conversion, `before` both beside another checkout,
 `train` a training step, `infer` one image from pixels to detections, `eval` an evaluation, and `growth` how
 time and memory grow with the work. `bench_rounds.py` says how, and what counts as a quiet machine.
 """
@@ -72,6 +72,28 @@ def measure_data(words):
     print_found(found)
     print(found['said'])
     if given.json: Path(given.json).write_text(json.dumps(found))
+
+
+def measure_decoding(words):
+    "the input pipeline beside a loop that only decodes"
+    from ssd_nb.data import DataConfig
+    from ssd_nb.ssd_heads import MODELS
+    parser = OptionParser('bench.py decode', 'Compares the input pipeline, without and with '
+                          '--reduced_decoding, with a loop that only decodes, in as many processes.')
+    parser.add([
+        Option('using_model', Literal[tuple(MODELS)], 'ssd300',
+               'whose input size and default boxes are used'),
+        Option('batch_size', int, 16, 'images in a batch'), rounds_of(7),
+        Option('workers', int, 2, 'processes that decode'), JSON])
+    parser.add(make_field_options(DataConfig()), title=DataConfig.__doc__)
+    given = parser.parse(words)
+    config, boxes = replace_fields(DataConfig(), given), MODELS[given.using_model].boxes
+    from bench_decode import compare_with_decoding, print_decoding
+    with tempfile.TemporaryDirectory() as folder:
+        if not config.mindrecord_dir: config = replace(config, mindrecord_dir=folder)
+        found = compare_with_decoding(config, boxes, given.batch_size, given.rounds, given.workers)
+    print_decoding(found)
+    write_json(given.json, found | describe_machine())
 
 
 def measure_records(words):
@@ -226,7 +248,7 @@ def measure_growth(words):
     finish(every, worst, given, seed=1, model=given.using_model, growth=growth)
 
 
-COMMANDS = dict(data=measure_data, records=measure_records, before=measure_against, train=measure_training,
+COMMANDS = dict(data=measure_data, decode=measure_decoding, records=measure_records, before=measure_against, train=measure_training,
                 infer=measure_inference, eval=measure_evaluation, growth=measure_growth)
 
 if __name__ == '__main__':
