@@ -1,8 +1,9 @@
 """Measures speed and memory: engines in turn within one run, many short rounds, the fastest of each.
 
-`bench.py data` measures the input pipeline, `decode` compares it with decoding alone, `records` a conversion, `before` both beside another checkout,
-`train` a training step, `infer` one image from pixels to detections, `eval` an evaluation, and `growth` how
-time and memory grow with the work. `bench_rounds.py` says how, and what counts as a quiet machine.
+`bench.py data` measures the input pipeline, `decode` compares it with decoding alone, `records` measures a
+conversion, `before` both beside another checkout, `train` a training step, `infer` one image from pixels to
+detections, `eval` an evaluation, and `growth` how time and memory grow with the work. `bench_rounds.py` says
+how, and what counts as a quiet machine.
 """
 import json
 import os
@@ -248,8 +249,9 @@ def measure_growth(words):
     finish(every, worst, given, seed=1, model=given.using_model, growth=growth)
 
 
-COMMANDS = dict(data=measure_data, decode=measure_decoding, records=measure_records, before=measure_against, train=measure_training,
-                infer=measure_inference, eval=measure_evaluation, growth=measure_growth)
+COMMANDS = dict(data=measure_data, decode=measure_decoding, records=measure_records,
+                before=measure_against, train=measure_training, infer=measure_inference,
+                eval=measure_evaluation, growth=measure_growth)
 
 if __name__ == '__main__':
     run_command(lambda words: run_subcommand(COMMANDS, 'bench.py',
