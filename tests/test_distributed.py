@@ -358,7 +358,7 @@ def test_lost_host_ends_the_other(host, tmp_path, hosts):
     begin = time.time()
     codes = [ended(training)[0] for training in (both[host], both[1 - host])]
     took = time.time() - begin
-    assert codes[0] == 137 and codes[1] not in (0, None) and took < 60, (codes, took)
+    assert codes[0] == 137 and codes[1] not in (0, None) and took < 90, (codes, took)
 
 
 @SLOW
@@ -377,8 +377,10 @@ def test_lost_host_that_comes_back_goes_on(tmp_path, hosts):
 @SLOW
 @pytest.mark.parametrize('platform', ('Ascend', 'GPU'))
 def test_missing_device_is_answered_in_one_sentence(platform, run, tmp_path):
-    devices = [dict(device_id=str(i), rank_id=str(i)) for i in range(2)]
-    (tmp_path / 'table.json').write_text(json.dumps(dict(server_list=[dict(device=devices)])))
+    devices = [dict(device_id=str(i), device_ip=f'192.168.100.{i}', rank_id=str(i)) for i in range(2)]
+    table = dict(version='1.0', server_count='1', status='completed',
+                 server_list=[dict(server_id='10.0.0.1', device=devices)])
+    (tmp_path / 'table.json').write_text(json.dumps(table))
     calls = dict(Ascend=[('run_distribute.sh', '2'), ('run_standalone_train.sh', '0', '1', '0.05', 'voc'),
                          ('run_distribute_train.sh', '2', '1', '0.05', 'voc', 'table.json')],
                  GPU=[('run_distribute.sh', '2'), ('run_standalone_train.sh', '0', '1', '0.05', 'voc'),
