@@ -11,22 +11,20 @@
 # PYTHON says which Python to use, if not the one on the PATH or in .venv.
 set -uo pipefail
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 fail() { echo "error: $*" >&2; exit 2; }
 
 case ${1:-} in
-    -h|--help) usage; exit 0 ;;
+    -h|--help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
 esac
-OPTIONS=() WORDS=()
-for word in "$@"; do
-    case $word in --*) OPTIONS+=("$word") ;; *) WORDS+=("$word") ;; esac
-done
+SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=/dev/null
+source "$SCRIPTS/published_arguments.sh"
+split_arguments "$@"
 set -- ${WORDS[@]+"${WORDS[@]}"}
 if [ $# -lt 3 ] || [ $# -gt 4 ]; then
     fail "run_infer_310.sh takes MINDIR_PATH, DATA_PATH, DVPP or CPU, and if you like a DEVICE_ID, but got $# words: --help explains them."
 fi
 
-SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 MODEL=$1
 DATA=$2
 PREPROCESS=$(printf '%s' "$3" | tr '[:lower:]' '[:upper:]')

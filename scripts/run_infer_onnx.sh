@@ -10,13 +10,13 @@ set -uo pipefail
 case ${1:-} in
     -h|--help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
 esac
-WORDS=() OPTIONS=()
-for word in "$@"; do
-    case $word in --*) OPTIONS+=("$word") ;; *) WORDS+=("$word") ;; esac
-done
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=/dev/null
+source "$HERE/published_arguments.sh"
+split_arguments "$@"
 set -- ${WORDS[@]+"${WORDS[@]}"}
 if [ $# -ne 2 ]; then
     echo "error: run_infer_onnx.sh takes ONNX_PATH and DATA_PATH, but got $# words: --help explains them." >&2
     exit 2
 fi
-BACKEND=onnx exec bash "$(dirname "${BASH_SOURCE[0]}")/run_infer_310.sh" "$1" "$2" CPU ${OPTIONS[@]+"${OPTIONS[@]}"}
+BACKEND=onnx exec bash "$HERE/run_infer_310.sh" "$1" "$2" CPU ${OPTIONS[@]+"${OPTIONS[@]}"}

@@ -223,6 +223,7 @@ def test_commands_run(tmp_path):
                   ['train', '--using_model=ssd_tiny', '--batch_size=2', '--rounds=1', '--warm=0'],
                   ['infer', '--using_model=ssd_tiny', '--rounds=1', '--runs=1'],
                   ['before', f'--checkout={ROOT}', '--images=8', '--rounds=1'],
+                  ['decode', f'--voc_root={ROOT}/data_samples', '--dataset=voc', '--rounds=1'],
                   ['growth', '--what=[candidates]']):
         script = ROOT / 'scripts/bench/bench.py'
         done = subprocess.run([sys.executable, script, *words, f'--json={tmp_path}/found.json'],

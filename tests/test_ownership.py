@@ -247,6 +247,7 @@ def test_results_of_a_user_are_not_overwritten(name, content, predict, tmp_path)
 def test_evaluation_overwrites_nothing_of_a_user(name, tmp_path, monkeypatch, capsys):
     "It is said before anything is evaluated; what an evaluation wrote is replaced"
     from ssd_nb.plumbing import commands
+    from ssd_nb.plumbing.cocoeval import to_result_dicts, write_results
     from ssd_nb.plumbing.detect_files import _is_ours
     from ssd_nb.plumbing.options import run_command
     class Evaluated(Exception): pass
@@ -266,6 +267,12 @@ def test_evaluation_overwrites_nothing_of_a_user(name, tmp_path, monkeypatch, ca
                              classes=(), objects=(), ap=(), ap50=())
     commands._write_results(result, dict(images=[], categories=[]), tmp_path)
     for path in tmp_path.iterdir(): assert _is_ours(path), path
+    rows = np.array([[1, 0, 0, 9, 9, 0.5, 1]])
+    for own in (-3, 'an "id" {1}'): # ids are what the data set has
+        truth = dict(images=[dict(id=1, file_name='a{}.jpg')], categories=[])
+        entries = [dict(entry, image_id=own) for entry in to_result_dicts(rows, truth)]
+        write_results(entries, tmp_path / 'detections.json')
+        assert _is_ours(tmp_path / 'detections.json')
     with pytest.raises(Evaluated): commands.eval_command(words)
 
 

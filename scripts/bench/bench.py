@@ -88,13 +88,14 @@ def measure_decoding(words):
         Option('workers', int, 2, 'processes that decode'), JSON])
     parser.add(make_field_options(DataConfig()), title=DataConfig.__doc__)
     given = parser.parse(words)
-    config, boxes = replace_fields(DataConfig(), given), MODELS[given.using_model].boxes
-    from bench_decode import compare_with_decoding, print_decoding
+    config = replace_fields(DataConfig(), given)
+    from bench_decode import list_engines, print_parts
     with tempfile.TemporaryDirectory() as folder:
         if not config.mindrecord_dir: config = replace(config, mindrecord_dir=folder)
-        found = compare_with_decoding(config, boxes, given.batch_size, given.rounds, given.workers)
-    print_decoding(found)
-    write_json(given.json, found | describe_machine())
+        engines = list_engines(config, given.using_model, given.batch_size, given.workers)
+        found, others = run_in_turn(engines, given.rounds)
+    print_parts(found)
+    finish(found, others, given, seed=1, model=given.using_model, batch_size=given.batch_size)
 
 
 def measure_records(words):

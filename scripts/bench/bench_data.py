@@ -20,12 +20,12 @@ ENCODED = 'ssd300', 'ssd_resnet50_fpn'
 IMAGES, REPEATS = 20, 20 # whose stages are timed together; encodings in a run
 
 
-def _read(config): # JSON has lists where options are tuples
+def read_config(config): # JSON has lists where options are tuples
     fields = json.loads(config)
     return DataConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
 
 
-def convert(config): make_mindrecord(_read(config), 'train', progress=True)
+def convert(config): make_mindrecord(read_config(config), 'train', progress=True)
 
 
 def make_stages(config, model):
@@ -33,7 +33,7 @@ def make_stages(config, model):
     box_config = MODELS[model].boxes
     shape, encoder, rng = box_config.image_shape, BoxEncoder(box_config), np.random.default_rng(SEED)
     rows = []
-    for record in read_annotations(_read(config), 'train')[0][:IMAGES]:
+    for record in read_annotations(read_config(config), 'train')[0][:IMAGES]:
         data = record.image.read_bytes()
         image = decode_image(data, str(record.image))
         boxes = record.boxes / np.float32([*image.shape[:2]] * 2)
@@ -88,7 +88,7 @@ def _encode_both(model, objects):
 def make_pipeline(config, model, batch_size, workers):
     "An epoch of batches; each run returns the number of images"
     import mindspore # noqa: F401, so that the first epoch does not import it
-    config, epochs = replace(_read(config), num_parallel_workers=workers), count()
+    config, epochs = replace(read_config(config), num_parallel_workers=workers), count()
     def run():
         batches = create_dataset(config, MODELS[model].boxes, 'train', batch_size, epoch=next(epochs))
         arrays = batches.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)

@@ -53,7 +53,7 @@ def _clock(): # seconds on the wall, and of processors: of this process and of t
     return time.perf_counter(), sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def _tell_spent(): # processor seconds as in `_clock`, and those of processes below this one that still live
+def tell_spent(): # processor seconds as in `_clock`, and those of processes below this one that still live
     parents, seconds, tick = {}, {}, os.sysconf('SC_CLK_TCK')
     for stat in Path('/proc').glob('[0-9]*/stat'):
         try: words = stat.read_text().rpartition(')')[2].split()
@@ -102,10 +102,10 @@ def _serve(place, arguments):
     start = _clock()
     made = getattr(import_module(module), function)(**json.loads(arguments))
     parts = made if isinstance(made, dict) else {'': made}
-    answer(made=_clock()[0] - start[0], memory=_tell_memory(), spent=_tell_spent())
+    answer(made=_clock()[0] - start[0], memory=_tell_memory(), spent=tell_spent())
     for line in sys.stdin:
         runs = {name: [_time_run(run) for _ in range(int(line))] for name, run in parts.items()}
-        answer(runs=runs, memory=_tell_memory(), spent=_tell_spent(), versions=_tell_versions())
+        answer(runs=runs, memory=_tell_memory(), spent=tell_spent(), versions=_tell_versions())
 
 
 class _Worker:

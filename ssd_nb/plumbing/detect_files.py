@@ -67,7 +67,7 @@ def stop_on_signal(entries # of any kind
 
 # %% ../../nbs/plumbing/detect_files.ipynb #c027
 _OURS = { # how they begin
-    'detections.json': r'\[\]\s*$|\[\{"image_id": \d+, [^{}]*"(category|file)_name": "',
+    'detections.json': r'\[\]\s*$|\[\{"image_id": (-?\d+|"(\\.|[^"\\])*"), [^{}]*"(category|file)_name": "',
     'metrics.json': r'\{\n "mAP": ',
     'metrics.txt': r'eval_protocol \w+: \d+ of \d+ images',
     'report.html': r'<!doctype html>\n(?s:.){,200}<meta name="generator" content="ssd_nb">'}
