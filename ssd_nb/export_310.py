@@ -380,7 +380,7 @@ def draw_latency(times:dict, # name -> {batch: (n,) milliseconds a run}
     batches = sorted({batch for by_batch in times.values() for batch in by_batch})
     ax.set(xticks=batches, xticklabels=batches, title='what an image costs')
     ax.minorticks_off()
-    ax.legend()
+    ax.legend(loc='upper left', bbox_to_anchor=(1, 1)) # beside, since bars may be anywhere
     return ax
 
 # %% ../nbs/07_export_310.ipynb #c133
