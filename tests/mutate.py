@@ -289,8 +289,9 @@ def _read_row(stream): # byte by byte, so that `select` sees what is left
 
 
 def is_sentence(text):
-    "Whether a message is one sentence that can be printed"
-    return text.endswith(('.', '?')) and text.isprintable() and len(text) < 1000
+    "Whether a message is one sentence that can be printed; a tabulator in a name can"
+    from ssd_nb.plumbing.untrusted import show_text
+    return text.endswith(('.', '?')) and show_text(text) == text and len(text) < 1000
 
 
 def _prepare(folder, base, files):
