@@ -54,7 +54,8 @@ def test_int8_answers_nearly_as_float32(using_model, tmp_path):
     whole, _ = export_model(checkpoint, tmp_path / 'whole', 'ONNX', whole=True, **more)
     assert len(open_whole(whole)[0](draw(2, 111, 99))) == 2
     plain, _ = export_model(checkpoint, tmp_path / 'b', 'ONNX')
-    assert path.stat().st_size < 0.4 * plain.stat().st_size
+    most = 0.75 if 'fpn' in using_model else 0.4 # five levels share heads, but not batch norm
+    assert path.stat().st_size < most * plain.stat().st_size
 
 
 def test_files_say_how_they_were_made(tiny):
