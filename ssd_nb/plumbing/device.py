@@ -7,6 +7,7 @@ __all__ = ['choose_device', 'on_cpu']
 import ctypes
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from contextlib import suppress
@@ -46,6 +47,16 @@ def _write_nvcc(folder:Path, release:str)->None: # bin/nvcc is written in the fo
     nvcc.chmod(0o755)
 
 # %% ../../nbs/plumbing/device.ipynb #c018
+def _holds_cuda_11(home:str)->bool: # `CUDA_HOME`, or nothing
+    "Whether a folder has the libraries of CUDA 11"
+    return bool(home) and any(Path(home).glob('lib*/libcudart.so.11.0'))
+
+# %% ../../nbs/plumbing/device.ipynb #c019
+def _wants_pip_cuda(libraries:dict, environ)->bool: # from `_find_pip_cuda`; such as `os.environ`
+    "Whether pip's CUDA is to be used: it is there, and no other that MindSpore can use"
+    return 'libcudart.so.11.0' in libraries and not _holds_cuda_11(environ.get('CUDA_HOME'))
+
+# %% ../../nbs/plumbing/device.ipynb #c022
 _cuda_home = tempfile.TemporaryDirectory(prefix='ssd_nb_cuda_') # gone when the process ends
 
 def _offer_cuda(libraries:dict, environ=os.environ)->None: # from `_find_pip_cuda`; gets a CUDA_HOME
@@ -55,55 +66,58 @@ def _offer_cuda(libraries:dict, environ=os.environ)->None: # from `_find_pip_cud
     _write_nvcc(Path(_cuda_home.name), '.'.join(version[:2]))
     environ['CUDA_HOME'] = _cuda_home.name
 
-_wanted = 'CUDA_HOME' not in os.environ and 'libcudart.so.11.0' in _find_pip_cuda()
-if _wanted and _can_load('libcuda.so.1'): _offer_cuda(_find_pip_cuda())
+if _wants_pip_cuda(_find_pip_cuda(), os.environ) and _can_load('libcuda.so.1'): _offer_cuda(_find_pip_cuda())
 
-# %% ../../nbs/plumbing/device.ipynb #c020
+# %% ../../nbs/plumbing/device.ipynb #c024
 os.environ.setdefault('GLOG_v', '4') # 4: hides errors that are none; it must come before the import
 
 import mindspore as ms
 
 from .options import PLATFORMS, UserError
 
-# %% ../../nbs/plumbing/device.ipynb #c022
-def _name_gpu_needs(driver:bool, cuda:bool)->str: # whether libcuda.so.1 loads, whether CUDA 11 is there
+# %% ../../nbs/plumbing/device.ipynb #c026
+def _name_gpu_needs(driver:bool, # whether libcuda.so.1 loads
+                    cuda:bool,   # whether CUDA 11 is there
+                    error='',    # what MindSpore says
+                   )->str:
     "What a GPU needs and is missing here"
+    library = re.search(r'lib\S+(?=: cannot open shared object file)', error)
     parts = [] if driver else ['the NVIDIA driver (libcuda.so.1)']
     if not cuda: parts.append('CUDA 11 with cuDNN 8 (which pip install .[gpu] installs)')
-    return ', nor '.join(parts) or 'a GPU that it can use'
+    return ', nor '.join(parts) or (library[0] if library else 'a GPU that it can use')
 
-# %% ../../nbs/plumbing/device.ipynb #c025
+# %% ../../nbs/plumbing/device.ipynb #c029
 _PLATFORM_NEEDS = dict(Ascend='an Ascend with its driver and CANN', CPU='its CPU part')
 
-def _explain_missing(run_platform:str)->str: # a name of `PLATFORMS`
+def _explain_missing(run_platform:str, error:str)->str: # a name of `PLATFORMS`, what MindSpore says
     "One sentence about a missing device"
-    cuda = bool(_find_pip_cuda() or os.environ.get('CUDA_HOME'))
-    needs = _PLATFORM_NEEDS.get(run_platform) or _name_gpu_needs(_can_load('libcuda.so.1'), cuda)
+    cuda = bool(_find_pip_cuda()) or _holds_cuda_11(os.environ.get('CUDA_HOME'))
+    needs = _PLATFORM_NEEDS.get(run_platform) or _name_gpu_needs(_can_load('libcuda.so.1'), cuda, error)
     return (f'--run_platform={run_platform} is not available here, since MindSpore {ms.__version__} does not '
             f'find {needs}: install what is missing, or use --run_platform=CPU.')
 
-# %% ../../nbs/plumbing/device.ipynb #c027
+# %% ../../nbs/plumbing/device.ipynb #c031
 # MindSpore's words when a process has its device already
 _TOO_LATE = 'can not be modified', 'has been initialized'
 
 def _explain_refusal(run_platform:str, device_id:int, active:tuple, error:str)->str: # see above
     "Why this device cannot be used, and what to do, in one sentence"
     wish = f'--run_platform={run_platform} --device_id={device_id}'
-    if 'Unsupported device target' in error: return _explain_missing(run_platform)
+    if 'Unsupported device target' in error: return _explain_missing(run_platform, error)
     if any(text in error for text in _TOO_LATE):
         return (f'{wish} comes too late, since this process already runs on '
                 f'{active[0]} {active[1]}: start a new process.')
     first_line = error.strip().splitlines()[0].rstrip('.')
     return f'{wish} does not work here, as MindSpore says: {first_line}.'
 
-# %% ../../nbs/plumbing/device.ipynb #c031
+# %% ../../nbs/plumbing/device.ipynb #c035
 def _read_cpu_flags(cpuinfo='/proc/cpuinfo')->frozenset: # a file in Linux's format -> names such as 'avx2'
     "Instruction sets of the processor; none where the file is missing or names none"
     if not Path(cpuinfo).exists(): return frozenset()
     found = re.search(r'^flags\s*:(.*)$', Path(cpuinfo).read_text(), flags=re.M)
     return frozenset(found[1].split()) if found else frozenset()
 
-# %% ../../nbs/plumbing/device.ipynb #c034
+# %% ../../nbs/plumbing/device.ipynb #c038
 _SLOW_VERSIONS = '2.9', '2.10' # of MindSpore: they ship oneDNN 3.10
 
 def _needs_avx2_limit(run_platform, version, flags, environ)->bool: # version of MindSpore, flags of the CPU
@@ -112,7 +126,7 @@ def _needs_avx2_limit(run_platform, version, flags, environ)->bool: # version of
     chosen = {'ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA'} & set(environ)
     return run_platform == 'CPU' and affected and 'avx512f' in flags and not chosen
 
-# %% ../../nbs/plumbing/device.ipynb #c038
+# %% ../../nbs/plumbing/device.ipynb #c042
 def _limit_instructions(run_platform:str,        # a name of `PLATFORMS`
                         version=ms.__version__,  # of MindSpore
                         flags:frozenset=None,    # of the processor; None: this one's
@@ -125,7 +139,32 @@ def _limit_instructions(run_platform:str,        # a name of `PLATFORMS`
           'with AVX-512 (plumbing/device measures it).', file=sys.stderr)
     return True
 
-# %% ../../nbs/plumbing/device.ipynb #c042
+# %% ../../nbs/plumbing/device.ipynb #c046
+_COMPILED = 300e6 # bytes; all kernels take 370 MB on an H200
+
+def _read_capability()->int: # 8 of 8.6; 0 where nvidia-smi does not say
+    "Compute capability of the first GPU, without the part behind the point"
+    command = 'nvidia-smi', '--query-gpu=compute_cap', '--format=csv,noheader'
+    try: said = subprocess.run(command, capture_output=True, text=True).stdout
+    except OSError: return 0
+    found = re.match(r'\d+', said)
+    return int(found[0]) if found else 0
+
+# %% ../../nbs/plumbing/device.ipynb #c047
+def _measure_folder(folder:Path)->int:
+    "Bytes of the files in a folder; 0 where there is none"
+    return sum(path.stat().st_size for path in Path(folder).rglob('*') if path.is_file())
+
+# %% ../../nbs/plumbing/device.ipynb #c049
+def _say_compiling(capability:int, environ=os.environ)->bool: # from `_read_capability` -> whether it was said
+    "Tells a user of a new GPU that the first start takes minutes"
+    cache = Path(environ.get('CUDA_CACHE_PATH') or Path.home() / '.nv/ComputeCache')
+    if capability < 9 or _measure_folder(cache) > _COMPILED: return False
+    print('ssd_nb: this GPU is newer than MindSpore, whose kernels are now compiled for it. That takes some '
+          f'minutes, once: they are kept in {cache}.', file=sys.stderr)
+    return True
+
+# %% ../../nbs/plumbing/device.ipynb #c052
 def _check_wish(run_platform:str, device_id:int)->None: # as in `choose_device`
     "Raises `UserError` for a device that no machine has"
     if run_platform not in PLATFORMS:
@@ -133,7 +172,7 @@ def _check_wish(run_platform:str, device_id:int)->None: # as in `choose_device`
         raise UserError(f'--run_platform={run_platform} is none of {names}: choose one of them.')
     if device_id < 0: raise UserError(f'--device_id={device_id} is no device: give 0 or a larger number.')
 
-# %% ../../nbs/plumbing/device.ipynb #c044
+# %% ../../nbs/plumbing/device.ipynb #c054
 def _keep_active(run_platform:str, device_id:int, active:tuple, error:str)->bool: # as in `_explain_refusal`
     "Whether MindSpore complains although the process already runs there; another device is kept"
     if not any(text in error for text in _TOO_LATE): return False
@@ -141,7 +180,7 @@ def _keep_active(run_platform:str, device_id:int, active:tuple, error:str)->bool
     with suppress(RuntimeError): ms.set_device(*active)
     return False
 
-# %% ../../nbs/plumbing/device.ipynb #c046
+# %% ../../nbs/plumbing/device.ipynb #c056
 def choose_device(run_platform:str='CPU', # a name of `PLATFORMS`
                   device_id:int=0,        # which of several; 0: the first, or the one that msrun assigns
                  )->None:
@@ -155,8 +194,9 @@ def choose_device(run_platform:str='CPU', # a name of `PLATFORMS`
             raise UserError(_explain_refusal(run_platform, device_id, active, str(error))) from error
     ms.set_context(mode=ms.GRAPH_MODE)
     _limit_instructions(run_platform)
+    if run_platform == 'GPU': _say_compiling(_read_capability())
 
-# %% ../../nbs/plumbing/device.ipynb #c053
+# %% ../../nbs/plumbing/device.ipynb #c063
 def on_cpu()->bool:
     "Whether the CPU is the device of this process"
     return ms.get_context('device_target') == 'CPU'
