@@ -116,3 +116,22 @@ def test_weights_of_classes_are_in_the_checkpoint(small, tmp_path):
     assert len(config.loss.class_weights) == 6 and config.loss.class_weights[0] == 1
     shares = np.multiply(counts, config.loss.class_weights[1:])
     assert np.allclose(shares, shares[0], rtol=1e-4) and len(set(counts)) > 1
+
+
+@pytest.mark.parametrize('read', ['_read_config', '_read_recipe'])
+@pytest.mark.parametrize('model', MODELS)
+def test_the_preset_for_small_sets_changes_defaults_and_nothing_that_is_given(model, read, tmp_path):
+    from ssd_nb.plumbing import training_commands
+    from ssd_nb.plumbing.small_sets import adapt_to_small_set
+    def ask(*words): return getattr(training_commands, read)([f'--using_model={model}', *words])[0]
+    assert ask('--preset=published') == ask()
+    assert ask('--preset=small') == adapt_to_small_set(ask()) != ask()
+    assert ask('--preset=small', '--lr=0.002').train.lr == 0.002
+    own = ask('--preset=small', '--optimizer=momentum').train
+    assert (own.lr, own.weight_decay, own.schedule) == (ask().train.lr, ask().train.weight_decay, 'flat')
+    file = tmp_path / 'own.yaml'
+    file.write_text('preset: small\nbatch_size: 5\n')
+    wanted = adapt_to_small_set(ask())
+    assert ask(f'--config={file}') == replace(wanted, train=replace(wanted.train, batch_size=5))
+    with pytest.raises(UserError, match=r'--preset=smal is not possible.*published.*small'):
+        ask('--preset=smal')

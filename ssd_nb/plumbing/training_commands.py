@@ -148,7 +148,13 @@ _TRAIN_PURPOSE = 'Trains a detector. The defaults are those of the model on its 
 _TRAIN_EXAMPLE = 'ssd_nb train --using_model=ssd300 --run_platform=CPU --dataset=voc --voc_root=MY_DATA'
 
 # %% ../../nbs/plumbing/training_commands.ipynb #c042
+_PRESETS = 'published', 'small'
+_PRESET = Option('preset', Literal[_PRESETS], 'published', 'which defaults: those of the model, or small: '
+                 'those for some hundred training images')
+
+# %% ../../nbs/plumbing/training_commands.ipynb #c044
 _TRAIN_OPTIONS = (
+    _PRESET,
     Option('only_create_dataset', bool, False,
            'convert, check and report the data, as ssd_nb data does, and stop'),
     _FIT_BOXES._replace(help=f'with only_create_dataset: {_FIT_BOXES.help}'),
@@ -157,7 +163,7 @@ _TRAIN_OPTIONS = (
     Option('tensorboard', bool, False, 'write event files into output_dir (pip install tensorboardX)'))
 _PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c044
+# %% ../../nbs/plumbing/training_commands.ipynb #c046
 def _make_train_parser(config, texts=('ssd_nb train', _TRAIN_PURPOSE, _TRAIN_EXAMPLE), more=(), unset=False):
     "The options of a training"
     parser = OptionParser(*texts)
@@ -165,15 +171,18 @@ def _make_train_parser(config, texts=('ssd_nb train', _TRAIN_PURPOSE, _TRAIN_EXA
     for part in _PARTS: add_config(parser, getattr(config, part), unset)
     return parser
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c046
+# %% ../../nbs/plumbing/training_commands.ipynb #c048
 def _read_config(words, make_parser=_make_train_parser):
     "The configuration of a training, and all options"
     from ssd_nb.ssd_heads import MODELS
     from ssd_nb.train import preset
     from ssd_nb.plumbing.model_config import fit_boxes
+    from ssd_nb.plumbing.small_sets import adapt_to_small_set
     from ssd_nb.plumbing.transfer import adopt_options
     using_model = find_choice('using_model', 'ssd300', tuple(MODELS), words)
     config = preset(using_model, find_choice('run_platform', 'Ascend', PLATFORMS, words))
+    if find_choice('preset', 'published', _PRESETS, words) == 'small':
+        config = adapt_to_small_set(config, find_choice('optimizer', 'adamw', ('momentum', 'adamw'), words))
     given = make_parser(config).parse(words)
     if given.pre_trained:
         config, names = adopt_options(config, given.pre_trained)
@@ -184,20 +193,20 @@ def _read_config(words, make_parser=_make_train_parser):
         wanted = replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))
     return wanted, given
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c050
+# %% ../../nbs/plumbing/training_commands.ipynb #c054
 def _add_scalars(writer, report): # a `SummaryWriter`, an `EpochReport`
     for name, value in asdict(report).items():
         if name not in ('epoch', 'step') and value == value: writer.add_scalar(name, value, report.epoch)
     writer.flush()
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c052
+# %% ../../nbs/plumbing/training_commands.ipynb #c056
 def _write_events(writer, report, folder): # as above; where it writes to
     try: _add_scalars(writer, report)
     except OSError as error:
         writer.file_writer.event_writer.close = threading.excepthook = lambda *args: None
         raise make_write_error(folder, error, '--output_dir') from None
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c053
+# %% ../../nbs/plumbing/training_commands.ipynb #c057
 def _open_event_writer(folder):
     "A function that writes reports for TensorBoard"
     try: from tensorboardX import SummaryWriter
@@ -208,7 +217,7 @@ def _open_event_writer(folder):
     except OSError as error: raise make_write_error(folder / 'events', error, '--output_dir') from None
     return lambda report: _write_events(writer, report, folder / 'events')
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c055
+# %% ../../nbs/plumbing/training_commands.ipynb #c059
 def _print_reports(reports, write_events):
     "Prints what a training reports, epoch by epoch"
     from tqdm import tqdm
@@ -218,7 +227,7 @@ def _print_reports(reports, write_events):
         sys.stdout.flush()
         write_events(report)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c057
+# %% ../../nbs/plumbing/training_commands.ipynb #c061
 def _train(config, tensorboard):
     "Trains, prints what is reported, and draws the curves"
     from ssd_nb.train import draw_history, train
@@ -236,7 +245,7 @@ def _train(config, tensorboard):
     save_figure(axes[0].figure, folder / 'metrics.png')
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c059
+# %% ../../nbs/plumbing/training_commands.ipynb #c063
 def _prepare(config):
     "Checks options and device, and converts the data"
     from ssd_nb.plumbing.device import choose_device
@@ -247,7 +256,7 @@ def _prepare(config):
     choose_device(config.train.run_platform, config.train.device_id)
     prepare(config)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c061
+# %% ../../nbs/plumbing/training_commands.ipynb #c065
 def train_command(words # of the command line
                  )->None:
     "trains a detector"
@@ -260,7 +269,7 @@ def train_command(words # of the command line
         elif given.only_prepare: _prepare(config)
         else: _train(config, given.tensorboard)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c066
+# %% ../../nbs/plumbing/training_commands.ipynb #c070
 _CHECK_PURPOSE = ('Looks at data, configuration and, if there is one, a checkpoint or a run\'s folder, '
                   'and ends with a verdict that names the likeliest cause of a bad result first. '
                   'It takes the options of ssd_nb train.')
@@ -271,13 +280,13 @@ _CHECK_OPTIONS = (
     Option('checkpoint_path', str, '', 'a checkpoint to look at; empty: last.ckpt in output_dir, if there is '
            'one'))
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c067
+# %% ../../nbs/plumbing/training_commands.ipynb #c071
 def _make_check_parser(config, unset=False):
     "The options of a training, and two more"
     texts = 'ssd_nb check', _CHECK_PURPOSE, _CHECK_EXAMPLE
     return _make_train_parser(config, texts, _CHECK_OPTIONS, unset)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c069
+# %% ../../nbs/plumbing/training_commands.ipynb #c073
 def check_command(words # of the command line
                  )->None:
     "looks for what makes a training fail, and names the likeliest cause first"
@@ -289,16 +298,17 @@ def check_command(words # of the command line
     choose_device('CPU' if given.quick else config.train.run_platform, config.train.device_id)
     check_training(config, named, given.checkpoint_path, given.quick)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c072
+# %% ../../nbs/plumbing/training_commands.ipynb #c076
 _RECIPE_PURPOSE = ('Trains a recipe with several seeds, each in a process of its own, evaluates them, and '
                    'writes median and spread to recipe.txt and recipe.json. NAME is a recipe that comes with '
                    'ssd_nb, or a YAML file of yours. Seeds that are done already are not trained again.')
 _RECIPE_EXAMPLE = 'ssd_nb recipe bccd_from_random --seeds=3 --voc_root=BCCD'
 _RECIPE_OPTIONS = (
+    _PRESET,
     Option('seeds', int, 3, 'how many; they are numbered from --seed on'),
     Option('vary', str, '', 'variants to compare with the recipe, such as "lr=0.1; lr=0.02 clip_norm=1"'))
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c073
+# %% ../../nbs/plumbing/training_commands.ipynb #c077
 def _make_recipe_parser(config):
     "The options of a recipe: its own, and those of training and evaluation"
     from ssd_nb.eval import EvalConfig
@@ -307,14 +317,14 @@ def _make_recipe_parser(config):
     for part in (*(getattr(config, name) for name in _PARTS), EvalConfig()): add_config(parser, part)
     return parser
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c074
+# %% ../../nbs/plumbing/training_commands.ipynb #c078
 def _read_recipe(words):
     "Configuration, evaluation and all options of a recipe"
     from ssd_nb.eval import EvalConfig
     config, given = _read_config(words, _make_recipe_parser)
     return config, replace_fields(EvalConfig(), given), given
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c075
+# %% ../../nbs/plumbing/training_commands.ipynb #c079
 def recipe_command(words # of the command line: the recipe, then options
                   )->None:
     "trains a recipe with several seeds, and writes median and spread"
