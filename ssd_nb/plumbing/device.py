@@ -153,12 +153,15 @@ def _read_capability()->int: # 8 of 8.6; 0 where nvidia-smi does not say
 # %% ../../nbs/plumbing/device.ipynb #c047
 def _measure_folder(folder:Path)->int:
     "Bytes of the files in a folder; 0 where there is none"
-    return sum(path.stat().st_size for path in Path(folder).rglob('*') if path.is_file())
+    total = 0
+    with suppress(OSError): # the driver of another process may be writing there
+        for path in Path(folder).rglob('*'): total += path.stat().st_size if path.is_file() else 0
+    return total
 
 # %% ../../nbs/plumbing/device.ipynb #c049
 def _say_compiling(capability:int, environ=os.environ)->bool: # from `_read_capability` -> whether it was said
     "Tells a user of a new GPU that the first start takes minutes"
-    cache = Path(environ.get('CUDA_CACHE_PATH') or Path.home() / '.nv/ComputeCache')
+    cache = Path(environ.get('CUDA_CACHE_PATH') or os.path.expanduser('~/.nv/ComputeCache'))
     if capability < 9 or _measure_folder(cache) > _COMPILED: return False
     print('ssd_nb: this GPU is newer than MindSpore, whose kernels are now compiled for it. That takes some '
           f'minutes, once: they are kept in {cache}.', file=sys.stderr)
