@@ -525,6 +525,16 @@ def test_command_ends_with_a_verdict(script_here):
     assert lines[-1] == 'verdict: nothing was found.' and sum('verdict:' in line for line in lines) == 1
 
 
+@pytest.mark.parametrize('words, wrong', [
+    (['--preset=small'], ''), (['--optimizer=adamw', '--lr=0.001', '--weight_decay=0.05'], ''),
+    (['--preset=small', '--optimizer=momentum'], ''),
+    (['--preset=small', '--weight_decay=0.00001'], '--weight_decay=1e-05 is'),
+    (['--lr=0.001', '--weight_decay=0.05'], '--weight_decay=0.05 is')])
+def test_rates_of_adamw_are_compared_with_those_of_adamw(script_here, words, wrong):
+    verdict = ask_command(script_here, *SAMPLES, '--epoch_size=100', '--quick', *words)[-1]
+    assert wrong in verdict if wrong else verdict == 'verdict: nothing was found.'
+
+
 def test_command_takes_the_options_of_a_training(script_here, tmp_path):
     write_run(tmp_path, [4, 3, math.nan])
     options = '--batch_size=64', '--num_classes=9', f'--output_dir={tmp_path}', '--tensorboard=False'

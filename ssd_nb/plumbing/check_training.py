@@ -36,6 +36,7 @@ from .options import UserError
 from .preparation import choose_records, set_classes
 from .records import describe_use, find_record_folder, load_ground_truth
 from .running_statistics import refresh_statistics
+from .small_sets import adapt_to_small_set
 
 # %% ../../nbs/plumbing/check_training.ipynb #c009
 def _find_splits(config):
@@ -60,18 +61,24 @@ def _look_at_data(config):
     return facts, causes
 
 # %% ../../nbs/plumbing/check_training.ipynb #c013
+def _find_usual(config):
+    "What the options of a run are compared with"
+    usual = preset(config.model.using_model, config.train.run_platform)
+    return adapt_to_small_set(usual) if config.train.optimizer == 'adamw' else usual
+
+# %% ../../nbs/plumbing/check_training.ipynb #c015
 def _fill_in(config, facts):
     "The configuration with the classes of the data, steps in an epoch, causes that stand against it"
     classes, images = tuple(facts['train'].manifest['classes']), len(facts['train'].content.ids)
     steps = images // (config.train.batch_size * config.train.device_num)
-    usual, causes = preset(config.model.using_model, config.train.run_platform), []
+    usual, causes = _find_usual(config), []
     try: config = set_classes(config, classes)
     except UserError as error: causes.append(Cause(93, 'mismatch', str(error)))
     if not steps: causes.append(Cause(94, 'batch', f'--batch_size={config.train.batch_size} is more than the '
                                       f'{say_count(images, "training image")}: make it smaller'))
     return config, steps, causes + judge_options(config, usual, max(steps, 1))
 
-# %% ../../nbs/plumbing/check_training.ipynb #c015
+# %% ../../nbs/plumbing/check_training.ipynb #c017
 def _try_training(config, picture):
     "Range test, twenty steps on one batch, and the first loss against theory"
     print(f'training: a range test of 40 steps and 20 steps on one batch; on two CPU cores a minute or two '
@@ -93,11 +100,11 @@ def _try_training(config, picture):
     print(f'--lr is {lr:g}{note}: {say_trial(losses)}')
     return causes + judge_start(losses[0, 1:], expected, bool(config.train.pre_trained))
 
-# %% ../../nbs/plumbing/check_training.ipynb #c017
+# %% ../../nbs/plumbing/check_training.ipynb #c019
 _MOST_IMAGES = 96 # that a checkpoint is asked about
 _ALL = EvalConfig(min_score=LEAST_SCORE)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c019
+# %% ../../nbs/plumbing/check_training.ipynb #c021
 def _ask(config, data, split, predict, limit):
     "The `Answers` of a network"
     classes = config.data.classes
@@ -112,10 +119,10 @@ def _ask(config, data, split, predict, limit):
     objects = group_objects(truth, find_category_ids(truth, classes), list(found))
     return Answers(found, objects, sizes, classes)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c021
+# %% ../../nbs/plumbing/check_training.ipynb #c023
 _FEW_IMAGES = 48 # for these two questions
 
-# %% ../../nbs/plumbing/check_training.ipynb #c023
+# %% ../../nbs/plumbing/check_training.ipynb #c025
 def _judge_normalisation(ask, # function of a normalisation and a split: its AP50 on some images
                          own, # the normalisation that is used
                         ):
@@ -126,7 +133,7 @@ def _judge_normalisation(ask, # function of a normalisation and a split: its AP5
         yield Cause(90, 'normalisation', f'the checkpoint does not fit --normalisation={own}: the AP50 is '
                     f'{values[own]:.2f}, and {values[best]:.2f} with --normalisation={best}: give that')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c025
+# %% ../../nbs/plumbing/check_training.ipynb #c027
 def _judge_gap(ask, own, # the same
                strict,   # the AP50 on eval
               ):
@@ -137,7 +144,7 @@ def _judge_gap(ask, own, # the same
                                'eval: add '
                     'images, give --augment=True, and look whether the two sets show the same things')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c031
+# %% ../../nbs/plumbing/check_training.ipynb #c033
 def _judge_statistics(network, images, # the detector; batches of training images
                       ask, own, strict, # as before
                      ):
@@ -149,28 +156,28 @@ def _judge_statistics(network, images, # the detector; batches of training image
                     f'{strict:.2f}, and {anew:.2f} with statistics of training images: train until the '
                     'rate is near 0, or give --bn_momentum=0.9')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c035
+# %% ../../nbs/plumbing/check_training.ipynb #c037
 def _find_data(config, saved, given):
     "The data of the options, with the classes and the normalisation of a checkpoint"
     normalisation = (config if 'normalisation' in given else saved).data.normalisation
     classes = saved.data.classes or config.data.classes
     return replace(config.data, classes=classes, normalisation=normalisation)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c037
+# %% ../../nbs/plumbing/check_training.ipynb #c039
 def _open_checkpoint(path, config):
     "Network, its configuration, prediction function"
     weights, saved = read_checkpoint(path)
     network, saved = load_network(path, None if saved else config.model.using_model)
     return network, saved, make_predict(network, saved.boxes, 16, saved.softmax)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c039
+# %% ../../nbs/plumbing/check_training.ipynb #c041
 def _take_images(config, count=6):
     "Some batches"
     data = replace(config.data, num_parallel_workers=0)
     batches = create_dataset(data, config.boxes, 'train', 16, train=False, limit=16 * count)
     return [batch['image'] for batch in batches.create_dict_iterator(num_epochs=1, output_numpy=True)]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c041
+# %% ../../nbs/plumbing/check_training.ipynb #c043
 def _judge_detector(path, config, given, facts):
     "What a checkpoint says about the images"
     network, saved, predict = _open_checkpoint(path, config)
@@ -191,7 +198,7 @@ def _judge_detector(path, config, given, facts):
         causes += _judge_statistics(network, _take_images(saved), ask, data.normalisation, strict)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c043
+# %% ../../nbs/plumbing/check_training.ipynb #c045
 def _judge_checkpoint(path, config, given, facts):
     "All about a checkpoint"
     weights, saved = read_checkpoint(path)
@@ -204,7 +211,7 @@ def _judge_checkpoint(path, config, given, facts):
     try: return _judge_detector(path, config, given, facts)
     except UserError as error: return [Cause(85, 'mismatch', str(error))]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c045
+# %% ../../nbs/plumbing/check_training.ipynb #c047
 def _find_checkpoint(config):
     "The newest checkpoint of a run's folder; '' if there is none"
     folder = Path(config.train.output_dir)
@@ -212,10 +219,10 @@ def _find_checkpoint(config):
     last = folder / 'last.ckpt'
     return str(last if last.exists() else found[-1] if found else '')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c047
+# %% ../../nbs/plumbing/check_training.ipynb #c049
 _HOPELESS = 90 # weight of a cause in the data with which a training says nothing
 
-# %% ../../nbs/plumbing/check_training.ipynb #c049
+# %% ../../nbs/plumbing/check_training.ipynb #c051
 def _judge_training(config, steps, causes):
     "The beginning of a training, unless something stands against it"
     worst = max((cause.weight for cause in causes), default=0)
@@ -226,20 +233,20 @@ def _judge_training(config, steps, causes):
     try: return _try_training(config, picture)
     except UserError as error: return [Cause(92, 'mismatch', str(error))]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c051
+# %% ../../nbs/plumbing/check_training.ipynb #c053
 def _judge_history(config, given, path, facts):
     "A run's folder, and a checkpoint"
-    path, causes, usual = path or _find_checkpoint(config), [], preset(config.model.using_model)
+    path, causes = path or _find_checkpoint(config), []
     saved = read_checkpoint(path)[1] if path else None
     folder = Path(path).parent if path else Path(config.train.output_dir)
     if (folder / 'metrics.csv').exists():
         print(f'run: {folder}')
         ran = saved or config
-        causes += judge_run(folder, ran, preset(ran.model.using_model, ran.train.run_platform))
+        causes += judge_run(folder, ran, _find_usual(ran))
     if path: causes += _judge_checkpoint(path, config, given, facts)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c053
+# %% ../../nbs/plumbing/check_training.ipynb #c055
 def check_training(config,      # a `Config` of `05_train`
                    given:set=frozenset(), # names of the options that were given
                    path:str='', # a checkpoint; '': that of --output_dir, if there is one
