@@ -36,8 +36,8 @@ else run scripts/make_samples.py --output_dir=$RUN/samples --train=$TRAIN_IMAGES
 step "2 of 6: train ssd_tiny on them"
 if [ -f "$CHECKPOINT" ]; then echo "already trained: $CHECKPOINT"
 else
-    run scripts/train.py --using_model=ssd_tiny --run_platform=CPU --dataset=coco --coco_root=$RUN/samples \
-        --mindrecord_dir=$RUN/mindrecord --output_dir=$RUN/training --resume
+    run scripts/train.py --config=recipes/quickstart.yaml --coco_root=$RUN/samples --mindrecord_dir=$RUN/mindrecord \
+        --output_dir=$RUN/training --resume
     # shellcheck disable=SC2012  # the names are ours: no blanks, no newlines
     last=$(ls -t "$RUN"/training/ssd-*.ckpt | head -n 1)
     cp "$last" "$CHECKPOINT.part" && mv "$CHECKPOINT.part" "$CHECKPOINT"

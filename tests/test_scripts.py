@@ -284,7 +284,7 @@ def test_quickstart(run):
     assert first.code == 0, first.err[-3000:]
     stats = [float(value) for value in re.findall(r'^ Average .*= (\S+)$', first.out, flags=re.M)]
     assert len(stats) == 24 and stats[:12] == stats[12:], 'checkpoint and MindIR must give the same numbers'
-    assert stats[0] >= 0.50 and stats[1] >= 0.85
+    assert stats[0] >= 0.60 and stats[1] >= 0.85
     for path in ('pictures/overview.png', 'training/metrics.png', 'ssd_tiny.ckpt', 'ssd_tiny.mindir',
                  'ssd_tiny.mindir.json'):
         assert (ROOT / 'runs/quickstart' / path).is_file()
