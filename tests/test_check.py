@@ -324,6 +324,49 @@ def test_boxes_twice(tmp_path):
     assert first.key == 'doubles'
 
 
+def test_each_object_in_two_classes(tmp_path):
+    def name_twice(boxes, labels, size, number): return boxes * 2, labels + [(k + 1) % 2 for k in labels]
+    first, *_ = check(write_set(tmp_path, 'bars', 'yolo', change=name_twice))
+    assert first.key == 'doubles' and 'to one of another class' in first.text
+
+
+@pytest.mark.parametrize('dataset', ('coco', 'voc'))
+def test_the_same_box_everywhere(dataset, tmp_path):
+    def same(boxes, labels, size, number): return [(20, 30, 70, 90)], labels[:1]
+    first, *_ = check(write_set(tmp_path, 'shapes', dataset, change=same))
+    assert first.key == 'one_box' and 'the same box' in first.text
+
+
+def test_the_same_picture_everywhere(tmp_path):
+    image = draw_set('discs', 1, 5)[0][0]
+    scenes = [[(image, *rest) for _, *rest in draw_set('discs', n, n)] for n in (40, 24)]
+    first, *_ = check(write_set(tmp_path, scenes=scenes))
+    assert first.key == 'repeated' and 'with other objects' in first.text
+
+
+def test_blank_pictures(tmp_path):
+    scenes = [[(image * (i % 3 > 0), *rest) for i, (image, *rest) in enumerate(draw_set('discs', n, n))]
+              for n in (40, 24)]
+    first, *_ = check(write_set(tmp_path, scenes=scenes))
+    assert first.key == 'blank' and '14 of 40 images have a single colour' in first.text
+
+
+def test_mirrored_copies(tmp_path):
+    def mirror(image, boxes, labels):
+        return image[:, ::-1], [(y1, image.shape[1] - x2, y2, image.shape[1] - x1)
+                                for y1, x1, y2, x2 in boxes], labels
+    scenes = draw_set('shapes', 40, 1)
+    first, *_ = check(write_set(tmp_path, 'shapes', scenes=[scenes, [mirror(*s) for s in scenes[:24]]]))
+    assert first.key == 'shared' and '24 of 24 images of eval are the mirror image' in first.text
+
+
+def test_sixteen_bits_of_which_few_are_used(tmp_path):
+    config = write_set(tmp_path, 'discs', 'voc')
+    for path in tmp_path.glob('*/*.png'): cv2.imwrite(str(path), np.uint16(cv2.imread(str(path), 1)) * 4)
+    first, *_ = check(config)
+    assert first.key == 'losses' and 'almost black' in first.text and 'scale them' in first.text
+
+
 # options and runs
 
 CONFIG = preset('ssd_tiny', 'CPU')
@@ -350,6 +393,16 @@ def first_key(causes): return sort_causes(causes)[0][0].key if sort_causes(cause
     (with_train(momentum=0.999), 20, 'options', '--momentum'),
     (with_train(epoch_size=3), 3, 'short', '9 steps'),
     (replace(CONFIG, loss=replace(CONFIG.loss, alpha=0.0)), 20, 'options', '--alpha=0'),
+    (with_train(lr=2.), 20, 'options', '--lr=2 is 20 times'),
+    (with_train(lr_init=0.5), 20, 'options', '--lr_init=0.5 is more than --lr=0.1'),
+    (with_train(lr_end_rate=10.), 20, 'options', '--lr_end_rate=10 is extreme'),
+    (with_train(bn_momentum=0.9999), 20, 'options', '--bn_momentum'),
+    (with_train(ema_decay=0.9999), 20, 'options', 'averages over 10,000 steps, and the training has 400'),
+    (with_train(ema_decay=0.99), 20, '', ''),
+    (with_train(accumulate=100), 20, 'short', 'give a smaller --accumulate than 100'),
+    (replace(CONFIG, data=replace(CONFIG.data, expansion=30)), 20, 'options', '--expansion=30'),
+    (replace(CONFIG, loss=replace(CONFIG.loss, label_smoothing=0.9)), 20, 'options', '--label_smoothing'),
+    (replace(CONFIG, boxes=replace(CONFIG.boxes, prior_scaling=(9., 9.))), 20, 'options', '--prior_scaling'),
     (replace(CONFIG, boxes=replace(CONFIG.boxes, match_threshold=0.9)), 20, 'options', '--match_threshold')])
 def test_options(config, steps, key, named):
     causes = judge_options(config, preset(config.model.using_model, 'CPU'), steps)
@@ -541,6 +594,14 @@ def test_command_takes_the_options_of_a_training(script_here, tmp_path):
     verdict = ask_command(script_here, *SAMPLES, '--quick', *options)[-1]
     places = [verdict.index(text) for text in ('--batch_size=64', '--num_classes=9', 'from epoch 3')]
     assert places == sorted(places) and verdict.startswith('verdict: 3 causes')
+
+
+@pytest.mark.parametrize('words, key', (
+    (['--min_scale=0.9', '--max_scale=0.95'], '--min_scale=0.9 --max_scale=0.95'),
+    (['--max_scale=0.3'], '--max_scale=0.3'), (['--steps=[1,2,3,4,5,6]'], 'does not fit the steps')))
+def test_default_boxes_that_were_changed(words, key, script_here):
+    verdict = ask_command(script_here, *SAMPLES, '--epoch_size=100', '--quick', *words)[-1]
+    assert key in verdict.split(' 2. ')[0], verdict
 
 
 def test_command_refuses_what_is_missing(script_here):

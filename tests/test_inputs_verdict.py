@@ -271,7 +271,13 @@ ODD = dict(
     fractions=(dict(objects=[(i, i % 2, (0.1, 0.2, 0.6, 0.9)) for i in range(12)]),
                '100% of the boxes are less than 2 pixels wide or high: look whether fractions of the image'),
     double=(dict(objects=[*SPREAD, SPREAD[0]]),
-            '1 box in 1 image with an IoU above 0.95 to another of the class, in train/0.jpg: remove one'))
+            '1 box in 1 image with an IoU above 0.95 to another of the class, in train/0.jpg: remove one'),
+    two_classes_in_one_place=(dict(objects=SPREAD + [(i, 1 - label, box) for i, label, box in SPREAD]),
+                              '96 boxes in 12 images with an IoU above 0.95 to one of another class, in'),
+    one_box=(dict(objects=[(i, i % 2, (20, 30, 60, 70)) for i in range(24)], images=24),
+             '100% of the boxes are the same box, in 24 images: look whether the program'),
+    dark=(dict(notes=['dark pictures: 12 images (a.png, b.png, c.png, ...), the first is almost black']),
+          'train: dark pictures: 12 images (a.png, '))
 
 
 @pytest.mark.parametrize('kind', ODD)
@@ -287,8 +293,7 @@ FINE = dict(
     no_clipping=dict(clipped=dict(boxes=0, most=0)),
     turned=dict(notes=['EXIF says that a picture is to be turned, and it is: 1 image (a.jpg)'], turned=1),
     other_classes=dict(left_out=500), half_empty=dict(images=24), one_class=dict(
-        objects=[(i, 0, box) for i, _, box in SPREAD[::2] + SPREAD[1::2]], classes=('cat',)),
-    two_classes_in_one_place=dict(objects=SPREAD + [(i, 1 - label, box) for i, label, box in SPREAD]))
+        objects=[(i, 0, box) for i, _, box in SPREAD[::2] + SPREAD[1::2]], classes=('cat',)))
 
 
 @pytest.mark.parametrize('kind', FINE)

@@ -25,7 +25,9 @@ _EXPLAINS = dict.fromkeys(('axes', 'form', 'unit', 'moved_boxes', 'shift', 'owne
     options=('steps', 'start', 'short', *_NO_RESULT), short=_NO_RESULT, flat=_NO_RESULT,
     statistics=('one_class', 'short', *_NO_RESULT),
     normalisation=('one_class', *_NO_RESULT), mismatch=('one_class', 'normalisation', *_NO_RESULT),
-    order=('one_class', *_NO_RESULT), unreadable=('losses',), sizes=('reach', 'small'), reach=('small',))
+    order=('one_class', *_NO_RESULT), unreadable=('losses',), sizes=('reach', 'small'), reach=('small',),
+    names=('absent',), repeated=('owners',), blank=('shared', 'repeated', 'owners'),
+    one_box=('doubles', 'owners', 'reach', 'sizes'), boxes=('reach', 'small'))
 
 # %% ../../nbs/plumbing/check_causes.ipynb #c011
 def sort_causes(causes:list # of `Cause`, in any order
@@ -43,7 +45,8 @@ def format_causes(causes:list # of `Cause`, the likeliest first
                  )->str:      # one line
     "The line that a check ends with"
     if not causes: return 'verdict: nothing was found.'
-    texts = [' '.join(cause.text.split()).rstrip('.') for cause in causes]
-    if len(texts) == 1: return f'verdict: one cause was found: 1. {texts[0]}.'
-    numbered = ' '.join(f'{i}. {text}.' for i, text in enumerate(texts, 1))
+    texts = [' '.join(cause.text.split()) for cause in causes]
+    texts = [text if text.endswith(('.', '?')) else f'{text}.' for text in texts]
+    if len(texts) == 1: return f'verdict: one cause was found: 1. {texts[0]}'
+    numbered = ' '.join(f'{i}. {text}' for i, text in enumerate(texts, 1))
     return f'verdict: {len(texts)} causes were found, the likeliest first: {numbered}'

@@ -85,17 +85,19 @@ _WEIGHTS = dict( # of a finding of the verdict -> of a cause; below 40 it stays 
     losses=lambda w: 40 + 0.7 * (w - 24) if w >= 24 else 20, shared=lambda w: 45 + 2.25 * (w - 80),
     images=lambda w: w if w >= 60 else 30, absent=lambda w: w if w > 40 else 30,
     doubles=lambda w: w if w >= 40 else 20, reach=lambda w: 15,
-    repeated=lambda w: 30, few=lambda w: 30, balance=lambda w: 44, sizes=lambda w: w, clipping=lambda w: w)
+    repeated=lambda w: w if w >= 64 else 30, one_box=lambda w: w, blank=lambda w: w if w > 40 else 30,
+    few=lambda w: 30, balance=lambda w: 44, sizes=lambda w: w, clipping=lambda w: w)
 
 # %% ../../nbs/plumbing/check_data.ipynb #c027
 def _weigh_findings(splits, box_config):
     for finding in judge_splits(splits, box_config):
         weight = _WEIGHTS[finding.kind](finding.weight)
-        if finding.kind == 'losses' and 'could not be used' not in finding.text: weight = 30 # a reader's note
+        if finding.kind == 'losses' and 'could not be used' not in finding.text: # a reader's note
+            weight = finding.weight if finding.weight > 42 else 30
         if 'would not as x1 y1 x2 y2' in finding.text: weight = 90
         yield Cause(weight, finding.kind, finding.text)
 
-# %% ../../nbs/plumbing/check_data.ipynb #c031
+# %% ../../nbs/plumbing/check_data.ipynb #c033
 def _simplify(name): return re.sub(r'[\W_]+', '', name.casefold()).removesuffix('s')
 
 def _judge_names(splits):
@@ -105,7 +107,7 @@ def _judge_names(splits):
     if pairs: yield Cause(88, 'names', f'{say_count(len(pairs), "class")} written in two ways, such as '
                           f'{" and ".join(pairs[0][:2])}: write each name in one way')
 
-# %% ../../nbs/plumbing/check_data.ipynb #c035
+# %% ../../nbs/plumbing/check_data.ipynb #c037
 def _judge_left_out(facts):
     count = facts.manifest.get('left_out', 0)
     if facts.manifest.get('asked') or count < 0.02 * (count + facts.manifest.get('objects', 0)): return
@@ -122,10 +124,10 @@ def _judge_left_out(facts):
                               'the names, '
                 'or give --classes')
 
-# %% ../../nbs/plumbing/check_data.ipynb #c037
+# %% ../../nbs/plumbing/check_data.ipynb #c039
 _LEAST_OBJECTS = 5
 
-# %% ../../nbs/plumbing/check_data.ipynb #c039
+# %% ../../nbs/plumbing/check_data.ipynb #c041
 def _judge_counts(facts):
     counts = np.bincount(facts.content.labels, minlength=len(facts.content.classes))
     counted = zip(facts.content.classes, counts.tolist())
@@ -135,7 +137,7 @@ def _judge_counts(facts):
                                'images of '
                     'them, or leave the class out with --classes')
 
-# %% ../../nbs/plumbing/check_data.ipynb #c043
+# %% ../../nbs/plumbing/check_data.ipynb #c045
 def _read_split(data, split):
     "Facts of a split or None, its causes"
     try: records = read_annotations(data, split).records
@@ -145,7 +147,7 @@ def _read_split(data, split):
     except UserError as error: return None, [*causes, Cause(95, 'unreadable', str(error))]
     return gather_facts(data, split, True), causes
 
-# %% ../../nbs/plumbing/check_data.ipynb #c045
+# %% ../../nbs/plumbing/check_data.ipynb #c047
 def check_data(data,                 # `DataConfig`
                box_config:BoxConfig, # whose default boxes are to reach the objects
                splits:list,          # of 'train', 'eval', or both: those that are there
@@ -157,5 +159,7 @@ def check_data(data,                 # `DataConfig`
     if not facts: return facts, causes
     causes += [*_weigh_findings(list(facts.values()), box_config), *_judge_names(facts.values())]
     for each in facts.values():
-        causes += [*_judge_reach(each, box_config), *_judge_counts(each), *_judge_left_out(each)]
+        causes += [*_judge_counts(each), *_judge_left_out(each)]
+    unreached = (_judge_reach(each, box_config) for each in facts.values())
+    causes += next(filter(None, unreached), []) # eval has the same as train
     return facts, causes

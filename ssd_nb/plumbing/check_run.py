@@ -23,10 +23,15 @@ _LIMITS = dict( # option -> least, most, what is wrong beyond
     class_prior=(1e-4, 0.9, 'the scores begin at an end of their range'),
     match_threshold=(0.1, 0.75, 'hardly a default box takes an object'),
     neg_ratio=(0.5, 30, 'the loss is nearly all objects or nearly all background'),
+    label_smoothing=(0, 0.5, 'hardly anything is left of the answers'),
+    expansion=(1, 8, 'most objects become specks on a canvas'),
+    bn_momentum=(0, 0.999, 'running statistics hardly move'),
+    lr_end_rate=(0, 1, 'the learning rate rises to the end'),
     batch_size=(2, 1e9, 'batch norm has no statistics to take'))
 
 # %% ../../nbs/plumbing/check_run.ipynb #c009
-_FACTORS = dict(lr=30, weight_decay=30, clip_norm=100) # how far from the preset an option may be
+_FACTORS = dict( # how far below and above the preset an option may be
+    lr=(30, 15), weight_decay=(30, 30), clip_norm=(100, 100))
 
 # %% ../../nbs/plumbing/check_run.ipynb #c011
 def _list_extremes(config, usual): # `Config` of `05_train`: the one of the run, the preset of its model
@@ -36,17 +41,29 @@ def _list_extremes(config, usual): # `Config` of `05_train`: the one of the run,
     for name, (least, most, why) in _LIMITS.items():
         if not least <= values[name][0] <= most:
             yield f'--{name}={values[name][0]:g} is extreme, since {why}: the preset has {values[name][1]:g}'
-    for name, factor in _FACTORS.items():
+    for name, (below, above) in _FACTORS.items():
         value, its = values[name]
-        if its and value and not 1 / factor <= value / its <= factor:
+        if its and value and not 1 / below <= value / its <= above:
             yield f'--{name}={value:g} is {value / its:.3g} times the {its:g} of the preset: go back to that'
         if name != 'lr' and not its and value and name == 'clip_norm' and value < 0.01:
             yield f'--clip_norm={value:g} shortens every step to almost nothing: leave it out'
 
 # %% ../../nbs/plumbing/check_run.ipynb #c016
+def _list_conflicts(config, usual, updates): # as above; how often the weights are moved
+    o, ratios = config.train, np.divide(config.boxes.prior_scaling, usual.boxes.prior_scaling)
+    if o.lr_init > max(o.lr, usual.train.lr_init):
+        yield f'--lr_init={o.lr_init:g} is more than --lr={o.lr:g}: begin below it'
+    if o.ema_decay and (1 - o.ema_decay) * updates < 1:
+        yield (f'--ema_decay={o.ema_decay:g} averages over {1 / (1 - o.ema_decay):,.0f} steps, and the '
+               f'training has {updates:,}: give a smaller one')
+    if max(ratios.max(), 1 / ratios.min()) > 5:
+        yield (f'--prior_scaling={list(config.boxes.prior_scaling)} is far from the '
+               f'{list(usual.boxes.prior_scaling)} of the preset: go back to that')
+
+# %% ../../nbs/plumbing/check_run.ipynb #c020
 _FEW_STEPS = 100 # from random weights nothing has been seen to learn in fewer
 
-# %% ../../nbs/plumbing/check_run.ipynb #c018
+# %% ../../nbs/plumbing/check_run.ipynb #c022
 def judge_options(config, # a `Config` of `05_train`
                   usual,  # the preset of its model
                   steps:int, # in an epoch
@@ -61,14 +78,14 @@ def judge_options(config, # a `Config` of `05_train`
         found.append(Cause(62, 'warmup', f'--warmup_epochs={o.warmup_epochs} of '
                                          f'--epoch_size={o.epoch_size}: the '
                            f'learning rate never reaches --lr={o.lr:g}: warm up less, or train longer'))
-    updates = o.epoch_size * steps // o.accumulate
+    updates, each = o.epoch_size * steps // o.accumulate, o.epoch_size * steps >= _FEW_STEPS
     if begins and updates < _FEW_STEPS:
+        do = f'give a smaller --accumulate than {o.accumulate}' if each else 'give a larger --epoch_size'
         found.append(Cause(58, 'short', f'the training has {say_count(updates, "step")}, and from random '
-                                        'weights '
-                           f'fewer than {_FEW_STEPS} teach nothing: give a larger --epoch_size'))
-    return found
+                           f'weights fewer than {_FEW_STEPS} teach nothing: {do}'))
+    return found + [Cause(60, 'options', text) for text in _list_conflicts(config, usual, updates)]
 
-# %% ../../nbs/plumbing/check_run.ipynb #c027
+# %% ../../nbs/plumbing/check_run.ipynb #c031
 def _judge_nan(reports, folder):
     bad = [r.epoch for r in reports if not math.isfinite(r.loss)]
     do = 'give a smaller --lr, more --warmup_epochs, or --clip_norm=1'
@@ -78,7 +95,7 @@ def _judge_nan(reports, folder):
                                              'when the '
                                   f'loss became no number in the first one: {do}')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c029
+# %% ../../nbs/plumbing/check_run.ipynb #c033
 def _judge_rates(reports, usual):
     rates, wanted = [r.lr for r in reports], usual.train.lr
     if max(rates) < wanted / 100:
@@ -86,7 +103,7 @@ def _judge_rates(reports, usual):
                                     f'{wanted / max(max(rates), 1e-12):,.0f} '
                     f'times less than the {wanted:g} of the preset: give a larger --lr')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c031
+# %% ../../nbs/plumbing/check_run.ipynb #c035
 def _judge_curve(reports, usual):
     losses = np.array([r.loss for r in reports if math.isfinite(r.loss)])
     if len(losses) < 3: return
@@ -99,10 +116,10 @@ def _judge_curve(reports, usual):
         yield Cause(64, 'flat', f'the loss hardly fell, from {losses[0]:.3g} to {losses[-1]:.3g} in '
                     f'{say_count(len(losses), "epoch")}: look at --lr and at the data')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c033
+# %% ../../nbs/plumbing/check_run.ipynb #c037
 _STILL = 0.3 # part of the loss that fell in the last third: then more epochs would help
 
-# %% ../../nbs/plumbing/check_run.ipynb #c035
+# %% ../../nbs/plumbing/check_run.ipynb #c039
 def _judge_length(reports, epochs, begins):
     losses, steps = [r.loss for r in reports], sum(r.step for r in reports)
     if not all(map(math.isfinite, losses)): return
@@ -118,7 +135,7 @@ def _judge_length(reports, epochs, begins):
                                  'larger '
                     f'--epoch_size than {epochs}')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c037
+# %% ../../nbs/plumbing/check_run.ipynb #c041
 def _judge_overfitting(reports):
     seen = [r for r in reports if r.mAP == r.mAP]
     if len(seen) < 3: return
@@ -130,7 +147,7 @@ def _judge_overfitting(reports):
                     f'{last.loss:.3g}: take '
                     'best_map.ckpt, give --early_stop, more images or --augment=True')
 
-# %% ../../nbs/plumbing/check_run.ipynb #c039
+# %% ../../nbs/plumbing/check_run.ipynb #c043
 def judge_run(folder:Path, # of a run, with metrics.csv
               config,      # a `Config` of `05_train`: that of the run
               usual,       # the preset of its model
@@ -149,7 +166,7 @@ def judge_run(folder:Path, # of a run, with metrics.csv
                                          'learn: look at --match_threshold and at the size of the objects'))
     return found
 
-# %% ../../nbs/plumbing/check_run.ipynb #c048
+# %% ../../nbs/plumbing/check_run.ipynb #c052
 def judge_weights(weights:dict # name -> np.ndarray of a checkpoint
                  )->list:      # of `Cause`
     "Weights that are no numbers"
@@ -162,12 +179,12 @@ def judge_weights(weights:dict # name -> np.ndarray of a checkpoint
                   'checkpoint '
                   'from before')]
 
-# %% ../../nbs/plumbing/check_run.ipynb #c052
+# %% ../../nbs/plumbing/check_run.ipynb #c056
 _BELONGS = dict(model=('using_model', 'heads', 'pad', 'paper_vgg', 'extras'), data=('normalisation',),
                 loss=('cls_loss',), boxes=('image_shape', 'steps', 'box_kind', 'min_scale', 'max_scale',
                                            'aspect_ratios', 'prior_scaling', 'first_scale'))
 
-# %% ../../nbs/plumbing/check_run.ipynb #c054
+# %% ../../nbs/plumbing/check_run.ipynb #c058
 def judge_match(config,     # a `Config` of `05_train`: what was asked for
                 saved,      # the one in the checkpoint
                 given:set,  # names of the options that were given: the others follow the checkpoint
@@ -182,7 +199,7 @@ def judge_match(config,     # a `Config` of `05_train`: what was asked for
                                   'options '
                   'out, since the checkpoint brings its own')]
 
-# %% ../../nbs/plumbing/check_run.ipynb #c056
+# %% ../../nbs/plumbing/check_run.ipynb #c060
 def judge_classes(saved:tuple, # names that the checkpoint knows, background first
                   names:tuple, # names in the data, background first
                   path:Path,   # of the checkpoint

@@ -32,6 +32,7 @@ from .formats import list_source_files
 
 # %% ../../nbs/plumbing/check_training.ipynb #c006
 from .mistakes import group_objects
+from .model_config import check_fit
 from .options import UserError
 from .preparation import choose_records, set_classes
 from .records import describe_use, find_record_folder, load_ground_truth
@@ -67,18 +68,36 @@ def _find_usual(config):
     return adapt_to_small_set(usual) if config.train.optimizer == 'adamw' else usual
 
 # %% ../../nbs/plumbing/check_training.ipynb #c015
+_BOX_OPTIONS = ('image_shape', 'steps', 'min_scale', 'max_scale', 'first_scale', 'scales', 'aspect_ratios',
+                'box_kind')
+
+def _judge_boxes(config, usual, content): # `Config`s; `Content` of the training objects
+    "Options that put the default boxes farther from the objects than those of the preset are"
+    changed = {name: getattr(config.boxes, name) for name in _BOX_OPTIONS}
+    changed = [f'--{name}={value}' for name, value in changed.items() if value != getattr(usual.boxes, name)]
+    if not changed or not len(content.boxes): return []
+    own, its = (sum(row.missed * row.objects for row in measure_reach(content, boxes)[0]) / len(content.boxes)
+                for boxes in (config.boxes, usual.boxes))
+    if own < max(0.15, 3 * its): return []
+    return [Cause(87, 'boxes', f'{own:.0%} of the training objects have an IoU below 0.5 to every default '
+                  f'box with {" ".join(changed)}, and {its:.0%} with those of the preset: leave that out')]
+
+# %% ../../nbs/plumbing/check_training.ipynb #c019
 def _fill_in(config, facts):
     "The configuration with the classes of the data, steps in an epoch, causes that stand against it"
     classes, images = tuple(facts['train'].manifest['classes']), len(facts['train'].content.ids)
     steps = images // (config.train.batch_size * config.train.device_num)
     usual, causes = _find_usual(config), []
-    try: config = set_classes(config, classes)
+    try:
+        config = set_classes(config, classes)
+        check_fit(config.model, config.boxes)
     except UserError as error: causes.append(Cause(93, 'mismatch', str(error)))
+    causes += _judge_boxes(config, usual, facts['train'].content)
     if not steps: causes.append(Cause(94, 'batch', f'--batch_size={config.train.batch_size} is more than the '
                                       f'{say_count(images, "training image")}: make it smaller'))
     return config, steps, causes + judge_options(config, usual, max(steps, 1))
 
-# %% ../../nbs/plumbing/check_training.ipynb #c017
+# %% ../../nbs/plumbing/check_training.ipynb #c021
 def _try_training(config, picture):
     "Range test, twenty steps on one batch, and the first loss against theory"
     print(f'training: a range test of 40 steps and 20 steps on one batch; on two CPU cores a minute or two '
@@ -100,11 +119,11 @@ def _try_training(config, picture):
     print(f'--lr is {lr:g}{note}: {say_trial(losses)}')
     return causes + judge_start(losses[0, 1:], expected, bool(config.train.pre_trained))
 
-# %% ../../nbs/plumbing/check_training.ipynb #c019
+# %% ../../nbs/plumbing/check_training.ipynb #c023
 _MOST_IMAGES = 96 # that a checkpoint is asked about
 _ALL = EvalConfig(min_score=LEAST_SCORE)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c021
+# %% ../../nbs/plumbing/check_training.ipynb #c025
 def _ask(config, data, split, predict, limit):
     "The `Answers` of a network"
     classes = config.data.classes
@@ -119,10 +138,10 @@ def _ask(config, data, split, predict, limit):
     objects = group_objects(truth, find_category_ids(truth, classes), list(found))
     return Answers(found, objects, sizes, classes)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c023
+# %% ../../nbs/plumbing/check_training.ipynb #c027
 _FEW_IMAGES = 48 # for these two questions
 
-# %% ../../nbs/plumbing/check_training.ipynb #c025
+# %% ../../nbs/plumbing/check_training.ipynb #c029
 def _judge_normalisation(ask, # function of a normalisation and a split: its AP50 on some images
                          own, # the normalisation that is used
                         ):
@@ -133,7 +152,7 @@ def _judge_normalisation(ask, # function of a normalisation and a split: its AP5
         yield Cause(90, 'normalisation', f'the checkpoint does not fit --normalisation={own}: the AP50 is '
                     f'{values[own]:.2f}, and {values[best]:.2f} with --normalisation={best}: give that')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c027
+# %% ../../nbs/plumbing/check_training.ipynb #c031
 def _judge_gap(ask, own, # the same
                strict,   # the AP50 on eval
               ):
@@ -144,7 +163,7 @@ def _judge_gap(ask, own, # the same
                                'eval: add '
                     'images, give --augment=True, and look whether the two sets show the same things')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c033
+# %% ../../nbs/plumbing/check_training.ipynb #c037
 def _judge_statistics(network, images, # the detector; batches of training images
                       ask, own, strict, # as before
                      ):
@@ -156,28 +175,28 @@ def _judge_statistics(network, images, # the detector; batches of training image
                     f'{strict:.2f}, and {anew:.2f} with statistics of training images: train until the '
                     'rate is near 0, or give --bn_momentum=0.9')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c037
+# %% ../../nbs/plumbing/check_training.ipynb #c041
 def _find_data(config, saved, given):
     "The data of the options, with the classes and the normalisation of a checkpoint"
     normalisation = (config if 'normalisation' in given else saved).data.normalisation
     classes = saved.data.classes or config.data.classes
     return replace(config.data, classes=classes, normalisation=normalisation)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c039
+# %% ../../nbs/plumbing/check_training.ipynb #c043
 def _open_checkpoint(path, config):
     "Network, its configuration, prediction function"
     weights, saved = read_checkpoint(path)
     network, saved = load_network(path, None if saved else config.model.using_model)
     return network, saved, make_predict(network, saved.boxes, 16, saved.softmax)
 
-# %% ../../nbs/plumbing/check_training.ipynb #c041
+# %% ../../nbs/plumbing/check_training.ipynb #c045
 def _take_images(config, count=6):
     "Some batches"
     data = replace(config.data, num_parallel_workers=0)
     batches = create_dataset(data, config.boxes, 'train', 16, train=False, limit=16 * count)
     return [batch['image'] for batch in batches.create_dict_iterator(num_epochs=1, output_numpy=True)]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c043
+# %% ../../nbs/plumbing/check_training.ipynb #c047
 def _judge_detector(path, config, given, facts):
     "What a checkpoint says about the images"
     network, saved, predict = _open_checkpoint(path, config)
@@ -198,7 +217,7 @@ def _judge_detector(path, config, given, facts):
         causes += _judge_statistics(network, _take_images(saved), ask, data.normalisation, strict)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c045
+# %% ../../nbs/plumbing/check_training.ipynb #c049
 def _judge_checkpoint(path, config, given, facts):
     "All about a checkpoint"
     weights, saved = read_checkpoint(path)
@@ -211,7 +230,7 @@ def _judge_checkpoint(path, config, given, facts):
     try: return _judge_detector(path, config, given, facts)
     except UserError as error: return [Cause(85, 'mismatch', str(error))]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c047
+# %% ../../nbs/plumbing/check_training.ipynb #c051
 def _find_checkpoint(config):
     "The newest checkpoint of a run's folder; '' if there is none"
     folder = Path(config.train.output_dir)
@@ -219,10 +238,10 @@ def _find_checkpoint(config):
     last = folder / 'last.ckpt'
     return str(last if last.exists() else found[-1] if found else '')
 
-# %% ../../nbs/plumbing/check_training.ipynb #c049
+# %% ../../nbs/plumbing/check_training.ipynb #c053
 _HOPELESS = 90 # weight of a cause in the data with which a training says nothing
 
-# %% ../../nbs/plumbing/check_training.ipynb #c051
+# %% ../../nbs/plumbing/check_training.ipynb #c055
 def _judge_training(config, steps, causes):
     "The beginning of a training, unless something stands against it"
     worst = max((cause.weight for cause in causes), default=0)
@@ -233,7 +252,7 @@ def _judge_training(config, steps, causes):
     try: return _try_training(config, picture)
     except UserError as error: return [Cause(92, 'mismatch', str(error))]
 
-# %% ../../nbs/plumbing/check_training.ipynb #c053
+# %% ../../nbs/plumbing/check_training.ipynb #c057
 def _judge_history(config, given, path, facts):
     "A run's folder, and a checkpoint"
     path, causes = path or _find_checkpoint(config), []
@@ -246,7 +265,7 @@ def _judge_history(config, given, path, facts):
     if path: causes += _judge_checkpoint(path, config, given, facts)
     return causes
 
-# %% ../../nbs/plumbing/check_training.ipynb #c055
+# %% ../../nbs/plumbing/check_training.ipynb #c059
 def check_training(config,      # a `Config` of `05_train`
                    given:set=frozenset(), # names of the options that were given
                    path:str='', # a checkpoint; '': that of --output_dir, if there is one

@@ -4,6 +4,7 @@
 __all__ = ['SplitFacts', 'judge_splits', 'format_verdict', 'gather_facts', 'describe_splits']
 
 # %% ../../nbs/plumbing/verdict.ipynb #c002
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from tqdm.auto import tqdm
 from ..boxes import BOX_CONFIGS, BoxConfig, box_area, default_boxes, find_box_levels, iou
 from .annotations import say_count
 from .content import Content, drop_crowds, gather_content, scale_boxes
-from .copies import Prints, find_copies, take_prints
+from .copies import Prints, find_copies, mirror_prints, take_prints
 from .overlap import find_reach
 from .record_files import read_manifest
 from .records import describe_use, find_record_folder, read_rows
@@ -36,17 +37,23 @@ def _list_some(names):
 def _share(part): return f'{part:.1%}' if 0 < part < 0.1 else f'{min(part, 0.99 if part < 1 else 1):.0%}'
 
 # %% ../../nbs/plumbing/verdict.ipynb #c015
+def _weigh_note(note, images): # a sentence of the reader; images of the split
+    dark = re.match(r'dark pictures: ([\d,]+)', note)
+    return round(30 + 60 * int(dark[1].replace(',', '')) / max(images, 1)) if dark else 30
+
+# %% ../../nbs/plumbing/verdict.ipynb #c016
 def _judge_losses(facts):
     m = facts.manifest
     lost = dict(image=(m['skipped_images'], m['images']), object=(m.get('lost_objects', 0), m['objects']))
+    first = ''.join(f' ({problem})' for problem in m.get('first_problems', ())[:1])
     for noun, (n, kept) in lost.items():
         weight, every = round(20 + 75 * n / max(n + kept, 1)), say_count(n + kept, noun)
         if n: yield (weight, f'{n:,} of {every} could not be used: '
-                     f'{Path(facts.folder) / "problems.txt"} says which and why')
-    for note in m.get('notes', ()):
-        if not note.startswith('EXIF says'): yield 30, note # turned, as it should be, is not odd
+                     f'{Path(facts.folder) / "problems.txt"} says which and why{first}')
+    for note in m.get('notes', ()): # turned, as it should be, is not odd
+        if not note.startswith('EXIF says'): yield _weigh_note(note, m['images']), note
 
-# %% ../../nbs/plumbing/verdict.ipynb #c019
+# %% ../../nbs/plumbing/verdict.ipynb #c020
 def _judge_clipping(facts):
     clipped = facts.manifest.get('clipped') or {}
     n, most, first = (clipped.get(key) or 0 for key in ('boxes', 'most', 'first'))
@@ -55,16 +62,16 @@ def _judge_clipping(facts):
         yield (65 if n > 0.05 * total else 25,
                f'{n:,} of {say_count(total, "box")} left the image, by up to {_share(most)} of its '
                f'side, the most in {first}: if they were not drawn so, look whether the file has '
-               'x1 y1 x2 y2 where width and height are wanted, or x and y swapped')
+               'x1 y1 x2 y2 where width and height are wanted, or x and y, or width and height, swapped')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c023
+# %% ../../nbs/plumbing/verdict.ipynb #c024
 _FEW = 10 # objects
 
 def _count_classes(facts): # -> name of a class: its objects
     content = facts.content
     return dict(zip(content.classes, np.bincount(content.labels, minlength=len(content.classes)).tolist()))
 
-# %% ../../nbs/plumbing/verdict.ipynb #c024
+# %% ../../nbs/plumbing/verdict.ipynb #c025
 def _judge_few(facts):
     few = sorted((n, name) for name, n in _count_classes(facts).items() if 0 < n < _FEW)
     weight, use = (35, 'to learn from') if facts.name == 'train' else (15, 'to measure by')
@@ -72,7 +79,7 @@ def _judge_few(facts):
     if few: yield (weight, f'fewer than {_FEW} objects of {named}: too few {use}, so add images, '
                    'or leave the class out with --classes')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c026
+# %% ../../nbs/plumbing/verdict.ipynb #c027
 def _judge_balance(facts):
     counts, total = _count_classes(facts), len(facts.content.labels)
     if len(counts) < 2 or total < 100: return # a handful of objects says nothing
@@ -80,7 +87,7 @@ def _judge_balance(facts):
     if counts[most] > 0.95 * total: yield (20, f'{_share(counts[most] / total)} of the objects are {most}: '
                                            'the other classes are seldom seen, so add images of them')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c030
+# %% ../../nbs/plumbing/verdict.ipynb #c031
 _ABSENT = '{} has objects of {}, and {} has none: {}, so move images, or leave the class out with --classes'
 
 def _judge_absent(splits): # dict: name -> `SplitFacts`
@@ -96,7 +103,7 @@ def _judge_absent(splits): # dict: name -> `SplitFacts`
         only = [name for name in names if name in has[a] - has[b]]
         if only: yield weight, _ABSENT.format(a, _list_some(only), b, effect)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c034
+# %% ../../nbs/plumbing/verdict.ipynb #c035
 def _judge_images(facts):
     content = facts.content
     per_image = np.bincount(content.owners, minlength=len(content.ids))
@@ -108,7 +115,7 @@ def _judge_images(facts):
                     f'{content.names[per_image.argmax()]} ({per_image.max():,}): evaluation counts 100 '
                     'detections of an image, so cut such images into tiles')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c038
+# %% ../../nbs/plumbing/verdict.ipynb #c039
 _DOT = 'look whether fractions of the image stand where pixels are wanted, or boxes were drawn by accident'
 
 def _judge_sizes(facts):
@@ -121,7 +128,26 @@ def _judge_sizes(facts):
     if small > 0.01: yield (80 if small > 0.5 else 20,
                             f'{_share(small)} of the boxes are less than 2 pixels wide or high: {_DOT}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c042
+# %% ../../nbs/plumbing/verdict.ipynb #c043
+def _judge_one_box(facts):
+    unit, images = scale_boxes(facts.content), len(np.unique(facts.content.owners))
+    if images < 20: return
+    same = float((iou(np.median(unit, axis=0)[None], unit) > 0.98).mean())
+    if 0.9 < same and not box_area(unit).min() > 0.98:
+        yield (93, f'{_share(same)} of the boxes are the same box, in {images:,} images: look whether the '
+               'program that wrote the annotations repeats one, or draw boxes around the objects')
+
+# %% ../../nbs/plumbing/verdict.ipynb #c047
+def _judge_blank(facts):
+    dark = any(note.startswith('dark pictures') for note in facts.manifest.get('notes', ())) # that says more
+    if dark or not facts.prints: return
+    blank, total = np.flatnonzero(facts.prints.thumbnails.std(axis=1) < 1), len(facts.content.ids)
+    if len(blank): yield (round(35 + 60 * min(1, 2 * len(blank) / total)),
+                          f'{len(blank):,} of {say_count(total, "image")} '
+                          f'{"has" if len(blank) == 1 else "have"} a single colour, such as '
+                          f'{facts.content.names[blank[0]]}: write or copy them again')
+
+# %% ../../nbs/plumbing/verdict.ipynb #c051
 _SAME = 0.95 # IoU
 
 def _measure_pairs(a, b): # (n, 4) and (n, 4) y1 x1 y2 x2: the IoU of each with the one in the same place
@@ -129,9 +155,9 @@ def _measure_pairs(a, b): # (n, 4) and (n, 4) y1 x1 y2 x2: the IoU of each with 
     shared = sides.clip(0).prod(axis=1)
     return shared / np.maximum(box_area(a) + box_area(b) - shared, 1e-9)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c044
+# %% ../../nbs/plumbing/verdict.ipynb #c053
 def _find_doubles(content # without crowds
-                 ):       # (k,) int: objects that another one of their image repeats
+                 ):       # (k,) int: objects that another one of their image and class repeats
     owners, labels, boxes, areas = content.owners, content.labels, content.boxes, box_area(content.boxes)
     order, doubles, step = np.lexsort((areas, labels, owners)), np.zeros(len(boxes), bool), 1
     i = np.arange(len(order))
@@ -143,16 +169,20 @@ def _find_doubles(content # without crowds
         step += 1
     return np.flatnonzero(doubles)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c051
+# %% ../../nbs/plumbing/verdict.ipynb #c060
 def _judge_doubles(facts):
     content, doubles = facts.content, _find_doubles(facts.content)
-    names = [content.names[i] for i in np.unique(content.owners[doubles])]
-    if not names: return
-    yield (round(25 + 50 * len(doubles) / len(content.boxes)),
-           f'{say_count(len(doubles), "box")} in {say_count(len(names), "image")} with an IoU above '
-           f'{_SAME} to another of the class, in {_list_some(names)}: remove one of each two')
+    blind = content._replace(labels=np.zeros_like(content.labels)) # all of one class
+    others = np.setdiff1d(_find_doubles(blind), doubles)
+    for found, least, of, do in ((doubles, 25, 'another of the class', 'remove one of each two'),
+                                 (others, 35, 'one of another class',
+                                  'keep the right one, since a default box learns one class only')):
+        names = [content.names[i] for i in np.unique(content.owners[found])]
+        if names: yield (round(least + 50 * len(found) / len(content.boxes)),
+                         f'{say_count(len(found), "box")} in {say_count(len(names), "image")} with an IoU '
+                         f'above {_SAME} to {of}, in {_list_some(names)}: {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c054
+# %% ../../nbs/plumbing/verdict.ipynb #c063
 def _measure_reach(content, config):
     return find_reach(scale_boxes(content), default_boxes(config), find_box_levels(config))
 
@@ -164,7 +194,7 @@ def _suggest_model(content, missed): # missed: part of the objects, with the pre
     if parts[best] > missed / 2: return 'cut the images into tiles, so that objects become larger'
     return f'--using_model={best} would miss {_share(parts[best])}'
 
-# %% ../../nbs/plumbing/verdict.ipynb #c056
+# %% ../../nbs/plumbing/verdict.ipynb #c065
 def _judge_reach(facts,
                  config, # BoxConfig
                 ):
@@ -180,7 +210,7 @@ def _judge_reach(facts,
            f'{content.classes[worst]} ({_share(lost[worst] / counts[worst])}), half of them '
            f'smaller than {_share(np.median(sides))} of the image side: {_suggest_model(content, part)}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c063
+# %% ../../nbs/plumbing/verdict.ipynb #c072
 def _name_pair(mine, other, places, twins): # the first of the images at `places`, and what it is a copy of
     return f'{mine.content.names[places[0]]} and {other.content.names[twins[places[0]]]}'
 
@@ -188,17 +218,20 @@ def _judge_shared(splits): # dict: name -> `SplitFacts`
     if len(splits) < 2 or not all(facts.prints for facts in splits.values()): return
     train, evaluation = splits['train'], splits['eval']
     (twins, exact), total = find_copies(evaluation.prints, train.prints), len(evaluation.content.ids)
+    turned = np.where(twins < 0, find_copies(mirror_prints(evaluation.prints), train.prints)[0], -1)
     option = ' (--eval_anno_path)' if evaluation.manifest.get('dataset') == 'other' else ''
-    for which, weight, what in ((exact, 90, 'also in train, byte for byte'),
-                                ((twins >= 0) & ~exact, 80, 'nearly identical to one of train')):
+    kinds = ((exact, twins, 90, 'also in train, byte for byte'),
+             ((twins >= 0) & ~exact, twins, 80, 'nearly identical to one of train'),
+             (turned >= 0, turned, 80, 'the mirror image of one of train'))
+    for which, others, weight, what in kinds:
         if not (n := int(which.sum())): continue
-        pair = _name_pair(evaluation, train, np.flatnonzero(which), twins)
+        pair = _name_pair(evaluation, train, np.flatnonzero(which), others)
         do = 'take them out of one of the two'
         if n >= total / 2: do = f'give evaluation images of its own{option}'
         yield (weight + round(10 * n / total), f'{n:,} of {say_count(total, "image")} of eval '
                f'{"is" if n == 1 else "are"} {what}, such as {pair}: results would be too good, so {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c065
+# %% ../../nbs/plumbing/verdict.ipynb #c074
 def _list_objects(content, i): # sorted rows: label and box of each object of an image
     own = np.flatnonzero(content.owners == i)
     return sorted(zip(content.labels[own].tolist(), content.boxes[own].round(1).tolist()))
@@ -208,7 +241,8 @@ def _judge_repeated(facts):
     (twins, exact), content, total = find_copies(facts.prints), facts.content, len(facts.content.ids)
     equal, alike = np.flatnonzero(exact), np.flatnonzero((twins >= 0) & ~exact)
     differ = [i for i in equal[:1000] if _list_objects(content, i) != _list_objects(content, twins[i])]
-    kinds = ((differ, 60, 'the same file as another, with other objects', 'keep the one that is right'),
+    unsure = round(60 + 35 * len(differ) / max(total, 1))
+    kinds = ((differ, unsure, 'the same file as another, with other objects', 'keep the one that is right'),
              (np.setdiff1d(equal, differ), 15, 'the same file as another', 'keep one of each'),
              (alike, 15, 'nearly identical to another', 'keep one of each, or know that they count twice'))
     for places, weight, what, do in kinds:
@@ -216,7 +250,7 @@ def _judge_repeated(facts):
                                f'{"is" if len(places) == 1 else "are"} {what}, such as '
                                f'{_name_pair(facts, facts, places, twins)}: {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c074
+# %% ../../nbs/plumbing/verdict.ipynb #c083
 class _Finding(NamedTuple):
     "Something odd"
     weight: int # from 0, worth a look, to 100, a result that means nothing
@@ -224,9 +258,9 @@ class _Finding(NamedTuple):
     kind: str = '' # the question that it answers, such as 'shared'
 
 _QUESTIONS = (_judge_losses, _judge_clipping, _judge_few, _judge_balance, _judge_images, _judge_sizes,
-              _judge_doubles, _judge_repeated)
+              _judge_one_box, _judge_blank, _judge_doubles, _judge_repeated)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c075
+# %% ../../nbs/plumbing/verdict.ipynb #c084
 def judge_splits(splits:list,          # of `SplitFacts`
                  box_config:BoxConfig, # whose default boxes are to reach the objects
                 )->list:               # of `_Finding`, the heaviest first
@@ -240,7 +274,7 @@ def judge_splits(splits:list,          # of `SplitFacts`
         found += [_Finding(weight, f'{name}: {text}.', kind(ask)) for ask, (weight, text) in answers]
     return sorted(found, key=lambda finding: -finding.weight)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c077
+# %% ../../nbs/plumbing/verdict.ipynb #c086
 def format_verdict(splits:list,   # of `SplitFacts`
                    findings:list, # of `_Finding`, the heaviest first
                   )->list:        # of lines
@@ -250,7 +284,7 @@ def format_verdict(splits:list,   # of `SplitFacts`
     head = f'verdict: {say_count(len(findings), "thing")} to look at, the most important first'
     return [*lines, head, *(f'{i:3}. {show_text(finding.text)}' for i, finding in enumerate(findings, 1))]
 
-# %% ../../nbs/plumbing/verdict.ipynb #c081
+# %% ../../nbs/plumbing/verdict.ipynb #c090
 def gather_facts(config,   # DataConfig: where the MindRecord is
                   split,    # 'train' or 'eval'
                   progress, # show a progress bar, on a terminal
@@ -264,7 +298,7 @@ def gather_facts(config,   # DataConfig: where the MindRecord is
     prints = take_prints(rows, len(content.ids), config.num_parallel_workers)
     return SplitFacts(split, content, manifest, prints, str(folder))
 
-# %% ../../nbs/plumbing/verdict.ipynb #c082
+# %% ../../nbs/plumbing/verdict.ipynb #c091
 def describe_splits(config,               # DataConfig: where the MindRecords are
                     box_config:BoxConfig, # whose default boxes are to reach the objects
                     splits:list,          # of 'train', 'eval', or both: converted before
