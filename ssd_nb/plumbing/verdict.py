@@ -43,13 +43,12 @@ def _weigh_note(note, images): # a sentence of the reader; images of the split
 
 # %% ../../nbs/plumbing/verdict.ipynb #c016
 def _judge_losses(facts):
-    m = facts.manifest
-    lost = dict(image=(m['skipped_images'], m['images']), object=(m.get('lost_objects', 0), m['objects']))
-    first = ''.join(f' ({problem})' for problem in m.get('first_problems', ())[:1])
-    for noun, (n, kept) in lost.items():
-        weight, every = round(20 + 75 * n / max(n + kept, 1)), say_count(n + kept, noun)
-        if n: yield (weight, f'{n:,} of {every} could not be used: '
-                     f'{Path(facts.folder) / "problems.txt"} says which and why{first}')
+    m, first = facts.manifest, ''.join(f' ({p})' for p in facts.manifest.get('first_problems', ())[:1])
+    pairs = dict(image=(m['skipped_images'], m['images']), object=(m.get('lost_objects', 0), m['objects']))
+    lost = [f'{n:,} of {say_count(n + kept, noun)}' for noun, (n, kept) in pairs.items() if n]
+    weight = max(20 + 75 * n / max(n + kept, 1) for n, kept in pairs.values())
+    if lost: yield (round(weight), f'{" and ".join(lost)} could not be used: '
+                    f'{Path(facts.folder) / "problems.txt"} says which and why{first}')
     for note in m.get('notes', ()): # turned, as it should be, is not odd
         if not note.startswith('EXIF says'): yield _weigh_note(note, m['images']), note
 
