@@ -18,8 +18,8 @@ from ssd_nb.plumbing.check_answers import Answers, judge_answers
 from ssd_nb.plumbing.check_causes import format_causes, sort_causes
 from ssd_nb.plumbing.check_contrast import sum_colours
 from ssd_nb.plumbing.check_data import check_data
-from ssd_nb.plumbing.check_places import (_GOOD, _judge_elsewhere, _judge_partly, _judge_reading, _rank_readings,
-                                          _Scene)
+from ssd_nb.plumbing.check_places import (_GOOD, _judge_elsewhere, _judge_partly, _judge_reading,
+                                          _prefer_size, _rank_readings, _Scene)
 from ssd_nb.plumbing.check_rates import RATES, find_range, judge_rates
 from ssd_nb.plumbing.check_run import judge_match, judge_options, judge_run, judge_weights
 from ssd_nb.plumbing.check_start import judge_start
@@ -338,6 +338,7 @@ def look_at(kind, change, dataset='coco', count=40, number=False):
         found.append(_Scene(sum_colours(image), size, np.float64(moved), f'{i}.jpg'))
     ranks = _rank_readings(found, dataset)
     causes = _judge_reading(found, ranks, dataset, 'train')
+    if causes: causes = _prefer_size(found, ranks, dataset, 'train') or causes
     if not causes and ranks['given'].mean() < _GOOD: causes = _judge_elsewhere(found, dataset, 'train')
     return causes or _judge_partly(found, ranks, dataset, 'train')
 

@@ -235,7 +235,7 @@ def _rank_owners(fits:np.ndarray,  # (n, n) from `_fit_owners`
     return worse.sum(axis=1)[counts >= 5] / counts[counts >= 5]
 
 # %% ../../nbs/plumbing/check_places.ipynb #c074
-def _fit_own(scenes, name, dataset, list_boxes=_list_readings): # whether boxes in a reading fit their own images
+def _fit_own(scenes, name, dataset, list_boxes=_list_readings): # whether it fits its own images
     some = scenes[::-(-len(scenes) // 40)]
     read = [s._replace(boxes=list_boxes(s.boxes, s.size, dataset)[name]) for s in some]
     ranks = _rank_owners(*_fit_owners(read))
@@ -289,7 +289,7 @@ def _shift_scene(scene, # `_Scene`
 
 # %% ../../nbs/plumbing/check_places.ipynb #c089
 def _list_shifts(scenes:list # of `_Scene`
-                )->dict:     # name -> (2,) shift down and across, parts of the image; lead; is it sure; contrast
+                )->dict:     # name -> (2,) shift down and across; lead; whether it is sure; contrasts
     "The shifts that give all boxes more contrast"
     maps = np.stack([_shift_scene(scene) for scene in scenes[::-(-len(scenes) // 40)]])
     total, zero = maps.mean(axis=0), len(_OFFSETS) // 2
@@ -301,8 +301,8 @@ def _list_shifts(scenes:list # of `_Scene`
 
 # %% ../../nbs/plumbing/check_places.ipynb #c091
 def _find_shift(scenes:list # of `_Scene`
-              )->tuple:    # (2,) shift down and across, parts of the image; contrast here, and there; mean rank;
-                           # whether that is more than chance gives. No shift is (0, 0)
+              )->tuple:    # (2,) shift down and across, parts of the image; contrast here, and there;
+                           # mean rank there; whether all that is more than chance gives
     "Whether all boxes would have more contrast in another place"
     shifts = _list_shifts(scenes)
     move = lambda boxes, size, _: dict(given=boxes) | {
@@ -310,7 +310,8 @@ def _find_shift(scenes:list # of `_Scene`
     ranks = _rank_readings(scenes, 'coco', move)
     best = max(ranks, key=lambda name: ranks[name].mean())
     if best == 'given' or len(scenes) < _LEAST_SCENES: return np.zeros(2), 0., 0., 0., False
-    (offset, lead, sure, here, there), (more, surely) = shifts[best], _measure_lead(ranks[best], ranks['given'])
+    offset, lead, sure, here, there = shifts[best]
+    more, surely = _measure_lead(ranks[best], ranks['given'])
     found = sure and lead > 0.05 or surely and more > 0.05 and ranks[best].mean() > 0.6
     return offset, here, there, ranks[best].mean(), found and _fit_own(scenes, best, 'coco', move)
 
@@ -343,14 +344,14 @@ def _name_fault(name, wanted):
 
 # %% ../../nbs/plumbing/check_places.ipynb #c105
 _MAPS = dict(
-    swapped='x of the boxes was divided by the height of its image, and y by the width: divide x by the width '
-            'and y by the height',
+    swapped='x of the boxes was divided by the height of its image, and y by the width: divide x by the '
+            'width and y by the height',
     height='x of the boxes was divided by the height of its image: divide x by the width',
     width='y of the boxes was divided by the width of its image: divide y by the height',
-    inside='the boxes are {unit} in whose middle the longer side of the image fits (a letterbox): take the '
-           'padding off x or y, and scale them to the image',
-    corner='the boxes are {unit} with the image in its left upper corner, scaled to the longer side: multiply '
-           'them by that side of each image, and divide by that of the square',
+    inside='the boxes are {unit} in whose middle the image was fitted (a letterbox): take the padding off, '
+           'and scale them to the image',
+    corner='the boxes are {unit} with the image in its left upper corner: multiply them by the longer side of '
+           'each image, and divide by that of the square',
     middle='{axis} of the boxes is scaled about the middle of the image, as padding or a crop does: multiply '
            'its distance from the middle by {number}',
     only='only {axis} of the boxes has another unit than pixels of these images: multiply it by {number}')
@@ -397,14 +398,14 @@ def _judge_partly(scenes, ranks, dataset, split):
     name, where = _find_partly(ranks, scenes, dataset)
     if not name: return []
     (key, what, do), part = _describe_reading(name, dataset), len(where) / len(scenes)
-    return [Cause(70 + 27 * part, key, f'{split}: {what} in at least {len(where)} of {len(scenes)} images that '
-                  f'were looked at ({part:.0%}): {do}')]
+    return [Cause(70 + 27 * part, key, f'{split}: {what} in at least {len(where)} of {len(scenes)} images '
+                  f'that were looked at ({part:.0%}): {do}')]
 
 # %% ../../nbs/plumbing/check_places.ipynb #c117
 def _describe_shift(offset, here, there, split):
-    words = [f'{abs(part):.0%} of the {side} further {way[int(part > 0)]}'
-             for part, side, way in zip(offset[::-1], ('width', 'height'), (('left', 'right'), ('up', 'down')))
-             if part]
+    ways = dict(width=('left', 'right'), height=('up', 'down'))
+    words = [f'{abs(part):.0%} of the {side} further {ways[side][int(part > 0)]}'
+             for part, side in zip(offset[::-1], ways) if part]
     return Cause(96, 'shift', f'{split}: all boxes lie beside their objects: {" and ".join(words)} their '
                  f'contrast is {there:.2f} instead of {here:.2f}: move them')
 
@@ -462,7 +463,8 @@ def _prefer_size(scenes, ranks, dataset, split): # the size as a cause, where it
 def _judge_elsewhere(scenes, dataset, split): # another unit, place or size: what fits best
     if len(scenes) > 60: scenes = scenes[::2]
     *shift, rank, found = _find_shift(scenes)
-    ranks = {lists: _rank_readings(scenes, dataset, lists) for lists in (_list_scales, _list_maps, _list_sizes)}
+    every = _list_scales, _list_maps, _list_sizes
+    ranks = {lists: _rank_readings(scenes, dataset, lists) for lists in every}
     means = {lists: max(r.mean() for r in its.values()) for lists, its in ranks.items()}
     best = max(means, key=means.get)
     if rank > means[best]: return [_describe_shift(*shift, split)] if found else []
