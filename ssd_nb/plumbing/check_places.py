@@ -350,7 +350,7 @@ _MAPS = dict(
     width='y of the boxes was divided by the width of its image: divide y by the height',
     inside='the boxes are {unit} in whose middle the image was fitted (a letterbox): take the padding off, '
            'and scale them to the image',
-    corner='the boxes are {unit} with the image in its left upper corner: multiply them by the longer side of '
+    corner='the boxes are {unit} with the image in its left upper corner: multiply by the longer side of '
            'each image, and divide by that of the square',
     middle='{axis} of the boxes is scaled about the middle of the image, as padding or a crop does: multiply '
            'its distance from the middle by {number}',
