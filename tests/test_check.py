@@ -16,7 +16,10 @@ from ssd_nb.eval import Detections
 from ssd_nb.plumbing.bookkeeping import EpochReport, MetricsFile
 from ssd_nb.plumbing.check_answers import Answers, judge_answers
 from ssd_nb.plumbing.check_causes import format_causes, sort_causes
+from ssd_nb.plumbing.check_contrast import sum_colours
 from ssd_nb.plumbing.check_data import check_data
+from ssd_nb.plumbing.check_places import (_GOOD, _judge_elsewhere, _judge_partly, _judge_reading,
+                                          _prefer_size, _rank_readings, _Scene)
 from ssd_nb.plumbing.check_rates import RATES, find_range, judge_rates
 from ssd_nb.plumbing.check_run import judge_match, judge_options, judge_run, judge_weights
 from ssd_nb.plumbing.check_start import judge_start
@@ -365,6 +368,101 @@ def test_sixteen_bits_of_which_few_are_used(tmp_path):
     for path in tmp_path.glob('*/*.png'): cv2.imwrite(str(path), np.uint16(cv2.imread(str(path), 1)) * 4)
     first, *_ = check(config)
     assert first.key == 'losses' and 'almost black' in first.text and 'scale them' in first.text
+
+
+# frames with two factors, sizes of boxes, and sets of which a part is wrong
+
+def look_at(kind, change, dataset='coco', count=40, number=False):
+    "What is said about a set whose boxes were changed, from its pictures in memory"
+    found = []
+    for i, (image, boxes, labels) in enumerate(draw_set(kind, count, 7)):
+        size = image.shape[:2]
+        moved = change(boxes, labels, size, i)[0] if number else [change(b, *size) for b in boxes]
+        found.append(_Scene(sum_colours(image), size, np.float64(moved), f'{i}.jpg'))
+    ranks = _rank_readings(found, dataset)
+    causes = _judge_reading(found, ranks, dataset, 'train')
+    if causes: causes = _prefer_size(found, ranks, dataset, 'train') or causes
+    if not causes and ranks['given'].mean() < _GOOD: causes = _judge_elsewhere(found, dataset, 'train')
+    return causes or _judge_partly(found, ranks, dataset, 'train')
+
+
+def letterbox(side, left=True): # of side by side, with the image in the middle, or left and above
+    def change(box, h, w):
+        scale = side / max(h, w)
+        pad = [(side - h * scale) / 2, (side - w * scale) / 2] * 2 if left else [0] * 4
+        return [v * scale + p for v, p in zip(box, pad)]
+    return change
+
+
+def about_middle(down, across):
+    return lambda box, h, w: [(v - c) * k + c for v, c, k in zip(box, (h / 2, w / 2) * 2, (down, across) * 2)]
+
+
+def about_own(factor):
+    def change(box, h, w):
+        y1, x1, y2, x2 = box
+        y, x, h, w = (y1 + y2) / 2, (x1 + x2) / 2, (y2 - y1) * factor / 2, (x2 - x1) * factor / 2
+        return y - h, x - w, y + h, x + w
+    return change
+
+
+FRAMES = dict(letterbox=('bars', 'coco', letterbox(416), 'square of 416×416 in whose middle'),
+              letterbox_fractions=('shapes', 'yolo', lambda b, h, w: [
+                  v / w * s for v, s in zip(letterbox(w)(b, h, w), (h, w, h, w))], 'parts of a square'),
+              wrong_sides=('bars', 'yolo', lambda b, h, w: [
+                  v * s for v, s in zip(b, (h / w, w / h) * 2)], 'divide x by the width'),
+              by_height=('shapes', 'yolo', lambda b, h, w: [v * s for v, s in zip(b, (1, w / h) * 2)],
+                         'x of the boxes was divided by the height'),
+              cropped=('discs', 'voc', about_middle(1.4, 1.4), 'scaled about the middle'),
+              padded=('discs', 'coco', about_middle(1.5, 1), 'y of the boxes is scaled about the middle'),
+              only_x=('bars', 'voc', lambda b, h, w: (b[0], b[1] * 0.6, b[2], b[3] * 0.6), 'only x'))
+
+
+@pytest.mark.parametrize('name', FRAMES)
+def test_frames_with_two_factors(name):
+    kind, dataset, change, named = FRAMES[name]
+    (cause,) = look_at(kind, change, dataset)
+    assert cause.key == 'unit' and named in cause.text, cause
+
+
+def test_tight_boxes_are_named_and_conventions_are_not():
+    (cause,) = look_at('bars', about_own(0.5))
+    assert cause.key == 'extent' and 'half as high and wide' in cause.text
+    for factor in (0.75, 0.85, 1, 1.2, 1.4):
+        for kind in KINDS: assert not look_at(kind, about_own(factor)), (kind, factor)
+
+
+def test_shift_along_one_side_names_that_side_alone():
+    (cause,) = look_at('discs', lambda b, h, w: (b[0] + 19, b[1], b[2] + 19, b[3]))
+    assert cause.key == 'shift' and 'height further up' in cause.text and 'width' not in cause.text
+
+
+@pytest.mark.parametrize('kind', ['bars', 'shapes'])
+def test_half_of_the_images_mirrored(kind):
+    def mirror(boxes, labels, size, number):
+        w = size[1]
+        return [(b[0], w - b[3], b[2], w - b[1]) if number % 2 else b for b in boxes], labels
+    (cause,) = look_at(kind, mirror, count=60, number=True)
+    assert cause.key == 'moved_boxes' and 'in at least' in cause.text and 'mirrored' in cause.text, cause
+
+
+def draw_wires(rng, number):
+    "Crosses of thin lines in a wide picture that grows lighter from top to bottom"
+    h, w, boxes = 150, 640, []
+    image = np.full((h, w, 3), 190.) + np.linspace(-45, 45, h)[:, None, None]
+    for k in range(rng.integers(5, 10)):
+        bh, bw = (int(v) for v in rng.integers(20, 55, 2))
+        y, x = int(rng.integers(h - bh)), int(rng.integers(w - bw))
+        for a, b in (((x, y), (x + bw - 1, y + bh - 1)), ((x, y + bh - 1), (x + bw - 1, y))):
+            cv2.line(image, a, b, rng.uniform(0, 110, 3).tolist(), 1, cv2.LINE_AA)
+        boxes.append((y, x, y + bh, x + bw))
+    return np.uint8((image + rng.normal(0, 4, image.shape)).clip(0, 255)), boxes, [0] * len(boxes)
+
+
+@pytest.mark.parametrize('dataset', ['voc', 'coco'])
+def test_wires_in_wide_pictures_accuse_nobody(dataset, monkeypatch):
+    monkeypatch.setitem(KINDS, 'wires', (draw_wires, ('wire',)))
+    assert not look_at('wires', lambda b, h, w: b, dataset, count=50)
 
 
 # options and runs

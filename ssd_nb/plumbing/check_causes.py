@@ -20,6 +20,7 @@ _NO_RESULT = 'background', 'scores', 'flat', 'weak', 'places', 'classes', 'gap',
 _WRONG_PLACE = ('reach', 'clipping', 'sizes', 'losses', 'unreadable', 'doubles', 'images', 'owners', 'shift',
                 'steps', 'small', *_NO_RESULT)
 _EXPLAINS = dict.fromkeys(('axes', 'form', 'unit', 'moved_boxes', 'shift', 'owners'), _WRONG_PLACE) | dict(
+    extent=('reach', 'small', 'loose', 'places'),
     rate_high=('nan', 'steps', 'options', 'start', *_NO_RESULT),
     rate_low=('steps', 'short', 'options', *_NO_RESULT), nan=('short', *_NO_RESULT),
     options=('steps', 'start', 'short', *_NO_RESULT), short=_NO_RESULT, flat=_NO_RESULT,

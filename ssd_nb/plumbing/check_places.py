@@ -82,6 +82,40 @@ def _list_scales(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were 
     return dict(given=boxes) | frames | {f'times_{k:.2g}': boxes * k for k in _SCALES}
 
 # %% ../../nbs/plumbing/check_places.ipynb #c029
+_STEPS = 1.12 ** np.array([*range(-8, 0), *range(1, 9)]) # from 0.4 to 2.5
+
+def _list_maps(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were read
+               size:tuple,       # height, width of the image
+               dataset:str='coco', # the format that they were read from
+              )->dict:           # name -> (n, 4) y1 x1 y2 x2 in pixels; 'given' is the first
+    "Boxes of a picture whose sides were scaled unlike, or that was padded or cut"
+    (h, w), side = size, np.tile(np.array(size, float), 2)
+    long, middle = max(size), side / 2
+    squares = {f'{s:g}': boxes * long / s for s in _FRAMES[2:]} | dict(parts=boxes * long / side)
+    maps = dict(given=boxes, swapped=boxes * [w, h, w, h] / side, height=boxes * h / side,
+                width=boxes * w / side)
+    maps |= {f'inside_{s}': b - (long - side) / 2 for s, b in squares.items()}
+    maps |= {f'corner_{s}': b for s, b in squares.items()}
+    for name, axes in dict(both=(1, 1), x=(0, 1), y=(1, 0)).items():
+        for k in _STEPS: # of one side or both
+            factors = np.tile(np.where(axes, k, 1), 2)
+            maps[f'middle_{name}_{k:.2g}'] = middle + (boxes - middle) * factors
+            if name != 'both': maps[f'only_{name}_{k:.2g}'] = boxes * factors
+    return maps
+
+# %% ../../nbs/plumbing/check_places.ipynb #c033
+_SIZES = 0.35, 0.5, 0.6, 0.7, 0.85, 1.2, 1.4, 1.7, 2, 2.8
+
+def _list_sizes(boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in pixels, as they were read
+                size:tuple,       # height, width of the image
+                dataset:str='coco', # the format that they were read from
+               )->dict:           # name -> (n, 4) y1 x1 y2 x2 in pixels; 'given' is the first
+    "Boxes that are smaller or larger, each about its own middle"
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    grow = lambda k: np.concatenate([middle - half * k, middle + half * k], axis=1)
+    return dict(given=boxes) | {f'size_{k}': grow(k) for k in _SIZES}
+
+# %% ../../nbs/plumbing/check_places.ipynb #c036
 class _Scene(NamedTuple):
     "An image as it is looked at here"
     sums: np.ndarray  # from `sum_colours`
@@ -89,10 +123,10 @@ class _Scene(NamedTuple):
     boxes: np.ndarray # (n, 4) y1 x1 y2 x2 in pixels, as they were read: some may lie outside
     name: str         # of the file
 
-# %% ../../nbs/plumbing/check_places.ipynb #c031
+# %% ../../nbs/plumbing/check_places.ipynb #c038
 _WHOLE = 0.8 # of its image: a box that covers so much has no surroundings to compare with
 
-# %% ../../nbs/plumbing/check_places.ipynb #c033
+# %% ../../nbs/plumbing/check_places.ipynb #c040
 def _open_scene(record, # `Record`
                 most=MOST_PIXELS, # pixels of an image that is looked at
                )->_Scene: # None where the image cannot be used
@@ -109,10 +143,10 @@ def _open_scene(record, # `Record`
     part = (inside[:, 2:] - inside[:, :2]).clip(0).prod(axis=1) / np.prod(size)
     return _Scene(sum_colours(image), size, boxes[part < _WHOLE], record.image.name)
 
-# %% ../../nbs/plumbing/check_places.ipynb #c035
+# %% ../../nbs/plumbing/check_places.ipynb #c042
 _MOST_SCENES, _MOST_BOXES = 120, 10 # images of a set, boxes of an image: more would not change the answer
 
-# %% ../../nbs/plumbing/check_places.ipynb #c037
+# %% ../../nbs/plumbing/check_places.ipynb #c044
 def _open_scenes(records,       # list of `Record`, or `Records`
                 most:int=_MOST_SCENES, # at most so many, from all parts of the set
                )->list:        # of `_Scene`, of images with objects
@@ -122,7 +156,7 @@ def _open_scenes(records,       # list of `Record`, or `Records`
         scenes = list(pool.map(_open_scene, [records[int(i)] for i in chosen]))
     return [scene for scene in scenes if scene and len(scene.boxes)]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c041
+# %% ../../nbs/plumbing/check_places.ipynb #c048
 def _rank_scene(scene,      # `_Scene`
                 dataset,    # the format
                 list_boxes, # `_list_readings` or `_list_scales`
@@ -135,7 +169,7 @@ def _rank_scene(scene,      # `_Scene`
     ranks = rank_contrast(scene.sums, every, np.tile(places, (len(readings), 1, 1)))
     return dict(zip(readings, ranks.reshape(len(readings), -1).mean(axis=1)))
 
-# %% ../../nbs/plumbing/check_places.ipynb #c043
+# %% ../../nbs/plumbing/check_places.ipynb #c050
 def _rank_readings(scenes:list, # of `_Scene`
                   dataset:str, # the format that their boxes were read from
                   list_boxes=_list_readings, # or `_list_scales`
@@ -145,62 +179,26 @@ def _rank_readings(scenes:list, # of `_Scene`
     rows = [_rank_scene(scene, dataset, list_boxes, rng) for scene in scenes]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
-# %% ../../nbs/plumbing/check_places.ipynb #c049
+# %% ../../nbs/plumbing/check_places.ipynb #c056
 _LEAST_SCENES = 8
 
-# %% ../../nbs/plumbing/check_places.ipynb #c051
+# %% ../../nbs/plumbing/check_places.ipynb #c058
 def _measure_lead(ranks, others): # (images,) each: the mean difference; whether it is more than chance gives
     lead, n = ranks - others, len(ranks)
     error = lead.std(ddof=1) / math.sqrt(n) + 1e-3
     return lead.mean(), lead.mean() / error > 4.4 * (1 + 7 / n) # Student's t at 1 in 100,000
 
-# %% ../../nbs/plumbing/check_places.ipynb #c053
+# %% ../../nbs/plumbing/check_places.ipynb #c060
 def _find_reading(ranks:dict # from `_rank_readings`
                 )->tuple:   # name of a better reading, or ''; mean rank as read, and in that reading
     "Whether another reading fits the pictures better than the one that was used"
     given, best = ranks['given'], max(ranks, key=lambda name: ranks[name].mean())
     if best == 'given' or len(given) < _LEAST_SCENES: return '', given.mean(), given.mean()
     lead, sure = _measure_lead(ranks[best], given)
-    found = sure and lead > 0.03 and ranks[best].mean() > 0.6
+    found = sure and lead > 0.03 and ranks[best].mean() > 0.67
     return best if found else '', given.mean(), ranks[best].mean()
 
-# %% ../../nbs/plumbing/check_places.ipynb #c057
-def _find_partly(ranks:dict # from `_rank_readings`
-               )->tuple:   # name of a reading, or ''; (n,) int: images that it alone fits
-    "Whether another reading fits some of the images, more of them than chance would give"
-    given = ranks['given']
-    fits = {name: np.flatnonzero((r > 0.75) & (r - given > 0.3)) for name, r in ranks.items()}
-    counts = sorted((len(where) for where in fits.values()), reverse=True)
-    best = max(fits, key=lambda name: len(fits[name]))
-    found = counts[0] >= max(4, 0.05 * len(given)) and counts[0] >= 3 * counts[1]
-    return (best, fits[best]) if found else ('', np.zeros(0, int))
-
-# %% ../../nbs/plumbing/check_places.ipynb #c061
-_OFFSETS = np.arange(-14, 15) / 40 # of a side of the image
-
-# %% ../../nbs/plumbing/check_places.ipynb #c063
-def _shift_scene(scene, # `_Scene`
-                )->np.ndarray: # (offsets, offsets) mean contrast for each shift down and across
-    side = np.tile(np.array(scene.size, float), 2)
-    boxes = scene.boxes[:4] / side
-    down, across = (a.ravel() for a in np.meshgrid(_OFFSETS, _OFFSETS, indexing='ij'))
-    moved = boxes[None] + _stack(down, across, down, across)[:, None]
-    contrast, inside = measure_contrast(scene.sums, moved.reshape(-1, 4))
-    means = (contrast * inside).reshape(len(down), -1).mean(axis=1)
-    return means.reshape(len(_OFFSETS), -1)
-
-# %% ../../nbs/plumbing/check_places.ipynb #c065
-def _find_shift(scenes:list # of `_Scene`
-              )->tuple:    # (2,) shift down and across, parts of the image; contrast here, and there
-    "Whether all boxes would have more contrast in another place; no shift is (0, 0)"
-    maps = np.stack([_shift_scene(scene) for scene in scenes[::-(-len(scenes) // 40)]])
-    here, middle = maps[:, len(_OFFSETS) // 2, len(_OFFSETS) // 2], maps.mean(axis=0)
-    place = np.unravel_index(middle.argmax(), middle.shape)
-    lead, sure = _measure_lead(maps[:, place[0], place[1]], here)
-    found = len(scenes) >= _LEAST_SCENES and sure and lead > 0.05
-    return _OFFSETS[list(place)] if found else np.zeros(2), here.mean(), middle.max()
-
-# %% ../../nbs/plumbing/check_places.ipynb #c071
+# %% ../../nbs/plumbing/check_places.ipynb #c064
 def _fit_others(scene, # `_Scene`
                 boxes, # list of (n, 4) in unit coordinates, of all scenes
                 rng,   # numpy Generator
@@ -209,13 +207,13 @@ def _fit_others(scene, # `_Scene`
     ranks = rank_contrast(scene.sums, every, draw_places(rng, len(every), 3))
     return np.add.reduceat(ranks, starts) / [len(b) for b in boxes]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c073
+# %% ../../nbs/plumbing/check_places.ipynb #c066
 def _are_alike(boxes, # list of (n, 4) in unit coordinates
               )->np.ndarray: # (scenes, scenes) bool: boxes that lie in the same places say nothing here
     overlap = lambda a, b: iou(b, a).max(axis=1).mean()
     return np.array([[overlap(a, b) > 0.5 for b in boxes] for a in boxes])
 
-# %% ../../nbs/plumbing/check_places.ipynb #c075
+# %% ../../nbs/plumbing/check_places.ipynb #c068
 def _fit_owners(scenes:list # of `_Scene`
               )->tuple:    # (n, n) mean rank of the boxes of the second in the picture of the first;
                            # (n, n) bool: they lie in the same places, so that they say nothing
@@ -224,7 +222,7 @@ def _fit_owners(scenes:list # of `_Scene`
     boxes = [s.boxes[:_MOST_BOXES // 2] / side for s, side in zip(scenes, sides)]
     return np.stack([_fit_others(scene, boxes, rng) for scene in scenes]), _are_alike(boxes)
 
-# %% ../../nbs/plumbing/check_places.ipynb #c077
+# %% ../../nbs/plumbing/check_places.ipynb #c070
 def _rank_owners(fits:np.ndarray,  # (n, n) from `_fit_owners`
                 alike:np.ndarray, # (n, n) from `_fit_owners`
                 step:int=0,       # whose boxes: 0 its own, 1 those of the next picture, -1 of the one before
@@ -236,7 +234,88 @@ def _rank_owners(fits:np.ndarray,  # (n, n) from `_fit_owners`
     counts = others.sum(axis=1)
     return worse.sum(axis=1)[counts >= 5] / counts[counts >= 5]
 
+# %% ../../nbs/plumbing/check_places.ipynb #c074
+def _fit_own(scenes, name, dataset, list_boxes=_list_readings): # whether it fits its own images
+    some = scenes[::-(-len(scenes) // 40)]
+    read = [s._replace(boxes=list_boxes(s.boxes, s.size, dataset)[name]) for s in some]
+    ranks = _rank_owners(*_fit_owners(read))
+    return ranks.mean() > 0.7 if len(ranks) >= _LEAST_SCENES else list_boxes is _list_readings
+
+# %% ../../nbs/plumbing/check_places.ipynb #c077
+def _mark_better(ranks, given): # what has such a mean rank is right, and the given one is not
+    return (ranks > 0.75) & (ranks - given > 0.3)
+
+# %% ../../nbs/plumbing/check_places.ipynb #c079
+def _count_chance(scenes,  # list of `_Scene`
+                  dataset, # the format that their boxes were read from
+                  name,    # of a reading
+                  given,   # (images,) mean rank of the boxes as they were read
+                 )->float: # images that the boxes of another image fit in that reading, as an average
+    rng, found = np.random.default_rng(0), []
+    read = lambda s: _list_readings(s.boxes, s.size, dataset)[name] / np.tile(np.array(s.size, float), 2)
+    boxes = [read(scene)[:_MOST_BOXES] for scene in scenes]
+    for i, scene in enumerate(scenes):
+        others = [boxes[(i + k) % len(boxes)] for k in range(1, min(11, len(boxes)))]
+        found.append(_mark_better(_fit_others(scene, others, rng), given[i]).mean())
+    return sum(found)
+
 # %% ../../nbs/plumbing/check_places.ipynb #c081
+def _find_partly(ranks:dict,  # from `_rank_readings`
+                 scenes:list, # of `_Scene`, the same
+                 dataset:str, # the format that their boxes were read from
+               )->tuple:   # name of a reading, or ''; (n,) int: images that it alone fits
+    "Whether another reading fits some of the images, more of them than chance would give"
+    given = ranks['given']
+    fits = {name: np.flatnonzero(_mark_better(r, given)) for name, r in ranks.items()}
+    best, second = sorted(fits, key=lambda name: -len(fits[name]))[:2]
+    count, none = len(fits[best]), ('', np.zeros(0, int))
+    if count < max(4, 0.05 * len(given)) or count < 1.5 * len(fits[second]): return none
+    chance = _count_chance(scenes, dataset, best, given)
+    return (best, fits[best]) if count > chance + 4 * math.sqrt(chance + 0.5) else none
+
+# %% ../../nbs/plumbing/check_places.ipynb #c085
+_OFFSETS = np.arange(-14, 15) / 40 # of a side of the image
+
+# %% ../../nbs/plumbing/check_places.ipynb #c087
+def _shift_scene(scene, # `_Scene`
+                )->np.ndarray: # (offsets, offsets) mean contrast for each shift down and across
+    side = np.tile(np.array(scene.size, float), 2)
+    boxes = scene.boxes[:4] / side
+    down, across = (a.ravel() for a in np.meshgrid(_OFFSETS, _OFFSETS, indexing='ij'))
+    moved = boxes[None] + _stack(down, across, down, across)[:, None]
+    contrast, inside = measure_contrast(scene.sums, moved.reshape(-1, 4))
+    means = (contrast * inside).reshape(len(down), -1).mean(axis=1)
+    return means.reshape(len(_OFFSETS), -1)
+
+# %% ../../nbs/plumbing/check_places.ipynb #c089
+def _list_shifts(scenes:list # of `_Scene`
+                )->dict:     # name -> (2,) shift down and across; lead; whether it is sure; contrasts
+    "The shifts that give all boxes more contrast"
+    maps = np.stack([_shift_scene(scene) for scene in scenes[::-(-len(scenes) // 40)]])
+    total, zero = maps.mean(axis=0), len(_OFFSETS) // 2
+    places = dict(any=np.unravel_index(total.argmax(), total.shape), down=(total[:, zero].argmax(), zero),
+                  across=(zero, total[zero].argmax()))
+    here = maps[:, zero, zero]
+    return {name: (_OFFSETS[list(p)], *_measure_lead(maps[:, p[0], p[1]], here), here.mean(), total[p])
+            for name, p in places.items() if tuple(p) != (zero, zero)}
+
+# %% ../../nbs/plumbing/check_places.ipynb #c091
+def _find_shift(scenes:list # of `_Scene`
+              )->tuple:    # (2,) shift down and across, parts of the image; contrast here, and there;
+                           # mean rank there; whether all that is more than chance gives
+    "Whether all boxes would have more contrast in another place"
+    shifts = _list_shifts(scenes)
+    move = lambda boxes, size, _: dict(given=boxes) | {
+        name: boxes + np.tile(shift[0] * size, 2) for name, shift in shifts.items()}
+    ranks = _rank_readings(scenes, 'coco', move)
+    best = max(ranks, key=lambda name: ranks[name].mean())
+    if best == 'given' or len(scenes) < _LEAST_SCENES: return np.zeros(2), 0., 0., 0., False
+    offset, lead, sure, here, there = shifts[best]
+    more, surely = _measure_lead(ranks[best], ranks['given'])
+    found = sure and lead > 0.05 or surely and more > 0.05 and ranks[best].mean() > 0.6
+    return offset, here, there, ranks[best].mean(), found and _fit_own(scenes, best, 'coco', move)
+
+# %% ../../nbs/plumbing/check_places.ipynb #c097
 _NAMES = dict(xyxy='xmin, ymin, xmax, ymax', yxyx='ymin, xmin, ymax, xmax', xywh='left, top, width, height',
               yxhw='top, left, height, width', xyhw='left, top, height, width', xxyy='xmin, xmax, ymin, ymax',
               centre='centre x, centre y, width, height', centre_yx='centre y, centre x, height, width',
@@ -246,24 +325,44 @@ _MOVES = dict(mirror='mirrored left to right: count x from the left', turn='turn
               right='turned by 90°: draw them on the pictures as they are now',
               left='turned by 90°: draw them on the pictures as they are now')
 
-# %% ../../nbs/plumbing/check_places.ipynb #c083
+# %% ../../nbs/plumbing/check_places.ipynb #c099
 _SWAPPED = {('xywh', 'yxhw'), ('xyxy', 'yxyx'), ('centre', 'centre_yx')} # x and y
-_SIZES = {('xywh', 'xyhw'), ('centre', 'centre_hw')} # width and height
+_TURNED = {('xywh', 'xyhw'), ('centre', 'centre_hw')} # width and height
 
-# %% ../../nbs/plumbing/check_places.ipynb #c085
+# %% ../../nbs/plumbing/check_places.ipynb #c101
 def _name_kind(name):
     if name.startswith('centre'): return 'a centre and a size'
     return 'two corners' if name in ('xyxy', 'yxyx', 'xxyy') else 'a corner and a size'
 
-# %% ../../nbs/plumbing/check_places.ipynb #c087
+# %% ../../nbs/plumbing/check_places.ipynb #c103
 def _name_fault(name, wanted):
     if (wanted, name) in _SWAPPED: return 'x and y are swapped in the boxes'
-    if (wanted, name) in _SIZES: return 'width and height are swapped in the boxes'
+    if (wanted, name) in _TURNED: return 'width and height are swapped in the boxes'
     its, read = _name_kind(name), _name_kind(wanted)
     if its == read: return 'the four numbers of the boxes are in another order'
     return f'the boxes are {its}, and were read as {read}'
 
-# %% ../../nbs/plumbing/check_places.ipynb #c089
+# %% ../../nbs/plumbing/check_places.ipynb #c105
+_MAPS = dict(
+    swapped='x of the boxes was divided by the height of its image, and y by the width: divide x by the '
+            'width and y by the height',
+    height='x of the boxes was divided by the height of its image: divide x by the width',
+    width='y of the boxes was divided by the width of its image: divide y by the height',
+    inside='the boxes are {unit} in whose middle the image was fitted (a letterbox): take the padding off, '
+           'and scale them to the image',
+    corner='the boxes are {unit} with the image in its left upper corner: multiply by the longer side of '
+           'each image, and divide by that of the square',
+    middle='{axis} of the boxes is scaled about the middle of the image, as padding or a crop does: multiply '
+           'its distance from the middle by {number}',
+    only='only {axis} of the boxes has another unit than pixels of these images: multiply it by {number}')
+
+def _describe_map(name): # what is wrong; what to do
+    kind, axis, number = (*name.split('_'), '', '')[:3]
+    unit = 'parts of a square' if axis == 'parts' else f'pixels of a square of {axis}×{axis}'
+    axis = 'every side' if axis == 'both' else axis
+    return _MAPS[kind].format(unit=unit, axis=axis, number=number).split(': ')
+
+# %% ../../nbs/plumbing/check_places.ipynb #c107
 def _describe_reading(name:str,    # from `_find_reading`
                      dataset:str, # the format that the boxes were read from
                     )->tuple:     # key of a `Cause`; what is wrong; what to do
@@ -276,40 +375,41 @@ def _describe_reading(name:str,    # from `_find_reading`
     if name in _MOVES:
         what, do = _MOVES[name].split(': ')
         return 'moved_boxes', f'the boxes are {what}', do
-    number = float(name.split('_')[1])
-    if name.startswith('times_'):
+    kind, _, number = name.partition('_')
+    if kind in _MAPS: return 'unit', *_describe_map(name)
+    number = float(number)
+    if kind == 'times':
         what = 'the boxes have another unit than pixels of these images'
         return 'unit', what, f'multiply all by {number:g}'
     frame = 'parts of the image' if number == 1 else f'pixels of a frame of {number:g}×{number:g}'
     do = f'multiply x by the width and y by the height of each image, and divide by {number:g}'
     return 'unit', f'the boxes are {frame}', do
 
-# %% ../../nbs/plumbing/check_places.ipynb #c093
-def _judge_reading(ranks, dataset, split):
+# %% ../../nbs/plumbing/check_places.ipynb #c111
+def _judge_reading(scenes, ranks, dataset, split, list_boxes=_list_readings):
     name, given, best = _find_reading(ranks)
-    if not name: return []
+    if not name or not _fit_own(scenes, name, dataset, list_boxes): return []
     key, what, do = _describe_reading(name, dataset)
     return [Cause(97, key, f'{split}: {what}: read so, they differ from their surroundings more than '
                   f'{best:.0%} of the places around them, and as they were read only {given:.0%}: {do}')]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c095
-def _judge_partly(ranks, dataset, split):
-    name, where = _find_partly(ranks)
+# %% ../../nbs/plumbing/check_places.ipynb #c113
+def _judge_partly(scenes, ranks, dataset, split):
+    name, where = _find_partly(ranks, scenes, dataset)
     if not name: return []
-    (key, what, do), part = _describe_reading(name, dataset), len(where) / len(ranks['given'])
-    return [Cause(70 + 27 * part, key, f'{split}: {what} in {len(where)} of {len(ranks["given"])} images '
-                                       'that '
-                  f'were looked at ({part:.0%}): {do}')]
+    (key, what, do), part = _describe_reading(name, dataset), len(where) / len(scenes)
+    return [Cause(70 + 27 * part, key, f'{split}: {what} in at least {len(where)} of {len(scenes)} images '
+                  f'that were looked at ({part:.0%}): {do}')]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c099
+# %% ../../nbs/plumbing/check_places.ipynb #c117
 def _describe_shift(offset, here, there, split):
-    down, across = offset
-    return Cause(96, 'shift', f'{split}: all boxes lie beside their objects: {abs(across):.0%} of the width '
-                 f'further {"right" if across > 0 else "left"} and {abs(down):.0%} of the height further '
-                 f'{"down" if down > 0 else "up"} their contrast is {there:.2f} instead of {here:.2f}: '
-                 'move them')
+    ways = dict(width=('left', 'right'), height=('up', 'down'))
+    words = [f'{abs(part):.0%} of the {side} further {ways[side][int(part > 0)]}'
+             for part, side in zip(offset[::-1], ways) if part]
+    return Cause(96, 'shift', f'{split}: all boxes lie beside their objects: {" and ".join(words)} their '
+                 f'contrast is {there:.2f} instead of {here:.2f}: move them')
 
-# %% ../../nbs/plumbing/check_places.ipynb #c101
+# %% ../../nbs/plumbing/check_places.ipynb #c119
 _LEAST_CONTRAST = 0.25
 
 def _find_strongest(scenes): # contrast that one in twenty of boxes of these sizes has, laid anywhere
@@ -322,7 +422,7 @@ def _find_strongest(scenes): # contrast that one in twenty of boxes of these siz
         found.append(measure_contrast(scene.sums, others)[0])
     return float(np.quantile(np.concatenate(found), 0.95))
 
-# %% ../../nbs/plumbing/check_places.ipynb #c104
+# %% ../../nbs/plumbing/check_places.ipynb #c122
 def _judge_owners(scenes, split):
     fits, alike = _fit_owners(scenes)
     ranks = {step: _rank_owners(fits, alike, step) for step in (0, 1, -1)}
@@ -339,21 +439,39 @@ def _judge_owners(scenes, split):
     if _find_strongest(scenes) < _LEAST_CONTRAST: return []
     return [Cause(80, 'owners', f'{said}: {do}')]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c108
+# %% ../../nbs/plumbing/check_places.ipynb #c126
 _GOOD = 0.9 # mean rank of boxes that need no look at other units
 
-# %% ../../nbs/plumbing/check_places.ipynb #c110
-def _judge_elsewhere(scenes, dataset, split): # another unit, or another place: what fits better
-    if len(scenes) > 60: scenes = scenes[::2]
-    units = _rank_readings(scenes, dataset, _list_scales)
-    (down, across), *_ = shift = _find_shift(scenes)
-    move = lambda boxes, size, _: dict(given=boxes + np.array([down, across] * 2) * np.tile(size, 2))
-    moved = _rank_readings(scenes, dataset, move)['given'].mean() if down or across else 0
-    by_unit = _judge_reading(units, dataset, split)
-    if by_unit and _find_reading(units)[2] >= moved: return by_unit
-    return [_describe_shift(*shift, split)] if moved else []
+# %% ../../nbs/plumbing/check_places.ipynb #c128
+def _judge_size(ranks, split): # from `_rank_readings` with `_list_sizes`
+    best, given = max(ranks, key=lambda name: ranks[name].mean()), ranks['given']
+    if best not in ('size_1.7', 'size_2'): return []
+    lead, sure = _measure_lead(ranks[best], given)
+    if not sure or lead < 0.2 or ranks[best].mean() < 0.75: return []
+    return [Cause(75, 'extent', f'{split}: the boxes are about half as high and wide as their objects: with '
+                  f'{best[5:]} times their sides they differ from their surroundings more than '
+                  f'{ranks[best].mean():.0%} of the places around them, and as they were read only '
+                  f'{given.mean():.0%}: draw them around the whole objects')]
 
-# %% ../../nbs/plumbing/check_places.ipynb #c112
+# %% ../../nbs/plumbing/check_places.ipynb #c130
+def _prefer_size(scenes, ranks, dataset, split): # the size as a cause, where it explains more than a reading
+    sizes = _rank_readings(scenes, dataset, _list_sizes)
+    top = lambda its: max(r.mean() for r in its.values())
+    return _judge_size(sizes, split) if top(sizes) > top(ranks) else []
+
+# %% ../../nbs/plumbing/check_places.ipynb #c132
+def _judge_elsewhere(scenes, dataset, split): # another unit, place or size: what fits best
+    if len(scenes) > 60: scenes = scenes[::2]
+    *shift, rank, found = _find_shift(scenes)
+    every = _list_scales, _list_maps, _list_sizes
+    ranks = {lists: _rank_readings(scenes, dataset, lists) for lists in every}
+    means = {lists: max(r.mean() for r in its.values()) for lists, its in ranks.items()}
+    best = max(means, key=means.get)
+    if rank > means[best]: return [_describe_shift(*shift, split)] if found else []
+    if best is _list_sizes: return _judge_size(ranks[best], split)
+    return _judge_reading(scenes, ranks[best], dataset, split, best)
+
+# %% ../../nbs/plumbing/check_places.ipynb #c134
 def judge_places(records,     # list of `Record`, or `Records`, as read from the annotations
                  dataset:str, # their format
                  split:str,   # 'train' or 'eval', for the message
@@ -362,7 +480,8 @@ def judge_places(records,     # list of `Record`, or `Records`, as read from the
     scenes = _open_scenes(records)
     if len(scenes) < _LEAST_SCENES: return []
     ranks = _rank_readings(scenes, dataset)
-    found = _judge_reading(ranks, dataset, split)
+    found = _judge_reading(scenes, ranks, dataset, split)
+    if found: found = _prefer_size(scenes, ranks, dataset, split) or found
     if not found and ranks['given'].mean() < _GOOD: found = _judge_elsewhere(scenes, dataset, split)
-    if found := found or _judge_partly(ranks, dataset, split): return found
+    if found := found or _judge_partly(scenes, ranks, dataset, split): return found
     return _judge_owners(_open_scenes(records[:80]) if len(records) > 80 else scenes, split)
