@@ -310,7 +310,7 @@ def redirect_interrupts():
         signal.signal(signal.SIGURG, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c093
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c094
 _GRACE = 30 # seconds from a signal to the end of a process that waits for others
 
 @contextmanager
@@ -332,7 +332,7 @@ def end_in_time(ranks:int,            # processes that train together; alone, no
         signal.set_wakeup_fd(before)
         os.close(into)
 
-# %% ../../nbs/plumbing/bookkeeping.ipynb #c094
+# %% ../../nbs/plumbing/bookkeeping.ipynb #c095
 def _wait_and_end(out, seconds, notice): # a pipe to read from; None: end nothing
     with os.fdopen(out, 'rb', buffering=0) as pipe:
         came = pipe.read(1)
