@@ -467,7 +467,9 @@ def _judge_elsewhere(scenes, dataset, split): # another unit, place or size: wha
     ranks = {lists: _rank_readings(scenes, dataset, lists) for lists in every}
     means = {lists: max(r.mean() for r in its.values()) for lists, its in ranks.items()}
     best = max(means, key=means.get)
-    if rank > means[best]: return [_describe_shift(*shift, split)] if found else []
+    near = max(means[_list_sizes], means[best] - 0.03)
+    if found and rank > near: return [_describe_shift(*shift, split)]
+    if rank > means[best]: return []
     if best is _list_sizes: return _judge_size(ranks[best], split)
     return _judge_reading(scenes, ranks[best], dataset, split, best)
 
