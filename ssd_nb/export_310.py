@@ -209,9 +209,10 @@ def draw_differences(differences:dict, # name: (n,) numbers, zero or more
     for marker, (name, values) in zip('o^sxv+', differences.items()):
         ax.plot(range(1, len(values) + 1), values, marker, alpha=0.7, label=name)
     ax.axhline(2**-23, color='grey', linewidth=1, label='float32 spacing at 1')
+    ax.set_yscale('symlog', linthresh=1e-7)
+    ax.set_yticks([0, *10.0 ** np.arange(-7, 1)])
     ax.set(xlabel='image', ylabel='largest difference', ylim=(-2e-8, 3e-3))
     ax.set_title('how far apart two answers are')
-    ax.set_yscale('symlog', linthresh=1e-7)
     ax.legend(loc='center left', bbox_to_anchor=(1, 0.5))
     return ax
 

@@ -353,8 +353,9 @@ _MAPS = dict(
     corner='the boxes are {unit} with the image in its left upper corner: multiply by the longer side of '
            'each image, and divide by that of the square',
     middle='{axis} of the boxes is scaled about the middle of the image, as padding or a crop does: multiply '
-           'its distance from the middle by {number}',
-    only='only {axis} of the boxes has another unit than pixels of these images: multiply it by {number}')
+           'its distance from the middle by about {number}',
+    only='only {axis} of the boxes has another unit than pixels of these images: multiply it by '
+         'about {number}')
 
 def _describe_map(name): # what is wrong; what to do
     kind, axis, number = (*name.split('_'), '', '')[:3]

@@ -45,8 +45,9 @@ def _list_extremes(config, usual): # `Config` of `05_train`: the one of the run,
         value, its = values[name]
         if its and value and not 1 / below <= value / its <= above:
             yield f'--{name}={value:g} is {value / its:.3g} times the {its:g} of the preset: go back to that'
-        if name != 'lr' and not its and value and name == 'clip_norm' and value < 0.01:
-            yield f'--clip_norm={value:g} shortens every step to almost nothing: leave it out'
+    clip, its = values['clip_norm']
+    if not its and 0 < clip < 0.01:
+        yield f'--clip_norm={clip:g} shortens every step to almost nothing: leave it out'
 
 # %% ../../nbs/plumbing/check_run.ipynb #c016
 def _list_conflicts(config, usual, updates): # as above; how often the weights are moved
