@@ -18,8 +18,8 @@ from ssd_nb.plumbing.check_answers import Answers, judge_answers
 from ssd_nb.plumbing.check_causes import format_causes, sort_causes
 from ssd_nb.plumbing.check_contrast import sum_colours
 from ssd_nb.plumbing.check_data import check_data
-from ssd_nb.plumbing.check_places import (_GOOD, _judge_elsewhere, _judge_partly, _judge_reading,
-                                          _prefer_size, _rank_readings, _Scene)
+from ssd_nb.plumbing.check_places import (_GOOD, _judge_elsewhere, _judge_loose, _judge_partly,
+                                          _judge_reading, _judge_sides, _prefer_size, _rank_readings, _Scene)
 from ssd_nb.plumbing.check_rates import RATES, find_range, judge_rates
 from ssd_nb.plumbing.check_run import judge_match, judge_options, judge_run, judge_weights
 from ssd_nb.plumbing.check_start import judge_start
@@ -363,11 +363,91 @@ def test_mirrored_copies(tmp_path):
     assert first.key == 'shared' and '24 of 24 images of eval are the mirror image' in first.text
 
 
+@pytest.mark.parametrize('gain, lift, noise', [(0.85, 30, 0), (1.2, -10, 0), (0.6, 10, 2)])
+def test_copies_in_another_light(gain, lift, noise, tmp_path):
+    rng = np.random.default_rng(4)
+    def relight(image, boxes, labels):
+        changed = image * gain + lift + rng.normal(0, noise, image.shape)
+        return np.uint8(changed.clip(0, 255)), boxes, labels
+    scenes = draw_set('shapes', 40, 1)
+    first, *_ = check(write_set(tmp_path, 'shapes', scenes=[scenes, [relight(*s) for s in scenes[:24]]]))
+    assert first.key == 'shared' and 'in another brightness or contrast' in first.text
+
+
 def test_sixteen_bits_of_which_few_are_used(tmp_path):
     config = write_set(tmp_path, 'discs', 'voc')
     for path in tmp_path.glob('*/*.png'): cv2.imwrite(str(path), np.uint16(cv2.imread(str(path), 1)) * 4)
     first, *_ = check(config)
     assert first.key == 'losses' and 'almost black' in first.text and 'scale them' in first.text
+
+
+# eval beside train
+
+def keep(boxes, labels, size, number): return boxes, labels
+
+
+@pytest.mark.parametrize('kind, dataset, names', [
+    ('bars', 'voc', ('blue', 'red')), ('discs', 'coco', ('yellow', 'pink', 'violet')),
+    ('discs', 'yolo', ('violet', 'pink', 'yellow')), ('bars', 'other', ('blue', 'red'))])
+def test_names_exchanged_in_eval(kind, dataset, names, tmp_path):
+    known = KINDS[kind][1]
+    def exchange(boxes, labels, size, number): # TXT and YOLO files have one list of names
+        return boxes, [known.index(names[label]) for label in labels]
+    first, *_ = check(write_set(tmp_path, kind, dataset, change=keep, change_eval=exchange))
+    assert first.key == 'exchanged' and 'in another order' in first.text, first
+    for name, other in zip(known, names):
+        assert name == other or f'{other} looks like {name} of train' in first.text, first
+
+
+def change_images(scenes, change): return [(change(image), boxes, labels) for image, boxes, labels in scenes]
+
+
+def test_red_and_blue_exchanged_in_eval(tmp_path):
+    evaluation = change_images(draw_set('discs', 24, 2), lambda image: image[..., ::-1])
+    scenes = [draw_set('discs', 40, 1), evaluation]
+    first, *_ = check(write_set(tmp_path, scenes=scenes))
+    assert first.key == 'exchanged' and 'red and blue may be exchanged' in first.text, first
+
+
+LIGHTS = dict(evening=lambda image: np.uint8(image * np.float64([1, 0.85, 0.6])),
+              dark=lambda image: np.uint8(image * 0.5),
+              grey=lambda image: np.uint8(image.mean(2, keepdims=True).repeat(3, 2)),
+              pale=lambda image: np.uint8(image * 0.6 + 90))
+
+
+@pytest.mark.parametrize('light', LIGHTS)
+@pytest.mark.parametrize('kind', KINDS)
+def test_eval_in_another_light(kind, light, tmp_path):
+    scenes = [draw_set(kind, 40, 1), change_images(draw_set(kind, 24, 2), LIGHTS[light])]
+    causes = check(write_set(tmp_path, kind, scenes=scenes))
+    assert 'exchanged' not in [cause.key for cause in causes], causes
+
+
+def test_a_class_that_looks_otherwise_in_eval(tmp_path): # all are called pink there
+    def name_pink(boxes, labels, size, number): return boxes, [0] * len(boxes)
+    config = write_set(tmp_path, change=keep, change_eval=name_pink)
+    assert 'exchanged' not in [cause.key for cause in check(config)]
+
+
+@pytest.mark.parametrize('dataset', ['other', 'yolo'])
+def test_class_numbers_one_too_high(dataset, tmp_path):
+    def raise_labels(boxes, labels, size, number): return boxes, [label + 1 for label in labels]
+    first, *_ = check(write_set(tmp_path, 'discs', dataset, change=raise_labels))
+    said = 'begin at 2' if dataset == 'other' else 'count from 1'
+    assert first.key == 'numbers' and said in first.text, first
+
+
+@pytest.mark.parametrize('scale, name', [((1, 1.5, 1, 1.5), 'x'), ((1.3, 1, 1.3, 1), 'y')])
+def test_one_side_in_another_unit(scale, name): # of pictures that contrast says nothing about
+    rng, scenes = np.random.default_rng(3), []
+    for i in range(40):
+        image, boxes, _ = draw_faint(rng, i)
+        corner = rng.uniform(0, 0.7, (3, 2)) * 192
+        boxes = np.concatenate([corner, corner + rng.uniform(20, 57, (3, 2))], axis=1)
+        scenes.append(_Scene(sum_colours(image), image.shape[:2], boxes * scale, f'{i}.jpg'))
+    (cause,) = _judge_sides(scenes, 'train')
+    assert f'train: {name} of the boxes goes up to' in cause.text and cause.key == 'unit'
+    assert not _judge_sides([s._replace(boxes=s.boxes / scale) for s in scenes], 'train')
 
 
 # frames with two factors, sizes of boxes, and sets of which a part is wrong
@@ -404,6 +484,18 @@ def about_own(factor):
         y, x, h, w = (y1 + y2) / 2, (x1 + x2) / 2, (y2 - y1) * factor / 2, (x2 - x1) * factor / 2
         return y - h, x - w, y + h, x + w
     return change
+
+
+@pytest.mark.parametrize('factor, found', [(1, False), (1.15, False), (1.3, False), (1.8, True), (2, True)])
+@pytest.mark.parametrize('kind', KINDS)
+def test_boxes_too_large(kind, factor, found):
+    scenes = []
+    for i, (image, boxes, _) in enumerate(draw_set(kind, 40, 7)):
+        size = image.shape[:2]
+        boxes = np.clip(np.float64([about_own(factor)(box, *size) for box in boxes]), 0, size * 2)
+        scenes.append(_Scene(sum_colours(image), size, boxes, f'{i}.jpg'))
+    causes = _judge_loose([s for s in scenes if len(s.boxes)], 'coco', 'train')
+    assert bool(causes) == found and all('twice as high' in cause.text for cause in causes), causes
 
 
 FRAMES = dict(letterbox=('bars', 'coco', letterbox(416), 'square of 416×416 in whose middle'),

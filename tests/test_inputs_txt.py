@@ -230,7 +230,17 @@ def test_classes_from_0_are_refused_as_a_whole(tmp_path):
 def test_numbers_from_1_where_0_is_said(tmp_path):
     found = read_txt(make_set(tmp_path, '1.jpg 20,10,50,40,1 1,2,3,4,2\n', first_class=0))
     assert [p.what for p in found.problems] == ['the class of "1,2,3,4,2" is not a number from 0 to 1']
+    assert found.notes[0].endswith('no object has the class 0, and 1 object has 2, where the last of 2 names '
+                                   'is 1: if your numbers begin at 1, leave out --first_class=0')
+    found = read_txt(make_set(tmp_path, '1.jpg 20,10,50,40,1\n', first_class=0))
     assert 'no object has the class 0, though --first_class=0 says' in found.notes[0]
+
+
+def test_numbers_one_too_high(tmp_path):
+    found = read_txt(make_set(tmp_path, '1.jpg 20,10,50,40,2 1,2,3,4,3\n'))
+    assert found.notes[0].endswith('no object has the class 1, and 1 object has 3, where the last of 2 names '
+                                   'is 2: if your numbers begin at 2, subtract 1 from each')
+    assert not read_txt(make_set(tmp_path, '1.jpg 20,10,50,40,1 1,2,3,4,3\n')).notes
 
 
 def test_classes_by_number(tmp_path):

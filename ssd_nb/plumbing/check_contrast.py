@@ -60,20 +60,35 @@ def _frame_boxes(boxes, # (n, 4) y1 x1 y2 x2 in unit coordinates
     return np.concatenate([low, high], axis=1), ring, seen / np.maximum(area, 1e-12)
 
 # %% ../../nbs/plumbing/check_contrast.ipynb #c025
+def _find_core(boxes, # (n, 4) int y1 x1 y2 x2
+               part,  # of their sides
+              ):      # (n, 4) int: the middle of each
+    margin = np.maximum(1, np.round((boxes[:, 2:] - boxes[:, :2]) * (1 - part) / 2).astype(int))
+    low = boxes[:, :2] + margin
+    return np.concatenate([low, np.maximum(boxes[:, 2:] - margin, low) if part else low], axis=1)
+
+# %% ../../nbs/plumbing/check_contrast.ipynb #c027
+def _compare_areas(one, other,   # (n, 6) from `_sum_boxes`
+                   count, rest,  # (n,) pixels
+                  ):             # (n,) contrast; 0 where an area is empty
+    a, b = (sums / np.maximum(n, 1)[:, None] for sums, n in ((one, count), (other, rest)))
+    spread, its = (m[:, 3:] - m[:, :3] ** 2 for m in (a, b))
+    return np.where((count > 0) & (rest > 0), _compare_patches(a[:, :3], spread, b[:, :3], its), 0)
+
+# %% ../../nbs/plumbing/check_contrast.ipynb #c029
 def measure_contrast(sums:np.ndarray,  # from `sum_colours`
                      boxes:np.ndarray, # (n, 4) y1 x1 y2 x2 in unit coordinates
+                     core:float=0,     # part of the sides of each box whose middle is left out
                     )->tuple:          # (n,) contrast from 0 to 1; (n,) bool: at least half of it is inside
     "How much the inside of each box differs from a ring around it"
     inner, outer, seen = _frame_boxes(boxes, np.array(sums.shape[:2]) - 1)
-    of_inner, of_outer = _sum_boxes(sums, inner), _sum_boxes(sums, outer)
-    count, around = ((b[:, 2:] - b[:, :2]).prod(axis=1)[:, None] for b in (inner, outer))
-    of_ring, rest = of_outer - of_inner, around - count
-    mean, other = of_inner / count, of_ring / np.maximum(rest, 1)
-    spread, its = mean[:, 3:] - mean[:, :3] ** 2, other[:, 3:] - other[:, :3] ** 2
-    contrast = _compare_patches(mean[:, :3], spread, other[:, :3], its)
-    return np.where(rest[:, 0] > 0, contrast, 0), (seen >= 0.5) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    areas = inner, outer, _find_core(inner, core)
+    of_inner, of_outer, of_core = (_sum_boxes(sums, b) for b in areas)
+    count, around, rest = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in areas)
+    contrast = _compare_areas(of_inner - of_core, of_outer - of_inner, count - rest, around - count)
+    return contrast, (seen >= 0.5) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
 
-# %% ../../nbs/plumbing/check_contrast.ipynb #c029
+# %% ../../nbs/plumbing/check_contrast.ipynb #c035
 def draw_places(rng,       # numpy Generator
                 count:int, # of boxes
                 tries:int=8, # places for each
@@ -81,16 +96,17 @@ def draw_places(rng,       # numpy Generator
     "Where to lay boxes of the same size, as a part of the room that there is"
     return rng.random((count, tries, 2))
 
-# %% ../../nbs/plumbing/check_contrast.ipynb #c031
+# %% ../../nbs/plumbing/check_contrast.ipynb #c037
 def rank_contrast(sums:np.ndarray,   # from `sum_colours`
                   boxes:np.ndarray,  # (n, 4) y1 x1 y2 x2 in unit coordinates
                   places:np.ndarray, # (n, tries, 2) from `draw_places`
+                  core:float=0,      # as in `measure_contrast`
                  )->np.ndarray:      # (n,) from 0 to 1; 0 for a box that lies outside
     "Which part of the places for a box of this size has less contrast than its own"
     size = (boxes[:, 2:] - boxes[:, :2]).clip(1e-3, 1)[:, None]
     low = places * (1 - size)
     others = np.concatenate([low, low + size], axis=2).reshape(-1, 4)
-    own, inside = measure_contrast(sums, boxes)
-    chance = measure_contrast(sums, others)[0].reshape(len(boxes), -1)
+    own, inside = measure_contrast(sums, boxes, core)
+    chance = measure_contrast(sums, others, core)[0].reshape(len(boxes), -1)
     rank = ((own[:, None] > chance) + (own[:, None] == chance) / 2).mean(axis=1)
     return np.where(inside, rank, 0)

@@ -13,6 +13,7 @@ import numpy as np
 from ..boxes import BoxConfig, box_area, default_boxes, find_box_levels
 from .annotations import say_count
 from .check_causes import Cause
+from .check_looks import judge_looks, take_looks
 from .check_places import judge_places
 from .content import scale_boxes
 from .formats import read_annotations
@@ -89,13 +90,16 @@ _WEIGHTS = dict( # of a finding of the verdict -> of a cause; below 40 it stays 
     few=lambda w: 30, balance=lambda w: 44, sizes=lambda w: w, clipping=lambda w: w)
 
 # %% ../../nbs/plumbing/check_data.ipynb #c027
+_SHIFTED = re.compile(r'no object (has the|is of) class \d+, and ')
+
 def _weigh_findings(splits, box_config):
     for finding in judge_splits(splits, box_config):
-        weight = _WEIGHTS[finding.kind](finding.weight)
-        if finding.kind == 'losses' and 'could not be used' not in finding.text: # a reader's note
+        weight, kind = _WEIGHTS[finding.kind](finding.weight), finding.kind
+        if kind == 'losses' and 'could not be used' not in finding.text: # a reader's note
             weight = finding.weight if finding.weight > 42 else 30
         if 'would not as x1 y1 x2 y2' in finding.text: weight = 90
-        yield Cause(weight, finding.kind, finding.text)
+        if _SHIFTED.search(finding.text): weight, kind = 96, 'numbers'
+        yield Cause(weight, kind, finding.text)
 
 # %% ../../nbs/plumbing/check_data.ipynb #c033
 def _simplify(name): return re.sub(r'[\W_]+', '', name.casefold()).removesuffix('s')
@@ -160,6 +164,9 @@ def check_data(data,                 # `DataConfig`
     causes += [*_weigh_findings(list(facts.values()), box_config), *_judge_names(facts.values())]
     for each in facts.values():
         causes += [*_judge_counts(each), *_judge_left_out(each)]
+    if len(facts) == 2:
+        names = list(facts['train'].content.classes)
+        causes += judge_looks(*(take_looks(facts[split], names) for split in ('train', 'eval')), names)
     unreached = (_judge_reach(each, box_config) for each in facts.values())
     causes += next(filter(None, unreached), []) # eval has the same as train
     return facts, causes

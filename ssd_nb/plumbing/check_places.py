@@ -475,6 +475,65 @@ def _judge_elsewhere(scenes, dataset, split): # another unit, place or size: wha
     return _judge_reading(scenes, ranks[best], dataset, split, best)
 
 # %% ../../nbs/plumbing/check_places.ipynb #c134
+_CORE, _SAME = 0.6, 0.58 # part of a side that is left out; mean rank of outer parts that hold nothing
+
+def _rank_outside(scenes): # (images,) mean rank of the outer parts of the boxes
+    rng, found = np.random.default_rng(0), []
+    for scene in scenes:
+        boxes = scene.boxes[:_MOST_BOXES] / np.tile(np.array(scene.size, float), 2)
+        found.append(rank_contrast(scene.sums, boxes, draw_places(rng, len(boxes)), _CORE).mean())
+    return np.array(found)
+
+# %% ../../nbs/plumbing/check_places.ipynb #c136
+def _keep_whole(scenes): # the scenes with the boxes that touch no border, where there are any
+    found = []
+    for scene in scenes:
+        boxes = scene.boxes / np.tile(np.array(scene.size, float), 2)
+        found.append(scene._replace(boxes=scene.boxes[((boxes > 0.01) & (boxes < 0.99)).all(axis=1)]))
+    return [scene for scene in found if len(scene.boxes)]
+
+# %% ../../nbs/plumbing/check_places.ipynb #c138
+def _measure_sizes(scenes): # name of a size -> mean contrast of all boxes
+    found = {}
+    for scene in scenes:
+        side = np.tile(np.array(scene.size, float), 2)
+        for name, boxes in _list_sizes(scene.boxes[:_MOST_BOXES], scene.size).items():
+            found.setdefault(name, []).append(measure_contrast(scene.sums, boxes / side)[0])
+    return {name: float(np.concatenate(some).mean()) for name, some in found.items()}
+
+# %% ../../nbs/plumbing/check_places.ipynb #c140
+def _judge_loose(scenes, dataset, split):
+    scenes = _keep_whole(scenes)
+    outer = _rank_outside(scenes)
+    if len(outer) < _LEAST_SCENES or outer.mean() > _SAME: return []
+    ranks = {name: r.mean() for name, r in _rank_readings(scenes, dataset, _list_sizes).items()}
+    small = max(ranks['size_0.35'], ranks['size_0.5'])
+    if small < max(0.75, ranks['size_0.7'], ranks['given'] + 0.15): return []
+    contrast = _measure_sizes(scenes)
+    most = max(contrast[f'size_{k}'] for k in (0.35, 0.5, 0.6))
+    if most < max(1.1 * contrast['size_0.7'], 1.5 * contrast['given'], *contrast.values()): return []
+    return [Cause(75, 'extent', f'{split}: the boxes are about twice as high and wide as their objects: '
+                  f'their outer parts differ from their surroundings more than {outer.mean():.0%} of the '
+                  f'places around them, where chance gives 50%, and their middles more than {small:.0%}: '
+                  'draw them tighter')]
+
+# %% ../../nbs/plumbing/check_places.ipynb #c144
+_SIDES = ('y', 'height'), ('x', 'width')
+
+def _judge_sides(scenes, split):
+    reach = np.concatenate([scene.boxes / np.tile(np.array(scene.size, float), 2) for scene in scenes])
+    high, beyond = np.quantile(reach[:, 2:], 0.99, axis=0), (reach[:, 2:] > 1.02).mean(axis=0)
+    if len(reach) < 20 or reach[:, :2].min() < -0.02: return []
+    for axis, (name, side) in enumerate(_SIDES):
+        other, length = _SIDES[1 - axis]
+        if beyond[axis] < 0.1 or not 0.9 < high[1 - axis] < 1.02: continue
+        return [Cause(90, 'unit', f'{split}: {name} of the boxes goes up to {high[axis]:.2f} times the '
+                      f'{side} of their images, and {other} to {high[1 - axis]:.2f} times the {length}: look '
+                      f'whether {name} counts pixels of a copy with another {side}, or width and height are '
+                      'swapped')]
+    return []
+
+# %% ../../nbs/plumbing/check_places.ipynb #c148
 def judge_places(records,     # list of `Record`, or `Records`, as read from the annotations
                  dataset:str, # their format
                  split:str,   # 'train' or 'eval', for the message
@@ -486,5 +545,7 @@ def judge_places(records,     # list of `Record`, or `Records`, as read from the
     found = _judge_reading(scenes, ranks, dataset, split)
     if found: found = _prefer_size(scenes, ranks, dataset, split) or found
     if not found and ranks['given'].mean() < _GOOD: found = _judge_elsewhere(scenes, dataset, split)
-    if found := found or _judge_partly(scenes, ranks, dataset, split): return found
+    found = found or _judge_partly(scenes, ranks, dataset, split)
+    found = found or _judge_loose(scenes, dataset, split) or _judge_sides(scenes, split)
+    if found: return found
     return _judge_owners(_open_scenes(records[:80]) if len(records) > 80 else scenes, split)

@@ -166,8 +166,20 @@ def _list_numbers(rows # list of `_Row`
     return [(line, number) for line, number in found if number == number]
 
 # %% ../../nbs/plumbing/txt.ipynb #c050
+def _say_shifted(numbers, # of the classes of all objects
+                 first,   # number of the first class: 1 or 0
+                 names,   # how many were given as --classes; below 1: none
+                )->str:   # a sentence without the file if all are one too high, or ''
+    beyond = sum(number == first + names for number in numbers)
+    if names < 1 or not beyond or first in numbers: return ''
+    do = 'leave out --first_class=0' if first == 0 else 'subtract 1 from each'
+    return (f'no object has the class {first}, and {say_count(beyond, "object has")} {first + names}, where '
+            f'the last of {names} names is {first + names - 1}: if your numbers begin at {first + 1}, {do}')
+
+# %% ../../nbs/plumbing/txt.ipynb #c054
 def _check_first(rows,  # list of `_Row`
                  first, # number of the first class: 1 or 0
+                 names, # as in `_say_shifted`
                  path,  # of the file, for the message
                 )->str: # a sentence if the numbers look odd, or ''; raises `UserError` if they begin at 0
     numbers = _list_numbers(rows)
@@ -175,11 +187,11 @@ def _check_first(rows,  # list of `_Row`
     if first == 1 and zeros:
         raise UserError(f'{path}: class numbers begin at 1 here, and {say_count(len(zeros), "object has")} '
                         f'0, the first in line {zeros[0]}: if yours begin at 0, pass --first_class=0.')
-    if first == 0 and numbers and not zeros:
-        return f'{path}: no object has the class 0, though --first_class=0 says that the numbers begin there'
-    return ''
+    if shifted := _say_shifted([number for _, number in numbers], first, names): return f'{path}: {shifted}'
+    if first or zeros or not numbers: return ''
+    return f'{path}: no object has the class 0, though --first_class=0 says that the numbers begin there'
 
-# %% ../../nbs/plumbing/txt.ipynb #c053
+# %% ../../nbs/plumbing/txt.ipynb #c057
 def _check_fractions(rows, # list of `_Row`
                      path, # of the file, for the message
                     )->None: # raises `UserError` if all boxes are fractions of their images
@@ -191,7 +203,7 @@ def _check_fractions(rows, # list of `_Row`
                     f'width and y '
                     'by the height of the image.')
 
-# %% ../../nbs/plumbing/txt.ipynb #c056
+# %% ../../nbs/plumbing/txt.ipynb #c060
 def _name_classes(rows,   # list of `_Row` that classes are learned from
                   config, # `DataConfig`
                   path,   # of the file, for messages
@@ -207,7 +219,7 @@ def _name_classes(rows,   # list of `_Row` that classes are learned from
     if numbers or not names: return ('background', *(f'class {i}' for i in range(first, last + 1)))
     return choose_classes(config, sorted(list_names(names, path)), path)
 
-# %% ../../nbs/plumbing/txt.ipynb #c058
+# %% ../../nbs/plumbing/txt.ipynb #c062
 def _parse_label(fields,  # of an object
                  classes, # names, background first
                  first,   # number of the first class: 1 or 0
@@ -230,7 +242,7 @@ def _parse_label(fields,  # of an object
         raise ValueError(f'the class {name} is a name, and others are numbers: give the names as --classes')
     raise _LeftOut(describe_left_out(name, 1))
 
-# %% ../../nbs/plumbing/txt.ipynb #c061
+# %% ../../nbs/plumbing/txt.ipynb #c065
 def _parse_txt_object(fields,  # xmin, ymin, xmax, ymax, class as text
                       *options # classes, first and asked as in `_parse_label`
                      )->Item:  # raises ValueError that says what is wrong
@@ -241,7 +253,7 @@ def _parse_txt_object(fields,  # xmin, ymin, xmax, ymax, class as text
     except ValueError: raise ValueError(f'"{text}" is not five numbers') from None
     return Item((y1, x1, y2, x2), _parse_label(fields, *options))
 
-# %% ../../nbs/plumbing/txt.ipynb #c064
+# %% ../../nbs/plumbing/txt.ipynb #c068
 class _LeftOut(ValueError):
     "An object of a class that was not asked for: no fault"
 
@@ -259,7 +271,7 @@ def _collect_items(rows,     # of (line, text), one for each object
         else: items += [item._replace(line=line)] if item else []
     return items
 
-# %% ../../nbs/plumbing/txt.ipynb #c067
+# %% ../../nbs/plumbing/txt.ipynb #c071
 def _join_rows(rows,     # list of `_Row`
                folder,   # of the images
                path,     # of the file, for messages
@@ -282,7 +294,7 @@ def _join_rows(rows,     # list of `_Row`
     notes += finder.list_notes(path)
     return images
 
-# %% ../../nbs/plumbing/txt.ipynb #c069
+# %% ../../nbs/plumbing/txt.ipynb #c073
 def _say_lost(path, # of the file
               row,  # `_Row` whose image is not found
               what, # the reason
@@ -290,7 +302,7 @@ def _say_lost(path, # of the file
     if 'leaves the folder' in what: what += ', so pass the folder of the images as --image_dir'
     return Problem(str(path), row.line, what, count=len(row.objects), images=1)
 
-# %% ../../nbs/plumbing/txt.ipynb #c071
+# %% ../../nbs/plumbing/txt.ipynb #c075
 def _make_records(images,   # path of an image -> its `_Row`
                   path,     # of the file, for messages
                   options,  # classes, first and asked as in `_parse_label`
@@ -304,7 +316,7 @@ def _make_records(images,   # path of an image -> its `_Row`
         records.append(make_record(image, row.line, items, path, **kept))
     return records
 
-# %% ../../nbs/plumbing/txt.ipynb #c073
+# %% ../../nbs/plumbing/txt.ipynb #c077
 def _list_train_rows(config, # `DataConfig`
                      split,  # 'train' or 'eval'
                      path,   # of the file of the split
@@ -315,7 +327,7 @@ def _list_train_rows(config, # `DataConfig`
     if split == 'train' or config.classes or train == path or not train.is_file(): return rows
     return _read_rows(train, folder, [])[0]
 
-# %% ../../nbs/plumbing/txt.ipynb #c075
+# %% ../../nbs/plumbing/txt.ipynb #c079
 class TxtSource(Source):
     "A TXT file for each split; image ids count its rows from 1"
     def list_files(self, split:str # 'train' or 'eval'
@@ -330,10 +342,10 @@ class TxtSource(Source):
         (path,), config, problems = self.list_files(split), self.config, []
         folder = self.require('image_dir') if config.image_dir else path.parent
         rows, table = _read_rows(path, folder, problems)
-        notes = [note for note in [_check_first(rows, config.first_class, path)] if note]
+        odd = _check_first(rows, config.first_class, len(config.classes) - 1, path)
         _check_fractions(rows, path)
         classes = _name_classes(_list_train_rows(config, split, path, folder, rows), config, path)
-        if not config.classes: notes += note_names(classes[1:])
+        notes = [*([odd] if odd else ()), *(() if config.classes else note_names(classes[1:]))]
         images = _join_rows(rows, folder, path, problems, notes, table)
         records = _make_records(images, path, (classes, config.first_class, bool(config.classes)), problems)
         return Annotations(records, classes, problems, tuple(range(len(classes))), tuple(notes))

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from ..boxes import BOX_CONFIGS, BoxConfig, box_area, default_boxes, find_box_levels, iou
 from .annotations import say_count
 from .content import Content, drop_crowds, gather_content, scale_boxes
-from .copies import Prints, find_copies, mirror_prints, take_prints
+from .copies import Prints, find_copies, level_prints, mirror_prints, take_prints
 from .overlap import find_reach
 from .record_files import read_manifest
 from .records import describe_use, find_record_folder, read_rows
@@ -107,8 +107,8 @@ def _judge_images(facts):
     content = facts.content
     per_image = np.bincount(content.owners, minlength=len(content.ids))
     empty = float((per_image == 0).mean()) if len(per_image) else 0
-    if empty > 0.5: yield (round(80 * empty), f'{_share(empty)} of the images have no objects, the first is '
-                           f'{content.names[per_image.argmin()]}: look whether their annotations were found')
+    if empty >= 0.5: yield (round(80 * empty), f'{_share(empty)} of the images have no objects, the first is '
+                            f'{content.names[per_image.argmin()]}: look whether their annotations were found')
     full = int((per_image > 100).sum())
     if full: yield (25, f'{say_count(full, "image")} with more than 100 objects, the most in '
                     f'{content.names[per_image.argmax()]} ({per_image.max():,}): evaluation counts 100 '
@@ -210,6 +210,17 @@ def _judge_reach(facts,
            f'smaller than {_share(np.median(sides))} of the image side: {_suggest_model(content, part)}')
 
 # %% ../../nbs/plumbing/verdict.ipynb #c072
+def _find_changed(prints, # `Prints` of eval
+                  others, # of train
+                  twins,  # (n,) int: copies that are known, or -1
+                 ):       # (n,) int: what an image is the mirror image of, or another light of; or -1
+    "Copies that somebody changed"
+    turned = np.where(twins < 0, find_copies(mirror_prints(prints), others)[0], -1)
+    (level, means), (its, _) = level_prints(prints), level_prints(others)
+    free = means & (twins < 0) & (turned < 0)
+    return turned, np.where(free, find_copies(level, its)[0], -1)
+
+# %% ../../nbs/plumbing/verdict.ipynb #c074
 def _name_pair(mine, other, places, twins): # the first of the images at `places`, and what it is a copy of
     return f'{mine.content.names[places[0]]} and {other.content.names[twins[places[0]]]}'
 
@@ -217,11 +228,12 @@ def _judge_shared(splits): # dict: name -> `SplitFacts`
     if len(splits) < 2 or not all(facts.prints for facts in splits.values()): return
     train, evaluation = splits['train'], splits['eval']
     (twins, exact), total = find_copies(evaluation.prints, train.prints), len(evaluation.content.ids)
-    turned = np.where(twins < 0, find_copies(mirror_prints(evaluation.prints), train.prints)[0], -1)
+    turned, relit = _find_changed(evaluation.prints, train.prints, twins)
     option = ' (--eval_anno_path)' if evaluation.manifest.get('dataset') == 'other' else ''
     kinds = ((exact, twins, 90, 'also in train, byte for byte'),
              ((twins >= 0) & ~exact, twins, 80, 'nearly identical to one of train'),
-             (turned >= 0, turned, 80, 'the mirror image of one of train'))
+             (turned >= 0, turned, 80, 'the mirror image of one of train'),
+             (relit >= 0, relit, 80, 'one of train in another brightness or contrast'))
     for which, others, weight, what in kinds:
         if not (n := int(which.sum())): continue
         pair = _name_pair(evaluation, train, np.flatnonzero(which), others)
@@ -230,7 +242,7 @@ def _judge_shared(splits): # dict: name -> `SplitFacts`
         yield (weight + round(10 * n / total), f'{n:,} of {say_count(total, "image")} of eval '
                f'{"is" if n == 1 else "are"} {what}, such as {pair}: results would be too good, so {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c074
+# %% ../../nbs/plumbing/verdict.ipynb #c076
 def _list_objects(content, i): # sorted rows: label and box of each object of an image
     own = np.flatnonzero(content.owners == i)
     return sorted(zip(content.labels[own].tolist(), content.boxes[own].round(1).tolist()))
@@ -249,7 +261,7 @@ def _judge_repeated(facts):
                                f'{"is" if len(places) == 1 else "are"} {what}, such as '
                                f'{_name_pair(facts, facts, places, twins)}: {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c083
+# %% ../../nbs/plumbing/verdict.ipynb #c085
 class _Finding(NamedTuple):
     "Something odd"
     weight: int # from 0, worth a look, to 100, a result that means nothing
@@ -259,7 +271,7 @@ class _Finding(NamedTuple):
 _QUESTIONS = (_judge_losses, _judge_clipping, _judge_few, _judge_balance, _judge_images, _judge_sizes,
               _judge_one_box, _judge_blank, _judge_doubles, _judge_repeated)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c084
+# %% ../../nbs/plumbing/verdict.ipynb #c086
 def judge_splits(splits:list,          # of `SplitFacts`
                  box_config:BoxConfig, # whose default boxes are to reach the objects
                 )->list:               # of `_Finding`, the heaviest first
@@ -273,7 +285,7 @@ def judge_splits(splits:list,          # of `SplitFacts`
         found += [_Finding(weight, f'{name}: {text}.', kind(ask)) for ask, (weight, text) in answers]
     return sorted(found, key=lambda finding: -finding.weight)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c086
+# %% ../../nbs/plumbing/verdict.ipynb #c088
 def format_verdict(splits:list,   # of `SplitFacts`
                    findings:list, # of `_Finding`, the heaviest first
                   )->list:        # of lines
@@ -283,7 +295,7 @@ def format_verdict(splits:list,   # of `SplitFacts`
     head = f'verdict: {say_count(len(findings), "thing")} to look at, the most important first'
     return [*lines, head, *(f'{i:3}. {show_text(finding.text)}' for i, finding in enumerate(findings, 1))]
 
-# %% ../../nbs/plumbing/verdict.ipynb #c090
+# %% ../../nbs/plumbing/verdict.ipynb #c092
 def gather_facts(config,   # DataConfig: where the MindRecord is
                   split,    # 'train' or 'eval'
                   progress, # show a progress bar, on a terminal
@@ -297,7 +309,7 @@ def gather_facts(config,   # DataConfig: where the MindRecord is
     prints = take_prints(rows, len(content.ids), config.num_parallel_workers)
     return SplitFacts(split, content, manifest, prints, str(folder))
 
-# %% ../../nbs/plumbing/verdict.ipynb #c091
+# %% ../../nbs/plumbing/verdict.ipynb #c093
 def describe_splits(config,               # DataConfig: where the MindRecords are
                     box_config:BoxConfig, # whose default boxes are to reach the objects
                     splits:list,          # of 'train', 'eval', or both: converted before
