@@ -520,20 +520,25 @@ def _judge_loose(scenes, dataset, split):
 # %% ../../nbs/plumbing/check_places.ipynb #c144
 _SIDES = ('y', 'height'), ('x', 'width')
 
-def _judge_sides(scenes, split):
-    reach = np.concatenate([scene.boxes / np.tile(np.array(scene.size, float), 2) for scene in scenes])
-    high, beyond = np.quantile(reach[:, 2:], 0.99, axis=0), (reach[:, 2:] > 1.02).mean(axis=0)
-    if len(reach) < 20 or reach[:, :2].min() < -0.02: return []
-    for axis, (name, side) in enumerate(_SIDES):
-        other, length = _SIDES[1 - axis]
-        if beyond[axis] < 0.1 or not 0.9 < high[1 - axis] < 1.02: continue
-        return [Cause(90, 'unit', f'{split}: {name} of the boxes goes up to {high[axis]:.2f} times the '
-                      f'{side} of their images, and {other} to {high[1 - axis]:.2f} times the {length}: look '
-                      f'whether {name} counts pixels of a copy with another {side}, or width and height are '
-                      'swapped')]
-    return []
+def _find_side(scenes): # what goes beyond its side, a place in `_SIDES`, or None; (2,) how far y and x go
+    reach = [scene.boxes / np.tile(np.array(scene.size, float), 2) for scene in scenes]
+    part = np.mean([(boxes[:, 2:] > 1.02).any(axis=0) for boxes in reach], axis=0) # of the images
+    every = np.concatenate(reach)
+    high = np.quantile(every[:, 2:], 0.99, axis=0)
+    if len(every) < 20 or every[:, :2].min() < -0.02: return None, high
+    sides = [i for i in (0, 1) if part[i] > 0.5 and 0.9 < high[1 - i] < 1.02]
+    return (sides[0] if sides else None), high
 
-# %% ../../nbs/plumbing/check_places.ipynb #c148
+# %% ../../nbs/plumbing/check_places.ipynb #c146
+def _judge_sides(scenes, split):
+    axis, high = _find_side(scenes)
+    if axis is None: return []
+    (name, side), (other, length) = _SIDES[axis], _SIDES[1 - axis]
+    return [Cause(68, 'unit', f'{split}: {name} of the boxes goes up to {high[axis]:.2f} times the {side} of '
+                  f'their images, and {other} to {high[1 - axis]:.2f} times the {length}: look whether '
+                  f'{name} counts pixels of a copy with another {side}, or width and height are swapped')]
+
+# %% ../../nbs/plumbing/check_places.ipynb #c150
 def judge_places(records,     # list of `Record`, or `Records`, as read from the annotations
                  dataset:str, # their format
                  split:str,   # 'train' or 'eval', for the message

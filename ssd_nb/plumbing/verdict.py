@@ -15,6 +15,7 @@ from ..boxes import BOX_CONFIGS, BoxConfig, box_area, default_boxes, find_box_le
 from .annotations import say_count
 from .content import Content, drop_crowds, gather_content, scale_boxes
 from .copies import Prints, find_copies, level_prints, mirror_prints, take_prints
+from .images import decode_image
 from .overlap import find_reach
 from .record_files import read_manifest
 from .records import describe_use, find_record_folder, read_rows
@@ -137,16 +138,25 @@ def _judge_one_box(facts):
                'program that wrote the annotations repeats one, or draw boxes around the objects')
 
 # %% ../../nbs/plumbing/verdict.ipynb #c047
+_FLAT = 8 # grey levels between the darkest and the brightest pixel, which a JPEG may add to one colour
+
+def _find_flat(facts): # (k,) int: images of one colour
+    places = np.flatnonzero(facts.prints.thumbnails.std(axis=1) < 1)
+    if not facts.folder or not len(places): return places
+    rows = read_rows(facts.folder, np.load(Path(facts.folder) / 'rows.npy')[places])
+    return places[[np.ptp(decode_image(row[0]).reshape(-1, 3), axis=0).max() <= _FLAT for row in rows]]
+
+# %% ../../nbs/plumbing/verdict.ipynb #c049
 def _judge_blank(facts):
     dark = any(note.startswith('dark pictures') for note in facts.manifest.get('notes', ())) # that says more
     if dark or not facts.prints: return
-    blank, total = np.flatnonzero(facts.prints.thumbnails.std(axis=1) < 1), len(facts.content.ids)
+    blank, total = _find_flat(facts), len(facts.content.ids)
     if len(blank): yield (round(35 + 60 * min(1, 2 * len(blank) / total)),
                           f'{len(blank):,} of {say_count(total, "image")} '
                           f'{"has" if len(blank) == 1 else "have"} a single colour, such as '
                           f'{facts.content.names[blank[0]]}: write or copy them again')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c051
+# %% ../../nbs/plumbing/verdict.ipynb #c053
 _SAME = 0.95 # IoU
 
 def _measure_pairs(a, b): # (n, 4) and (n, 4) y1 x1 y2 x2: the IoU of each with the one in the same place
@@ -154,7 +164,7 @@ def _measure_pairs(a, b): # (n, 4) and (n, 4) y1 x1 y2 x2: the IoU of each with 
     shared = sides.clip(0).prod(axis=1)
     return shared / np.maximum(box_area(a) + box_area(b) - shared, 1e-9)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c053
+# %% ../../nbs/plumbing/verdict.ipynb #c055
 def _find_doubles(content # without crowds
                  ):       # (k,) int: objects that another one of their image and class repeats
     owners, labels, boxes, areas = content.owners, content.labels, content.boxes, box_area(content.boxes)
@@ -168,7 +178,7 @@ def _find_doubles(content # without crowds
         step += 1
     return np.flatnonzero(doubles)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c060
+# %% ../../nbs/plumbing/verdict.ipynb #c062
 def _judge_doubles(facts):
     content, doubles = facts.content, _find_doubles(facts.content)
     blind = content._replace(labels=np.zeros_like(content.labels)) # all of one class
@@ -181,7 +191,7 @@ def _judge_doubles(facts):
                          f'{say_count(len(found), "box")} in {say_count(len(names), "image")} with an IoU '
                          f'above {_SAME} to {of}, in {_list_some(names)}: {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c063
+# %% ../../nbs/plumbing/verdict.ipynb #c065
 def _measure_reach(content, config):
     return find_reach(scale_boxes(content), default_boxes(config), find_box_levels(config))
 
@@ -193,7 +203,7 @@ def _suggest_model(content, missed): # missed: part of the objects, with the pre
     if parts[best] > missed / 2: return 'cut the images into tiles, so that objects become larger'
     return f'--using_model={best} would miss {_share(parts[best])}'
 
-# %% ../../nbs/plumbing/verdict.ipynb #c065
+# %% ../../nbs/plumbing/verdict.ipynb #c067
 def _judge_reach(facts,
                  config, # BoxConfig
                 ):
@@ -209,7 +219,7 @@ def _judge_reach(facts,
            f'{content.classes[worst]} ({_share(lost[worst] / counts[worst])}), half of them '
            f'smaller than {_share(np.median(sides))} of the image side: {_suggest_model(content, part)}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c072
+# %% ../../nbs/plumbing/verdict.ipynb #c074
 def _find_changed(prints, # `Prints` of eval
                   others, # of train
                   twins,  # (n,) int: copies that are known, or -1
@@ -220,7 +230,7 @@ def _find_changed(prints, # `Prints` of eval
     free = means & (twins < 0) & (turned < 0)
     return turned, np.where(free, find_copies(level, its)[0], -1)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c074
+# %% ../../nbs/plumbing/verdict.ipynb #c076
 def _name_pair(mine, other, places, twins): # the first of the images at `places`, and what it is a copy of
     return f'{mine.content.names[places[0]]} and {other.content.names[twins[places[0]]]}'
 
@@ -242,7 +252,7 @@ def _judge_shared(splits): # dict: name -> `SplitFacts`
         yield (weight + round(10 * n / total), f'{n:,} of {say_count(total, "image")} of eval '
                f'{"is" if n == 1 else "are"} {what}, such as {pair}: results would be too good, so {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c076
+# %% ../../nbs/plumbing/verdict.ipynb #c078
 def _list_objects(content, i): # sorted rows: label and box of each object of an image
     own = np.flatnonzero(content.owners == i)
     return sorted(zip(content.labels[own].tolist(), content.boxes[own].round(1).tolist()))
@@ -261,7 +271,7 @@ def _judge_repeated(facts):
                                f'{"is" if len(places) == 1 else "are"} {what}, such as '
                                f'{_name_pair(facts, facts, places, twins)}: {do}')
 
-# %% ../../nbs/plumbing/verdict.ipynb #c085
+# %% ../../nbs/plumbing/verdict.ipynb #c087
 class _Finding(NamedTuple):
     "Something odd"
     weight: int # from 0, worth a look, to 100, a result that means nothing
@@ -271,7 +281,7 @@ class _Finding(NamedTuple):
 _QUESTIONS = (_judge_losses, _judge_clipping, _judge_few, _judge_balance, _judge_images, _judge_sizes,
               _judge_one_box, _judge_blank, _judge_doubles, _judge_repeated)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c086
+# %% ../../nbs/plumbing/verdict.ipynb #c088
 def judge_splits(splits:list,          # of `SplitFacts`
                  box_config:BoxConfig, # whose default boxes are to reach the objects
                 )->list:               # of `_Finding`, the heaviest first
@@ -285,7 +295,7 @@ def judge_splits(splits:list,          # of `SplitFacts`
         found += [_Finding(weight, f'{name}: {text}.', kind(ask)) for ask, (weight, text) in answers]
     return sorted(found, key=lambda finding: -finding.weight)
 
-# %% ../../nbs/plumbing/verdict.ipynb #c088
+# %% ../../nbs/plumbing/verdict.ipynb #c090
 def format_verdict(splits:list,   # of `SplitFacts`
                    findings:list, # of `_Finding`, the heaviest first
                   )->list:        # of lines
@@ -295,7 +305,7 @@ def format_verdict(splits:list,   # of `SplitFacts`
     head = f'verdict: {say_count(len(findings), "thing")} to look at, the most important first'
     return [*lines, head, *(f'{i:3}. {show_text(finding.text)}' for i, finding in enumerate(findings, 1))]
 
-# %% ../../nbs/plumbing/verdict.ipynb #c092
+# %% ../../nbs/plumbing/verdict.ipynb #c094
 def gather_facts(config,   # DataConfig: where the MindRecord is
                   split,    # 'train' or 'eval'
                   progress, # show a progress bar, on a terminal
@@ -309,7 +319,7 @@ def gather_facts(config,   # DataConfig: where the MindRecord is
     prints = take_prints(rows, len(content.ids), config.num_parallel_workers)
     return SplitFacts(split, content, manifest, prints, str(folder))
 
-# %% ../../nbs/plumbing/verdict.ipynb #c093
+# %% ../../nbs/plumbing/verdict.ipynb #c095
 def describe_splits(config,               # DataConfig: where the MindRecords are
                     box_config:BoxConfig, # whose default boxes are to reach the objects
                     splits:list,          # of 'train', 'eval', or both: converted before
