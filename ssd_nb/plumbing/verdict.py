@@ -108,8 +108,8 @@ def _judge_images(facts):
     content = facts.content
     per_image = np.bincount(content.owners, minlength=len(content.ids))
     empty = float((per_image == 0).mean()) if len(per_image) else 0
-    if empty >= 0.5: yield (round(80 * empty), f'{_share(empty)} of the images have no objects, the first is '
-                            f'{content.names[per_image.argmin()]}: look whether their annotations were found')
+    if empty > 0.5: yield (round(80 * empty), f'{_share(empty)} of the images have no objects, the first is '
+                           f'{content.names[per_image.argmin()]}: look whether their annotations were found')
     full = int((per_image > 100).sum())
     if full: yield (25, f'{say_count(full, "image")} with more than 100 objects, the most in '
                     f'{content.names[per_image.argmax()]} ({per_image.max():,}): evaluation counts 100 '
