@@ -80,17 +80,23 @@ def measure_decoding(words):
     from ssd_nb.data import DataConfig
     from ssd_nb.ssd_heads import MODELS
     parser = OptionParser('bench.py decode', 'Compares the input pipeline, without and with '
-                          '--reduced_decoding, with a loop that only decodes, in as many processes.')
+                          '--reduced_decoding, with a loop that only decodes, in one process and in as many. '
+                          'Without a data set, with generated photographs.')
     parser.add([
         Option('using_model', Literal[tuple(MODELS)], 'ssd300',
                'whose input size and default boxes are used'),
         Option('batch_size', int, 16, 'images in a batch'), rounds_of(7),
-        Option('workers', int, 2, 'processes that decode'), JSON])
+        Option('workers', int, 2, 'processes that decode'),
+        Option('images', int, 400, 'photographs in the generated set'), JSON])
     parser.add(make_field_options(DataConfig()), title=DataConfig.__doc__)
     given = parser.parse(words)
     config = replace_fields(DataConfig(), given)
+    from bench_before import write_set
     from bench_decode import list_engines, print_parts
     with tempfile.TemporaryDirectory() as folder:
+        if config == DataConfig():
+            write_set(Path(folder) / 'set', given.images)
+            config = replace(config, coco_root=f'{folder}/set')
         if not config.mindrecord_dir: config = replace(config, mindrecord_dir=folder)
         engines = list_engines(config, given.using_model, given.batch_size, given.workers)
         found, others = run_in_turn(engines, given.rounds)

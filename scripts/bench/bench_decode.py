@@ -1,4 +1,4 @@
-"""Compares the input pipeline with a loop that only decodes the same files, both in as many processes."""
+"""Compares the input pipeline with a loop that only decodes the same files, in one process and in as many."""
 import json
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -40,10 +40,11 @@ def make_pipeline(**asked): return count_processors(bench_data.make_pipeline(**a
 
 
 def list_engines(config, model, batch_size, workers):
-    "Loop, pipeline, and pipeline with reduced decoding"
+    "Loop in one process and in all, pipeline, and pipeline with reduced decoding"
     in_new_process(bench_data.convert, json.dumps(asdict(config)))
-    asked = dict(config=json.dumps(asdict(config)), workers=workers)
-    engines = [Engine('loop', 'bench_decode:make_loop', asked)]
+    text = json.dumps(asdict(config))
+    engines = [Engine(name, 'bench_decode:make_loop', dict(config=text, workers=n))
+               for name, n in (('loop', 1), ('loops', workers))]
     for name, reduced in (('pipeline', False), ('reduced', True)):
         own = json.dumps(asdict(replace(config, reduced_decoding=reduced)))
         asked = dict(config=own, model=model, batch_size=batch_size, workers=workers)
@@ -52,11 +53,12 @@ def list_engines(config, model, batch_size, workers):
 
 
 def print_parts(found):
-    "Images a second and processor time of an image, and both as parts of the loop's"
+    "Images a second and processor time of an image, and both as parts of the loops'"
     rows = {}
     for name, one in found.items():
         images = one.answers[0]['images']
         rows[name] = images / one.fastest, 1e3 * one.busy / images
     for name, (speed, work) in rows.items():
-        print(f'{name:9} {speed:6.0f} images/s, {work:5.2f} processor ms an image; of the loop: '
-              f'{speed / rows["loop"][0]:.2f} by the clock, {rows["loop"][1] / work:.2f} by the processor')
+        print(f'{name:9} {speed:6.0f} images/s, {work:5.2f} processor ms an image; of one loop '
+              f'{speed / rows["loop"][0]:.2f}, of as many {speed / rows["loops"][0]:.2f} by the clock and '
+              f'{rows["loops"][1] / work:.2f} by the processor')
