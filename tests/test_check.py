@@ -744,6 +744,19 @@ ANSWERS = dict(
     few=(dict(images=3, most=3), 'few_objects'), small=(dict(sizes=(8, 20)), 'small'))
 
 
+@pytest.mark.parametrize('part, found', [(0, False), (0.15, False), (0.5, True), (0.7, True)])
+@pytest.mark.parametrize('seed', range(3))
+def test_objects_that_nobody_drew(part, found, seed):
+    answers, rng = draw_answers(images=80, seed=seed), np.random.default_rng(seed)
+    left = {}
+    for i, truth in answers.objects.items():
+        kept = rng.random(len(truth.labels)) >= part
+        left[i] = Objects(*(column[kept] for column in truth))
+    causes = sort_causes(judge_answers(answers._replace(objects=left)))[0]
+    assert ('missing' in [cause.key for cause in causes]) == found, causes
+    assert not found or 'look whether objects were not drawn' in causes[0].text
+
+
 @pytest.mark.parametrize('name', ANSWERS)
 def test_answers(name):
     options, key = ANSWERS[name]

@@ -13,6 +13,7 @@ from ..boxes import box_area, iou
 from ..eval import AP_POINTS, Detections, find_objects
 from .annotations import say_count
 from .check_causes import Cause
+from .mistakes import judge_detections
 
 # %% ../../nbs/plumbing/check_answers.ipynb #c006
 def _rank_hits(detections, objects, threshold):
@@ -169,6 +170,29 @@ def _judge_loose(answers, strict):
                     'annotations are tight')
 
 # %% ../../nbs/plumbing/check_answers.ipynb #c056
+_SURE = 0.75, 0.9 # quantiles of the scores of hits
+
+def _count_sure(judged): # `Judgement` -> (3, 2): hits, detections of nothing, others above two scores; these
+    limits = np.quantile(judged.scores[judged.kinds == 'hit'], _SURE)
+    parts = [judged.kinds == 'hit', judged.kinds == 'background']
+    parts.append(~parts[0] & ~parts[1])
+    sure = judged.scores[:, None] >= limits
+    return np.array([(sure & part[:, None]).sum(axis=0) for part in parts]), limits
+
+# %% ../../nbs/plumbing/check_answers.ipynb #c058
+def _judge_missing(answers):
+    judged = judge_detections(answers.detections, answers.objects)
+    hit, astray = (judged.kinds == kind for kind in ('hit', 'background'))
+    if hit.sum() < 40 or not astray.any(): return
+    (hits, nothing, others), limits = _count_sure(judged)
+    share, surer = nothing / (nothing + hits), judged.scores[astray] > judged.scores[hit].max()
+    if share[0] < 0.35 or share[1] < 0.3 or hits[0] < others[0] or surer.mean() > 0.1: return
+    first = judged.images[astray][judged.scores[astray].argmax()]
+    yield Cause(58, 'missing', f'{share[0]:.0%} of the surest detections, with a score from {limits[0]:.2f}, '
+                f'lie where the annotations have nothing, the surest in image {first}: look whether objects '
+                'were not drawn (report.html of ssd_nb eval shows the images)')
+
+# %% ../../nbs/plumbing/check_answers.ipynb #c062
 def _judge_protocol(answers):
     count = {i: int((~t.crowd).sum()) for i, t in answers.objects.items()}
     total, areas = sum(count.values()), [box_area(t.boxes[~t.crowd]) for t in answers.objects.values()]
@@ -186,7 +210,7 @@ def _judge_protocol(answers):
                                 'an IoU of 0.75 is then a matter of one pixel: look at AP50, and cut large '
                                 'images into tiles')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c058
+# %% ../../nbs/plumbing/check_answers.ipynb #c064
 def _judge_empty(answers):
     full = {i: t for i, t in answers.objects.items() if (~t.crowd).any() and not t.crowd.any()}
     if len(full) > 0.9 * len(answers.objects) or not full: return
@@ -198,7 +222,7 @@ def _judge_empty(answers):
                     f'{part:.2f}: give '
                     '--eval_protocol=coco')
 
-# %% ../../nbs/plumbing/check_answers.ipynb #c060
+# %% ../../nbs/plumbing/check_answers.ipynb #c066
 def judge_answers(answers:Answers, # of a detector, on images that it was not trained on
                   min_score:float=0.1, # as evaluation has it
                  )->list:          # of `Cause`
@@ -206,7 +230,8 @@ def judge_answers(answers:Answers, # of a detector, on images that it was not tr
     strict, near, agnostic = (measure_ap(answers.detections, answers.objects, *options)
                               for options in ((0.5,), (0.1,), (0.5, True)))
     found = [*_judge_scores(answers, min_score), *_judge_boxes(answers, strict, near),
-             *_judge_loose(answers, strict), *_judge_protocol(answers), *_judge_empty(answers)]
+             *_judge_loose(answers, strict), *_judge_missing(answers), *_judge_protocol(answers),
+             *_judge_empty(answers)]
     if agnostic >= 0.15: found += _judge_classes(answers, strict, agnostic)
     if not found and strict < 0.1:
         found.append(Cause(41, 'weak', f'the AP50 is {strict:.2f}, and no pattern is seen in what is '

@@ -27,7 +27,7 @@ _EXPLAINS = dict.fromkeys(('axes', 'form', 'unit', 'moved_boxes', 'shift', 'owne
     statistics=('one_class', 'short', *_NO_RESULT),
     normalisation=('one_class', *_NO_RESULT), mismatch=('one_class', 'normalisation', *_NO_RESULT),
     order=('one_class', *_NO_RESULT), unreadable=('losses',), sizes=('reach', 'small'), reach=('small',),
-    names=('absent',), numbers=('losses', 'absent'), repeated=('owners',),
+    names=('absent',), numbers=('losses', 'absent'), repeated=('owners',), missing=_NO_RESULT,
     blank=('shared', 'repeated', 'owners'),
     one_box=('doubles', 'owners', 'reach', 'sizes'), boxes=('reach', 'small'))
 
