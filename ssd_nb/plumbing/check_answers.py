@@ -190,7 +190,7 @@ def _judge_missing(answers):
     first = judged.images[astray][judged.scores[astray].argmax()]
     yield Cause(58, 'missing', f'{share[0]:.0%} of the surest detections, with a score from {limits[0]:.2f}, '
                 f'lie where the annotations have nothing, the surest in image {first}: look whether objects '
-                'were not drawn (report.html of ssd_nb eval shows the images)')
+                'were not drawn (ssd_nb eval --report shows the images)')
 
 # %% ../../nbs/plumbing/check_answers.ipynb #c062
 def _judge_protocol(answers):
