@@ -53,7 +53,7 @@ _NEIGHBOUR = 3 # the nearest is 1
 
 def _measure_distances(looks, known # `Looks`
                       ):            # (n, m) squared, in spreads of the known features
-    scale = known.features.std(axis=0) + 1e-6
+    scale = np.maximum(known.features.std(axis=0), 0.1) # grey pictures have no a and b
     a, b = looks.features / scale, known.features / scale
     return (a ** 2).sum(axis=1)[:, None] + (b ** 2).sum(axis=1) - 2 * a @ b.T
 
@@ -88,10 +88,9 @@ def _find_exchanged(own,   # (k, k) int from `_count_looks`, of train
     enough = (own.sum(axis=1) >= _FEW) & (other.sum(axis=1) >= _FEW)
     own, other = (table / np.maximum(table.sum(axis=1, keepdims=True), 1) for table in (own, other))
     moved = {c: int(other[c].argmax()) for c in np.flatnonzero(enough).tolist()}
-    moved = {c: to for c, to in moved.items() if c != to}
-    clear = all(own[c, c] >= _LEAST and other[c, to] >= _LEAST and other[c, c] <= _MOST
-                for c, to in moved.items())
-    return moved if clear and set(moved) == set(moved.values()) else {}
+    moved = {c: to for c, to in moved.items() if c != to and own[c, c] >= _LEAST
+             and other[c, to] >= _LEAST and other[c, c] <= _MOST}
+    return moved if set(moved) == set(moved.values()) else {}
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c031
 def _gather_warmth(looks, # `Looks`
@@ -135,6 +134,14 @@ def _choose_images(owners, # (n,) int: the image of each object
     return images[np.linspace(0, len(images) - 1, min(_MOST_IMAGES, len(images))).astype(int)]
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c041
+def _decode_small(data, # bytes of an image file
+                  size, # height, width of the upright picture
+                 ):     # the picture, which may be smaller; how large it is beside the whole one
+    reduction = next((k for k in (8, 4, 2) if max(size) >= _SIDE * k), 1)
+    image = decode_image(data, reduction=reduction)
+    return image, image.shape[0] / size[0]
+
+# %% ../../nbs/plumbing/check_looks.ipynb #c043
 def take_looks(facts,   # `SplitFacts` of a split that was converted
                classes, # names that the labels count
               )->Looks:
@@ -145,11 +152,14 @@ def take_looks(facts,   # `SplitFacts` of a split that was converted
     chosen = _choose_images(content.owners[labels >= 0])
     objects = [np.flatnonzero((content.owners == i) & (labels >= 0))[:_MOST_OBJECTS] for i in chosen]
     rows = read_rows(folder, np.load(folder / 'rows.npy')[chosen]) if len(chosen) else ()
-    parts = [_describe_objects(decode_image(row[0]), content.boxes[own]) for row, own in zip(rows, objects)]
-    every, kept = np.concatenate([np.zeros((0, 9)), *parts]), np.concatenate([np.zeros(0, int), *objects])
+    parts = [np.zeros((0, 9))]
+    for row, i, own in zip(rows, chosen, objects):
+        image, scale = _decode_small(row[0], content.sizes[i])
+        parts.append(_describe_objects(image, content.boxes[own] * scale))
+    every, kept = np.concatenate(parts), np.concatenate([np.zeros(0, int), *objects])
     return Looks(labels[kept], content.owners[kept], every[:, :8], every[:, 8])
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c043
+# %% ../../nbs/plumbing/check_looks.ipynb #c045
 _ORDER = 'look whether the names stand in another order in the annotations of eval'
 _BLUE = ('red and blue may be exchanged in its images: give cv2.imwrite images that cv2.cvtColor has made '
          'blue first')
