@@ -20,33 +20,36 @@ class Looks(NamedTuple):
     labels: np.ndarray   # (n,) int: their classes
     images: np.ndarray   # (n,) int: the image of each
     features: np.ndarray # (n, 8) float64
-    warmth: np.ndarray   # (n,) red minus blue, less that of the image, in grey levels
+    tints: np.ndarray    # (n, 2) red minus blue, and green minus both, less those of the image
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c007
-def _describe_patch(patch, # (h, w, 5): L, a, b, red, blue
+def _find_tint(means): # of L, a, b, red, green, blue -> (2,) red minus blue, green minus the mean of both
+    return np.array([means[3] - means[5], means[4] - (means[3] + means[5]) / 2])
+
+def _describe_patch(patch, # (h, w, 6): L, a, b, red, green, blue
                     part,  # of the image that it fills
-                   ):      # (9,) the features, and red minus blue
-    pixels = patch.reshape(-1, 5)
+                   ):      # (10,) the features, and the tint
+    pixels = patch.reshape(-1, 6)
     mean, spread = pixels.mean(axis=0), pixels[:, :3].std(axis=0)
     shape = np.log(part), np.log(patch.shape[1] / patch.shape[0])
-    return np.array([*mean[:3], *np.log(spread + 2), *shape, mean[3] - mean[4]])
+    return np.array([*mean[:3], *np.log(spread + 2), *shape, *_find_tint(mean)])
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c009
 _SIDE = 320 # pixels of the longer side, at most
 
 def _describe_objects(image, # (h, w, 3) RGB uint8
                       boxes, # (n, 4) y1 x1 y2 x2 in pixels, inside the image
-                     )->np.ndarray: # (n, 9): eight features, and the warmth
+                     )->np.ndarray: # (n, 10): eight features, and two tints
     "What the objects of a picture look like"
     scale = min(1, _SIDE / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    every = np.dstack([cv2.cvtColor(small, cv2.COLOR_RGB2LAB), small[..., ::2]]).astype(np.float32)
-    ground = every[..., 3].mean() - every[..., 4].mean()
+    every = np.dstack([cv2.cvtColor(small, cv2.COLOR_RGB2LAB), small]).astype(np.float32)
+    ground = _find_tint(every.reshape(-1, 6).mean(axis=0))
     low = np.minimum(np.floor(boxes[:, :2] * scale), np.array(small.shape[:2]) - 1)
     corners = np.concatenate([low, np.maximum(np.ceil(boxes[:, 2:] * scale), low + 1)], axis=1).astype(int)
     patches = [every[y1:y2, x1:x2] for y1, x1, y2, x2 in corners]
     found = [_describe_patch(p, p[..., 0].size / every[..., 0].size) for p in patches]
-    return np.array(found).reshape(-1, 9) - np.float64([0] * 8 + [ground])
+    return np.array(found).reshape(-1, 10) - np.concatenate([np.zeros(8), ground])
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c017
 _NEIGHBOUR = 3 # the nearest is 1
@@ -93,37 +96,42 @@ def _find_exchanged(own,   # (k, k) int from `_count_looks`, of train
     return moved if set(moved) == set(moved.values()) else {}
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c031
-def _gather_warmth(looks, # `Looks`
-                   label, # of a class
-                  ):      # (images,) of those that have the class
+def _gather_tints(looks, # `Looks`
+                  label, # of a class
+                 ):      # (images, 2) of those that have the class
     own = looks.labels == label
     images, place = np.unique(looks.images[own], return_inverse=True)
-    return np.bincount(place, looks.warmth[own]) / np.bincount(place)
+    sums = [np.bincount(place, column) for column in looks.tints[own].T]
+    return np.stack(sums, axis=1) / np.bincount(place)[:, None]
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c033
 _LEAST_IMAGES = 10
 
-def _compare_warmth(train, other, # `Looks`
-                    count,        # of the classes
-                   ):             # (k, 4): class; means of train and eval; their spread
+def _compare_tints(train, other, # `Looks`
+                   count,        # of the classes
+                  ):             # classes; (k, 2) means of train, and of eval; (k, 2) their spread
     found = []
     for label in range(count):
-        one, two = (_gather_warmth(looks, label) for looks in (train, other))
+        one, two = (_gather_tints(looks, label) for looks in (train, other))
         if min(len(one), len(two)) < _LEAST_IMAGES: continue
-        found.append((label, one.mean(), two.mean(), np.hypot(one.std(), two.std()) + 5))
-    return np.array(found).reshape(-1, 4)
+        found.append((label, one.mean(axis=0), two.mean(axis=0), np.hypot(one.std(axis=0), two.std(axis=0)) + 5))
+    return [np.array(part) for part in zip(*found)]
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c035
+def _is_opposite(one, two): # numbers: whether they differ in their sign alone
+    return one * two < 0 and abs(one + two) < 0.5 * abs(one - two)
+
 def _find_swapped(train, other, # `Looks`; of eval
                   count,        # of the classes
-                 )->tuple:      # class that shows it most, warmth in train, in eval; or ()
+                 )->tuple:      # class that shows it most; its red minus blue in train, in eval; or ()
     "Whether red and blue of eval are exchanged"
-    rows = _compare_warmth(train, other, count)
-    if not len(rows): return ()
-    label, one, two, spread = rows.T
-    given, turned = abs(one - two) / spread, abs(one + two) / spread
+    if not (rows := _compare_tints(train, other, count)): return ()
+    labels, (red, green), (its_red, its_green), spread = rows[0], rows[1].T, rows[2].T, rows[3][:, 0]
+    given, turned = abs(red - its_red) / spread, abs(red + its_red) / spread
     if given.max() < 1 or turned.max() > 0.5 or (turned ** 2).sum() > 0.1 * (given ** 2).sum(): return ()
-    return int(label[given.argmax()]), float(one[given.argmax()]), float(two[given.argmax()])
+    i = given.argmax()
+    if abs(red[i]) < 10 or _is_opposite(green[i], its_green[i]): return ()
+    return int(labels[i]), float(red[i]), float(its_red[i])
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c039
 _MOST_IMAGES, _MOST_OBJECTS = 100, 20
@@ -152,12 +160,12 @@ def take_looks(facts,   # `SplitFacts` of a split that was converted
     chosen = _choose_images(content.owners[labels >= 0])
     objects = [np.flatnonzero((content.owners == i) & (labels >= 0))[:_MOST_OBJECTS] for i in chosen]
     rows = read_rows(folder, np.load(folder / 'rows.npy')[chosen]) if len(chosen) else ()
-    parts = [np.zeros((0, 9))]
+    parts = [np.zeros((0, 10))]
     for row, i, own in zip(rows, chosen, objects):
         image, scale = _decode_small(row[0], content.sizes[i])
         parts.append(_describe_objects(image, content.boxes[own] * scale))
     every, kept = np.concatenate(parts), np.concatenate([np.zeros(0, int), *objects])
-    return Looks(labels[kept], content.owners[kept], every[:, :8], every[:, 8])
+    return Looks(labels[kept], content.owners[kept], every[:, :8], every[:, 8:])
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c045
 _ORDER = 'look whether the names stand in another order in the annotations of eval'
