@@ -26,6 +26,7 @@ class Looks(NamedTuple):
 def _find_tint(means): # of L, a, b, red, green, blue -> (2,) red minus blue, green minus the mean of both
     return np.array([means[3] - means[5], means[4] - (means[3] + means[5]) / 2])
 
+# %% ../../nbs/plumbing/check_looks.ipynb #c009
 def _describe_patch(patch, # (h, w, 6): L, a, b, red, green, blue
                     part,  # of the image that it fills
                    ):      # (10,) the features, and the tint
@@ -34,7 +35,7 @@ def _describe_patch(patch, # (h, w, 6): L, a, b, red, green, blue
     shape = np.log(part), np.log(patch.shape[1] / patch.shape[0])
     return np.array([*mean[:3], *np.log(spread + 2), *shape, *_find_tint(mean)])
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c009
+# %% ../../nbs/plumbing/check_looks.ipynb #c011
 _SIDE = 320 # pixels of the longer side, at most
 
 def _describe_objects(image, # (h, w, 3) RGB uint8
@@ -51,7 +52,7 @@ def _describe_objects(image, # (h, w, 3) RGB uint8
     found = [_describe_patch(p, p[..., 0].size / every[..., 0].size) for p in patches]
     return np.array(found).reshape(-1, 10) - np.concatenate([np.zeros(8), ground])
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c017
+# %% ../../nbs/plumbing/check_looks.ipynb #c020
 _NEIGHBOUR = 3 # the nearest is 1
 
 def _measure_distances(looks, known # `Looks`
@@ -60,7 +61,7 @@ def _measure_distances(looks, known # `Looks`
     a, b = looks.features / scale, known.features / scale
     return (a ** 2).sum(axis=1)[:, None] + (b ** 2).sum(axis=1) - 2 * a @ b.T
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c019
+# %% ../../nbs/plumbing/check_looks.ipynb #c022
 def _name_objects(looks, # `Looks` to name
                   known, # `Looks` to compare with
                   count, # of the classes
@@ -74,13 +75,13 @@ def _name_objects(looks, # `Looks` to name
         nearest[:, label] = np.partition(its, _NEIGHBOUR - 1, axis=1)[:, _NEIGHBOUR - 1]
     return nearest.argmin(axis=1)
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c021
+# %% ../../nbs/plumbing/check_looks.ipynb #c024
 def _count_looks(looks, known, count # as in `_name_objects`
                 ): # (count, count) int
     named = _name_objects(looks, known, count)
     return np.bincount(looks.labels * count + named, minlength=count ** 2).reshape(count, count)
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c025
+# %% ../../nbs/plumbing/check_looks.ipynb #c028
 _LEAST, _MOST = 0.6, 0.25 # part of the objects that look like another class; and still like their own
 _FEW = 5                  # objects, too few to judge by
 
@@ -95,7 +96,7 @@ def _find_exchanged(own,   # (k, k) int from `_count_looks`, of train
              and other[c, to] >= _LEAST and other[c, c] <= _MOST}
     return moved if set(moved) == set(moved.values()) else {}
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c031
+# %% ../../nbs/plumbing/check_looks.ipynb #c034
 def _gather_tints(looks, # `Looks`
                   label, # of a class
                  ):      # (images, 2) of those that have the class
@@ -104,7 +105,7 @@ def _gather_tints(looks, # `Looks`
     sums = [np.bincount(place, column) for column in looks.tints[own].T]
     return np.stack(sums, axis=1) / np.bincount(place)[:, None]
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c033
+# %% ../../nbs/plumbing/check_looks.ipynb #c036
 _LEAST_IMAGES = 10
 
 def _compare_tints(train, other, # `Looks`
@@ -114,13 +115,15 @@ def _compare_tints(train, other, # `Looks`
     for label in range(count):
         one, two = (_gather_tints(looks, label) for looks in (train, other))
         if min(len(one), len(two)) < _LEAST_IMAGES: continue
-        found.append((label, one.mean(axis=0), two.mean(axis=0), np.hypot(one.std(axis=0), two.std(axis=0)) + 5))
+        spread = np.hypot(one.std(axis=0), two.std(axis=0)) + 5
+        found.append((label, one.mean(axis=0), two.mean(axis=0), spread))
     return [np.array(part) for part in zip(*found)]
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c035
+# %% ../../nbs/plumbing/check_looks.ipynb #c038
 def _is_opposite(one, two): # numbers: whether they differ in their sign alone
     return one * two < 0 and abs(one + two) < 0.5 * abs(one - two)
 
+# %% ../../nbs/plumbing/check_looks.ipynb #c040
 def _find_swapped(train, other, # `Looks`; of eval
                   count,        # of the classes
                  )->tuple:      # class that shows it most; its red minus blue in train, in eval; or ()
@@ -133,7 +136,7 @@ def _find_swapped(train, other, # `Looks`; of eval
     if abs(red[i]) < 10 or _is_opposite(green[i], its_green[i]): return ()
     return int(labels[i]), float(red[i]), float(its_red[i])
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c039
+# %% ../../nbs/plumbing/check_looks.ipynb #c044
 _MOST_IMAGES, _MOST_OBJECTS = 100, 20
 
 def _choose_images(owners, # (n,) int: the image of each object
@@ -141,7 +144,7 @@ def _choose_images(owners, # (n,) int: the image of each object
     images = np.unique(owners)
     return images[np.linspace(0, len(images) - 1, min(_MOST_IMAGES, len(images))).astype(int)]
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c041
+# %% ../../nbs/plumbing/check_looks.ipynb #c046
 def _decode_small(data, # bytes of an image file
                   size, # height, width of the upright picture
                  ):     # the picture, which may be smaller; how large it is beside the whole one
@@ -149,7 +152,7 @@ def _decode_small(data, # bytes of an image file
     image = decode_image(data, reduction=reduction)
     return image, image.shape[0] / size[0]
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c043
+# %% ../../nbs/plumbing/check_looks.ipynb #c048
 def take_looks(facts,   # `SplitFacts` of a split that was converted
                classes, # names that the labels count
               )->Looks:
@@ -167,7 +170,7 @@ def take_looks(facts,   # `SplitFacts` of a split that was converted
     every, kept = np.concatenate(parts), np.concatenate([np.zeros(0, int), *objects])
     return Looks(labels[kept], content.owners[kept], every[:, :8], every[:, 8:])
 
-# %% ../../nbs/plumbing/check_looks.ipynb #c045
+# %% ../../nbs/plumbing/check_looks.ipynb #c050
 _ORDER = 'look whether the names stand in another order in the annotations of eval'
 _BLUE = ('red and blue may be exchanged in its images: give cv2.imwrite images that cv2.cvtColor has made '
          'blue first')
