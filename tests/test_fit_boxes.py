@@ -196,6 +196,20 @@ def test_command_writes_file_and_picture(script_here, tmp_path):
     assert alone.code == 2 and 'give --only_create_dataset with it' in alone.err
 
 
+def test_command_fits_for_another_size(script_here, tmp_path):
+    for split in ('train', 'eval'): write_grid(tmp_path, split)
+    options = '--dataset=coco', f'--coco_root={tmp_path}', f'--mindrecord_dir={tmp_path}/records'
+    found = {shape: script_here('create_data.py', '--fit_boxes', f'--image_shape={shape}', *options).out
+             for shape in ('[300,300]', '[600,400]')}
+    asked = script_here('train.py', '--only_create_dataset', '--fit_boxes', '--run_platform=CPU', *options,
+                        '--image_shape=[600,400]').out
+    lines = [[line for line in text.splitlines() if 'count the same' in line or ' pixels  ' in line]
+             for text in (*found.values(), asked)]
+    assert lines[0] != lines[1] == lines[2], lines
+    wrong = script_here('create_data.py', '--image_shape=[300]', *options)
+    assert wrong.code == 2 and 'image_shape' in wrong.err and 'Traceback' not in wrong.err
+
+
 def write_grid(folder, split):
     "A COCO set of eight images with nine small objects each"
     rng = np.random.default_rng(len(split))

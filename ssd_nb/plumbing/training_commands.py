@@ -126,33 +126,43 @@ def _create_data(data,  # DataConfig that says where the set is
     print('', *describe_splits(data, boxes, splits, progress=True), sep='\n')
 
 # %% ../../nbs/plumbing/training_commands.ipynb #c029
+_IMAGE_SHAPE = Option('image_shape', tuple[int, ...], (), 'height and width of the network\'s input, such as '
+                      '[300,400], as the training will have them; empty: those of the model')
+
+def _choose_boxes(given): # options of `data_command` -> `BoxConfig`
+    from ssd_nb.plumbing.model_config import ModelConfig, fit_boxes
+    from ssd_nb.ssd_heads import MODELS
+    boxes = MODELS[given.using_model].boxes
+    if not given.image_shape: return boxes
+    return fit_boxes(ModelConfig(given.using_model), replace(boxes, image_shape=given.image_shape))
+
+# %% ../../nbs/plumbing/training_commands.ipynb #c031
 _DATA_PURPOSE = ('Converts a data set to MindRecord, checks every image and box on the way, '
                  'and reports what is in it, without training.')
 _DATA_EXAMPLE = 'ssd_nb data --dataset=voc --voc_root=MY_DATA --mindrecord_dir=runs/my_mindrecord'
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c030
+# %% ../../nbs/plumbing/training_commands.ipynb #c032
 def data_command(words # of the command line
                 )->None:
     "converts a data set to MindRecord, checks every image and box, and reports what is in it"
     from ssd_nb.data import DataConfig
-    from ssd_nb.ssd_heads import MODELS
     parser = OptionParser('ssd_nb data', _DATA_PURPOSE, _DATA_EXAMPLE)
     help = 'the model whose default boxes are compared with the objects'
-    parser.add([make_model_option('ssd300', help), _FIT_BOXES])
+    parser.add([make_model_option('ssd300', help), _IMAGE_SHAPE, _FIT_BOXES])
     add_config(parser, DataConfig())
     given = parser.parse(words)
-    _create_data(replace_fields(DataConfig(), given), MODELS[given.using_model].boxes, given.fit_boxes)
+    _create_data(replace_fields(DataConfig(), given), _choose_boxes(given), given.fit_boxes)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c040
+# %% ../../nbs/plumbing/training_commands.ipynb #c042
 _TRAIN_PURPOSE = 'Trains a detector. The defaults are those of the model on its device.'
 _TRAIN_EXAMPLE = 'ssd_nb train --using_model=ssd300 --run_platform=CPU --dataset=voc --voc_root=MY_DATA'
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c042
+# %% ../../nbs/plumbing/training_commands.ipynb #c044
 _PRESETS = 'published', 'small'
 _PRESET = Option('preset', Literal[_PRESETS], 'published', 'which defaults: those of the model, or small: '
                  'those for some hundred training images')
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c044
+# %% ../../nbs/plumbing/training_commands.ipynb #c046
 _TRAIN_OPTIONS = (
     _PRESET,
     Option('only_create_dataset', bool, False,
@@ -163,7 +173,7 @@ _TRAIN_OPTIONS = (
     Option('tensorboard', bool, False, 'write event files into output_dir (pip install tensorboardX)'))
 _PARTS = 'model', 'train', 'data', 'boxes', 'loss' # of `Config`, in the order of --help
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c046
+# %% ../../nbs/plumbing/training_commands.ipynb #c048
 def _make_train_parser(config, texts=('ssd_nb train', _TRAIN_PURPOSE, _TRAIN_EXAMPLE), more=(), unset=False):
     "The options of a training"
     parser = OptionParser(*texts)
@@ -171,7 +181,7 @@ def _make_train_parser(config, texts=('ssd_nb train', _TRAIN_PURPOSE, _TRAIN_EXA
     for part in _PARTS: add_config(parser, getattr(config, part), unset)
     return parser
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c048
+# %% ../../nbs/plumbing/training_commands.ipynb #c050
 def _read_config(words, make_parser=_make_train_parser):
     "The configuration of a training, and all options"
     from ssd_nb.ssd_heads import MODELS
@@ -193,20 +203,20 @@ def _read_config(words, make_parser=_make_train_parser):
         wanted = replace(wanted, boxes=fit_boxes(wanted.model, wanted.boxes))
     return wanted, given
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c054
+# %% ../../nbs/plumbing/training_commands.ipynb #c056
 def _add_scalars(writer, report): # a `SummaryWriter`, an `EpochReport`
     for name, value in asdict(report).items():
         if name not in ('epoch', 'step') and value == value: writer.add_scalar(name, value, report.epoch)
     writer.flush()
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c056
+# %% ../../nbs/plumbing/training_commands.ipynb #c058
 def _write_events(writer, report, folder): # as above; where it writes to
     try: _add_scalars(writer, report)
     except OSError as error:
         writer.file_writer.event_writer.close = threading.excepthook = lambda *args: None
         raise make_write_error(folder, error, '--output_dir') from None
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c057
+# %% ../../nbs/plumbing/training_commands.ipynb #c059
 def _open_event_writer(folder):
     "A function that writes reports for TensorBoard"
     try: from tensorboardX import SummaryWriter
@@ -217,7 +227,7 @@ def _open_event_writer(folder):
     except OSError as error: raise make_write_error(folder / 'events', error, '--output_dir') from None
     return lambda report: _write_events(writer, report, folder / 'events')
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c059
+# %% ../../nbs/plumbing/training_commands.ipynb #c061
 def _print_reports(reports, write_events):
     "Prints what a training reports, epoch by epoch"
     from tqdm import tqdm
@@ -227,7 +237,7 @@ def _print_reports(reports, write_events):
         sys.stdout.flush()
         write_events(report)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c061
+# %% ../../nbs/plumbing/training_commands.ipynb #c063
 def _train(config, tensorboard):
     "Trains, prints what is reported, and draws the curves"
     from ssd_nb.train import draw_history, train
@@ -245,7 +255,7 @@ def _train(config, tensorboard):
     save_figure(axes[0].figure, folder / 'metrics.png')
     print(f'checkpoints, metrics.csv and metrics.png are in {folder}')
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c063
+# %% ../../nbs/plumbing/training_commands.ipynb #c065
 def _prepare(config):
     "Checks options and device, and converts the data"
     from ssd_nb.plumbing.device import choose_device
@@ -256,7 +266,7 @@ def _prepare(config):
     choose_device(config.train.run_platform, config.train.device_id)
     prepare(config)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c065
+# %% ../../nbs/plumbing/training_commands.ipynb #c067
 def train_command(words # of the command line
                  )->None:
     "trains a detector"
@@ -269,7 +279,7 @@ def train_command(words # of the command line
         elif given.only_prepare: _prepare(config)
         else: _train(config, given.tensorboard)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c070
+# %% ../../nbs/plumbing/training_commands.ipynb #c072
 _CHECK_PURPOSE = ('Looks at data, configuration and, if there is one, a checkpoint or a run\'s folder, '
                   'and ends with a verdict that names the likeliest cause of a bad result first. '
                   'It takes the options of ssd_nb train.')
@@ -280,13 +290,13 @@ _CHECK_OPTIONS = (
     Option('checkpoint_path', str, '', 'a checkpoint to look at; empty: last.ckpt in output_dir, if there is '
            'one'))
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c071
+# %% ../../nbs/plumbing/training_commands.ipynb #c073
 def _make_check_parser(config, unset=False):
     "The options of a training, and two more"
     texts = 'ssd_nb check', _CHECK_PURPOSE, _CHECK_EXAMPLE
     return _make_train_parser(config, texts, _CHECK_OPTIONS, unset)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c073
+# %% ../../nbs/plumbing/training_commands.ipynb #c075
 def check_command(words # of the command line
                  )->None:
     "looks for what makes a training fail, and names the likeliest cause first"
@@ -298,7 +308,7 @@ def check_command(words # of the command line
     choose_device('CPU' if given.quick else config.train.run_platform, config.train.device_id)
     check_training(config, named, given.checkpoint_path, given.quick)
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c076
+# %% ../../nbs/plumbing/training_commands.ipynb #c078
 _RECIPE_PURPOSE = ('Trains a recipe with several seeds, each in a process of its own, evaluates them, and '
                    'writes median and spread to recipe.txt and recipe.json. NAME is a recipe that comes with '
                    'ssd_nb, or a YAML file of yours. Seeds that are done already are not trained again.')
@@ -308,7 +318,7 @@ _RECIPE_OPTIONS = (
     Option('seeds', int, 3, 'how many; they are numbered from --seed on'),
     Option('vary', str, '', 'variants to compare with the recipe, such as "lr=0.1; lr=0.02 clip_norm=1"'))
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c077
+# %% ../../nbs/plumbing/training_commands.ipynb #c079
 def _make_recipe_parser(config):
     "The options of a recipe: its own, and those of training and evaluation"
     from ssd_nb.eval import EvalConfig
@@ -317,14 +327,14 @@ def _make_recipe_parser(config):
     for part in (*(getattr(config, name) for name in _PARTS), EvalConfig()): add_config(parser, part)
     return parser
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c078
+# %% ../../nbs/plumbing/training_commands.ipynb #c080
 def _read_recipe(words):
     "Configuration, evaluation and all options of a recipe"
     from ssd_nb.eval import EvalConfig
     config, given = _read_config(words, _make_recipe_parser)
     return config, replace_fields(EvalConfig(), given), given
 
-# %% ../../nbs/plumbing/training_commands.ipynb #c079
+# %% ../../nbs/plumbing/training_commands.ipynb #c081
 def recipe_command(words # of the command line: the recipe, then options
                   )->None:
     "trains a recipe with several seeds, and writes median and spread"
