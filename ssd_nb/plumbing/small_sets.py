@@ -6,10 +6,10 @@ __all__ = ['adapt_to_small_set']
 # %% ../../nbs/plumbing/small_sets.ipynb #c002
 from dataclasses import replace
 
-# %% ../../nbs/plumbing/small_sets.ipynb #c039
+# %% ../../nbs/plumbing/small_sets.ipynb #c041
 _ADAMW = dict(optimizer='adamw', lr=0.001, lr_init=0.0001, weight_decay=0.05)
 
-# %% ../../nbs/plumbing/small_sets.ipynb #c040
+# %% ../../nbs/plumbing/small_sets.ipynb #c042
 def adapt_to_small_set(config, # a `Config` of `05_train`
                        optimizer='adamw', # what the user wants; momentum keeps the rates of the model
                       ):       # the same, with what helps on some hundred images
