@@ -13,6 +13,7 @@ import numpy as np
 from .check_causes import Cause
 from .images import decode_image
 from .records import read_rows
+from .reduced import choose_reduction
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c005
 class Looks(NamedTuple):
@@ -148,8 +149,7 @@ def _choose_images(owners, # (n,) int: the image of each object
 def _decode_small(data, # bytes of an image file
                   size, # height, width of the upright picture
                  ):     # the picture, which may be smaller; how large it is beside the whole one
-    reduction = next((k for k in (8, 4, 2) if max(size) >= _SIDE * k), 1)
-    image = decode_image(data, reduction=reduction)
+    image = decode_image(data, reduction=choose_reduction(data, size, (_SIDE, _SIDE)))
     return image, image.shape[0] / size[0]
 
 # %% ../../nbs/plumbing/check_looks.ipynb #c048

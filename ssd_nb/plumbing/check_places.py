@@ -123,6 +123,12 @@ class _Scene(NamedTuple):
     boxes: np.ndarray # (n, 4) y1 x1 y2 x2 in pixels, as they were read: some may lie outside
     name: str         # of the file
 
+    @property
+    def side(self): return np.tile(np.array(self.size, float), 2) # of a box that fills the image
+
+    @property
+    def unit(self): return self.boxes / self.side # in unit coordinates
+
 # %% ../../nbs/plumbing/check_places.ipynb #c038
 _WHOLE = 0.8 # of its image: a box that covers so much has no surroundings to compare with
 
@@ -163,7 +169,7 @@ def _rank_scene(scene,      # `_Scene`
                 rng,        # numpy Generator
                )->dict:     # name -> mean rank of its boxes
     some = rng.permutation(len(scene.boxes))[:_MOST_BOXES]
-    places, side = draw_places(rng, len(some)), np.tile(np.array(scene.size, float), 2)
+    places, side = draw_places(rng, len(some)), scene.side
     readings = list_boxes(scene.boxes[some], scene.size, dataset)
     every = np.concatenate(list(readings.values())) / side # in one go, which is faster
     ranks = rank_contrast(scene.sums, every, np.tile(places, (len(readings), 1, 1)))
@@ -279,8 +285,7 @@ _OFFSETS = np.arange(-14, 15) / 40 # of a side of the image
 # %% ../../nbs/plumbing/check_places.ipynb #c087
 def _shift_scene(scene, # `_Scene`
                 )->np.ndarray: # (offsets, offsets) mean contrast for each shift down and across
-    side = np.tile(np.array(scene.size, float), 2)
-    boxes = scene.boxes[:4] / side
+    boxes = scene.unit[:4]
     down, across = (a.ravel() for a in np.meshgrid(_OFFSETS, _OFFSETS, indexing='ij'))
     moved = boxes[None] + _stack(down, across, down, across)[:, None]
     contrast, inside = measure_contrast(scene.sums, moved.reshape(-1, 4))
@@ -416,7 +421,7 @@ _LEAST_CONTRAST = 0.25
 def _find_strongest(scenes): # contrast that one in twenty of boxes of these sizes has, laid anywhere
     rng, found = np.random.default_rng(0), []
     for scene in scenes:
-        boxes = scene.boxes[:_MOST_BOXES // 2] / np.tile(np.array(scene.size, float), 2)
+        boxes = scene.unit[:_MOST_BOXES // 2]
         size = (boxes[:, 2:] - boxes[:, :2]).clip(1e-3, 1)[:, None]
         low = draw_places(rng, len(boxes)) * (1 - size)
         others = np.concatenate([low, low + size], axis=2).reshape(-1, 4)
@@ -480,25 +485,22 @@ _CORE, _SAME = 0.6, 0.58 # part of a side that is left out; mean rank of outer p
 def _rank_outside(scenes): # (images,) mean rank of the outer parts of the boxes
     rng, found = np.random.default_rng(0), []
     for scene in scenes:
-        boxes = scene.boxes[:_MOST_BOXES] / np.tile(np.array(scene.size, float), 2)
+        boxes = scene.unit[:_MOST_BOXES]
         found.append(rank_contrast(scene.sums, boxes, draw_places(rng, len(boxes)), _CORE).mean())
     return np.array(found)
 
 # %% ../../nbs/plumbing/check_places.ipynb #c136
 def _keep_whole(scenes): # the scenes with the boxes that touch no border, where there are any
-    found = []
-    for scene in scenes:
-        boxes = scene.boxes / np.tile(np.array(scene.size, float), 2)
-        found.append(scene._replace(boxes=scene.boxes[((boxes > 0.01) & (boxes < 0.99)).all(axis=1)]))
+    inside = [((scene.unit > 0.01) & (scene.unit < 0.99)).all(axis=1) for scene in scenes]
+    found = [scene._replace(boxes=scene.boxes[keep]) for scene, keep in zip(scenes, inside)]
     return [scene for scene in found if len(scene.boxes)]
 
 # %% ../../nbs/plumbing/check_places.ipynb #c138
 def _measure_sizes(scenes): # name of a size -> mean contrast of all boxes
     found = {}
     for scene in scenes:
-        side = np.tile(np.array(scene.size, float), 2)
         for name, boxes in _list_sizes(scene.boxes[:_MOST_BOXES], scene.size).items():
-            found.setdefault(name, []).append(measure_contrast(scene.sums, boxes / side)[0])
+            found.setdefault(name, []).append(measure_contrast(scene.sums, boxes / scene.side)[0])
     return {name: float(np.concatenate(some).mean()) for name, some in found.items()}
 
 # %% ../../nbs/plumbing/check_places.ipynb #c140
@@ -521,7 +523,7 @@ def _judge_loose(scenes, dataset, split):
 _SIDES = ('y', 'height'), ('x', 'width')
 
 def _find_side(scenes): # what goes beyond its side, a place in `_SIDES`, or None; (2,) how far y and x go
-    reach = [scene.boxes / np.tile(np.array(scene.size, float), 2) for scene in scenes]
+    reach = [scene.unit for scene in scenes]
     part = np.mean([(boxes[:, 2:] > 1.02).any(axis=0) for boxes in reach], axis=0) # of the images
     every = np.concatenate(reach)
     high = np.quantile(every[:, 2:], 0.99, axis=0)
