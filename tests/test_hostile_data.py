@@ -11,6 +11,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -263,6 +264,36 @@ def test_pictures_that_are_too_large_are_not_decoded(h, w, tmp_path, monkeypatch
     assert text.startswith(f'a.png has {w:,} × {h:,} pixels, more than --max_pixels=100000000: ')
     (tmp_path / 'a.png').write_bytes(data)
     refuse(lambda: list(open_media(str(tmp_path / 'a.png'), str(tmp_path / 'out')).entries))
+
+
+def make_jpeg(height, width, seed=0):
+    image = np.random.default_rng(seed).integers(0, 255, (height // 8, width // 8, 3), np.uint8)
+    return cv2.imencode('.jpg', cv2.resize(image, (width, height)))[1].tobytes()
+
+
+def test_jpeg_that_is_too_large_is_not_decoded(monkeypatch):
+    "Its head says 60,000 x 60,000 pixels, for which no memory may be taken"
+    data = make_jpeg(16, 24)
+    at = data.index(b'\xff\xc0') + 5 # where the height stands
+    huge = data[:at] + struct.pack('>HH', 60_000, 60_000) + data[at + 4:]
+    monkeypatch.setattr('simplejpeg.decode_jpeg', lambda *_, **__: pytest.fail('decoded'))
+    text = refuse(lambda: decode_image(huge, 'a.jpg'))
+    assert text == 'a.jpg is larger than the 2³⁰ pixels that OpenCV reads.'
+
+
+def test_damaged_jpegs_are_what_opencv_makes_of_them():
+    "A file that broke after its conversion is the same picture, whichever library decodes it"
+    rng, data, differ = np.random.default_rng(0), make_jpeg(120, 160), 0
+    first, whole = data.index(b'\xff\xda') + 14, decode_image(data) # where the pixels begin
+    for _ in range(300):
+        end = rng.integers(first + 9, len(data)) if rng.random() < 0.3 else len(data)
+        bent = bytearray(data[:end])
+        for at in rng.integers(first, end, 3): bent[at] = rng.integers(256)
+        theirs = cv2.imdecode(np.frombuffer(bent, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if theirs is None: refuse(lambda: decode_image(bytes(bent)))
+        else: assert np.array_equal(decode_image(bytes(bent)), theirs[..., ::-1])
+        differ += theirs is not None and not np.array_equal(theirs[..., ::-1], whole)
+    assert differ > 100
 
 
 @pytest.mark.parametrize('form', ['coco', 'voc', 'yolo', 'other'])

@@ -80,8 +80,8 @@ def measure_decoding(words):
     from ssd_nb.data import DataConfig
     from ssd_nb.ssd_heads import MODELS
     parser = OptionParser('bench.py decode', 'Compares the input pipeline, without and with '
-                          '--reduced_decoding, with a loop that only decodes, in one process and in as many. '
-                          'Without a data set, with generated photographs.')
+                          '--reduced_decoding, with loops that only decode: in one process, in as many, and '
+                          "with OpenCV's decoder. Without a data set, with generated photographs.")
     parser.add([
         Option('using_model', Literal[tuple(MODELS)], 'ssd300',
                'whose input size and default boxes are used'),
@@ -152,8 +152,8 @@ def measure_training(words):
     "a training step"
     parser = OptionParser('bench.py train',
                           'Times a training step on the CPU, beside the same network, weights and loss in '
-                          'PyTorch and beside another checkout. PyTorch also runs held to AVX2: a simulation '
-                          'of a processor without AVX-512.')
+                          'PyTorch and beside another checkout. Ours and PyTorch also run held to AVX2: a '
+                          'simulation of a processor without AVX-512.')
     parser.add([
         Option('using_model', Literal[MODELS], 'ssd300', 'which network'),
         Option('batch_size', int, 16, 'images in a step'),

@@ -12,8 +12,10 @@ from ssd_nb.boxes import BoxEncoder, encode
 from ssd_nb.data import (
     DataConfig, choose_window, create_dataset, crop, flip_horizontally, jitter_colours, normalise, resize)
 from ssd_nb.ssd_heads import MODELS
+from ssd_nb.plumbing.fingerprint import believe_source
 from ssd_nb.plumbing.formats import read_annotations
 from ssd_nb.plumbing.images import decode_image
+from ssd_nb.plumbing.loader import keep_memory
 from ssd_nb.plumbing.records import make_mindrecord
 
 ENCODED = 'ssd300', 'ssd_resnet50_fpn'
@@ -30,6 +32,7 @@ def convert(config): make_mindrecord(read_config(config), 'train', progress=True
 
 def make_stages(config, model):
     "Each step of the pipeline, over the first images of the set"
+    keep_memory() # as a worker
     box_config = MODELS[model].boxes
     shape, encoder, rng = box_config.image_shape, BoxEncoder(box_config), np.random.default_rng(SEED)
     rows = []
@@ -90,7 +93,8 @@ def make_pipeline(config, model, batch_size, workers):
     import mindspore # noqa: F401, so that the first epoch does not import it
     config, epochs = replace(read_config(config), num_parallel_workers=workers), count()
     def run():
-        batches = create_dataset(config, MODELS[model].boxes, 'train', batch_size, epoch=next(epochs))
+        with believe_source(): # as in a training, which has compared the MindRecord with its source before
+            batches = create_dataset(config, MODELS[model].boxes, 'train', batch_size, epoch=next(epochs))
         arrays = batches.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
         return sum(len(batch[0]) for batch in arrays)
     return run

@@ -12,10 +12,16 @@ from bench_rounds import Engine
 AVX2 = dict(ATEN_CPU_CAPABILITY='avx2', ONEDNN_MAX_CPU_ISA='AVX2')
 
 
-def make_ours(model, images, classes=CLASSES, image_shape=None):
+def compile_for(processor): # as g++ names it; what it computes besides the convolutions of oneDNN
+    from ssd_nb.plumbing import depthwise
+    depthwise._FLAGS[depthwise._FLAGS.index('-march=native')] = f'-march={processor}'
+
+
+def make_ours(model, images, classes=CLASSES, image_shape=None, processor=None):
     "A function that takes a training step and returns the loss"
     import numpy as np
     network, config = new_network(model, classes, image_shape) # MindSpore must not be imported before it
+    if processor: compile_for(processor)
     from ssd_nb.loss import SSDLoss
     from ssd_nb.train import TrainStep, make_optimizer, ms
     step = TrainStep(network, SSDLoss(classes, config.loss),
@@ -26,10 +32,12 @@ def make_ours(model, images, classes=CLASSES, image_shape=None):
 
 
 def list_engines(model, images, threads, torch, checkout, folder):
-    "Ours, the one of another checkout, and PyTorch in three ways; torch: a Python that has it, or None"
+    "Ours in two ways, the one of another checkout, PyTorch in three; torch: a Python that has it, or None"
     threaded = dict(OMP_NUM_THREADS=str(threads))
     asked = dict(model=model, images=images)
-    engines = [Engine('ours', 'bench_train:make_ours', asked, environment=threaded)]
+    limited = dict(asked, processor='x86-64-v3') # AVX2, no AVX-512
+    engines = [Engine('ours', 'bench_train:make_ours', asked, environment=threaded),
+               Engine('ours, AVX2', 'bench_train:make_ours', limited, environment={**threaded, **AVX2})]
     if checkout: engines.append(Engine('ours before', 'bench_train:make_ours', asked, checkout=checkout,
                                        environment=threaded))
     if not torch: return engines

@@ -177,11 +177,29 @@ def check_pixels(data,      # bytes of an image file
                     'smaller, or allow more, which takes 3 bytes of memory each.')
 
 # %% ../../nbs/plumbing/images.ipynb #c051
+def _decode_jpeg(data, reduction): # content of a file; 1, 2, 4 or 8
+    "(h, w, 3) RGB uint8 as stored; None: libjpeg-turbo refuses it, or warns of it"
+    try:
+        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+        if height * width > _READABLE: return None
+        return simplejpeg.decode_jpeg(data, min_height=-(-height // reduction), min_factor=reduction,
+                                      min_width=-(-width // reduction))
+    except ValueError: return None
+
+# %% ../../nbs/plumbing/images.ipynb #c053
 _RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None) # OpenCV 4.11 has it; older ones decode to BGR
 _READ_FLAGS = (_RGB or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
 _REDUCED = {1: 0, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
-# %% ../../nbs/plumbing/images.ipynb #c053
+def _ask_opencv(array, name, reduction): # uint8 content of a file, its name for the message, as above
+    "(h, w, 3) RGB uint8, as OpenCV makes it; raises `UserError`"
+    flags = _READ_FLAGS | _REDUCED[reduction]
+    try: image = cv2.imdecode(array, flags) if len(array) else None
+    except cv2.error: raise UserError(f'{name} is larger than the 2³⁰ pixels that OpenCV reads.') from None
+    if image is None: raise UserError(f'{name} is not an image that OpenCV can read{_name_kind(array)}.')
+    return image if _RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+# %% ../../nbs/plumbing/images.ipynb #c055
 def decode_image(data,    # bytes of an image file, or the same as a uint8 array
                  name='', # of the file, for the message
                  most=_READABLE, # pixels: a larger picture is refused
@@ -190,22 +208,20 @@ def decode_image(data,    # bytes of an image file, or the same as a uint8 array
     "Decodes an image and turns it as its EXIF entry says; raises `UserError` if that is not possible"
     array, name = np.frombuffer(data, np.uint8), name or 'the file'
     if most < _READABLE: check_pixels(array.tobytes(), name, most)
-    flags = _READ_FLAGS | _REDUCED[reduction if array[:2].tobytes() == b'\xff\xd8' else 1]
-    try: image = cv2.imdecode(array, flags) if len(array) else None
-    except cv2.error: raise UserError(f'{name} is larger than the 2³⁰ pixels that OpenCV reads.') from None
-    if image is None: raise UserError(f'{name} is not an image that OpenCV can read{_name_kind(array)}.')
-    if not _RGB: cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    is_jpeg = array[:2].tobytes() == b'\xff\xd8'
+    image = _decode_jpeg(array, reduction) if is_jpeg else None
+    if image is None: image = _ask_opencv(array, name, reduction if is_jpeg else 1)
     orientation = read_orientation(array)
     turned = orientation != 1 and array[:2].tobytes() not in (b'II', b'MM') # OpenCV has turned a TIFF
     return turn_image(image, orientation) if turned else image
 
-# %% ../../nbs/plumbing/images.ipynb #c055
+# %% ../../nbs/plumbing/images.ipynb #c057
 _KINDS = {b'gif8': 'a GIF', b'%pdf': 'a PDF', b'<svg': 'an SVG drawing', b'<?xml': 'an XML file',
           b'<html': 'a web page', b'<!doctype': 'a web page', b'version https://git-lfs': 'a Git LFS pointer',
           b'8bps': 'a Photoshop picture', b'\xff\x0a': 'a JPEG XL picture', b'pk': 'a zip file'}
 _BRANDS = dict.fromkeys(('heic', 'heix', 'mif1', 'msf1'), 'a HEIC picture') | dict(avif='an AVIF picture')
 
-# %% ../../nbs/plumbing/images.ipynb #c056
+# %% ../../nbs/plumbing/images.ipynb #c058
 def _name_kind(array): # uint8 content of a file that OpenCV does not read
     "What it is, as the end of a sentence; '' if that is not known"
     head = array[:64].tobytes()
@@ -214,7 +230,7 @@ def _name_kind(array): # uint8 content of a file that OpenCV does not read
     if head[4:8] == b'ftyp': kind = _BRANDS.get(head[8:12].decode('latin1'), 'a video')
     return f', but {kind}: convert it to JPEG or PNG, or download it again' if kind else ''
 
-# %% ../../nbs/plumbing/images.ipynb #c063
+# %% ../../nbs/plumbing/images.ipynb #c067
 def read_size(path # of an image file
              )->tuple: # height, width of the upright picture
     "The size of a picture from the head of its file; raises `OSError` if there is none"
@@ -225,7 +241,7 @@ def read_size(path # of an image file
     if not size: raise OSError(0, 'its head does not say how large it is')
     return size[::-1] if turned else size
 
-# %% ../../nbs/plumbing/images.ipynb #c067
+# %% ../../nbs/plumbing/images.ipynb #c071
 def _judge_jpeg(said, data): # libjpeg's warning; content of the file -> damage, '' if it is harmless
     "What a warning means for the picture"
     if said.startswith('Premature end of JPEG'): return 'is cut short'
@@ -238,7 +254,7 @@ def _judge_jpeg(said, data): # libjpeg's warning; content of the file -> damage,
     fill = place < 0 or not data[place - int(count):place].strip(b'\0\xff') # < 0: it stands before the pixels
     return '' if fill else 'is broken inside'
 
-# %% ../../nbs/plumbing/images.ipynb #c069
+# %% ../../nbs/plumbing/images.ipynb #c073
 _SCAN = dict(colorspace='GRAY', fastdct=True, fastupsample=True, min_height=1, min_width=1, min_factor=8)
 
 def _check_jpeg(data): # -> damage; '' if there is none
@@ -248,7 +264,7 @@ def _check_jpeg(data): # -> damage; '' if there is none
         return 'is cut short' if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda') else ''
     return ''
 
-# %% ../../nbs/plumbing/images.ipynb #c071
+# %% ../../nbs/plumbing/images.ipynb #c075
 def _check_png(data):
     at, view = 8, memoryview(data)
     while at + 12 <= len(view):
@@ -260,7 +276,7 @@ def _check_png(data):
         at += 12 + size
     return 'is cut short'
 
-# %% ../../nbs/plumbing/images.ipynb #c073
+# %% ../../nbs/plumbing/images.ipynb #c077
 def _measure_bmp(data): # bytes that there must be; 0: unknown
     if struct.unpack_from('<I', data, 14)[0] < 40: return 0 # the form of OS/2
     offset, _, width, height, _, depth, packed = struct.unpack_from('<IIiiHHI', data, 10)
@@ -273,7 +289,7 @@ def _measure_tiff(data):
     starts, sizes = (tags.get(strip) or tags.get(tile) or () for strip, tile in ((273, 324), (279, 325)))
     return max((start + size for start, size in zip(starts, sizes)), default=0)
 
-# %% ../../nbs/plumbing/images.ipynb #c075
+# %% ../../nbs/plumbing/images.ipynb #c079
 def _measure(data): # bytes that there must be; 0: unknown
     if data[:2] == b'BM': return _measure_bmp(data)
     if data[:4] == b'RIFF': return struct.unpack_from('<I', data, 4)[0] // 2 * 2 + 8 # the last may be missing
@@ -281,7 +297,7 @@ def _measure(data): # bytes that there must be; 0: unknown
     is_jp2 = data[4:8] == b'jP  ' or data[:4] == b'\xff\x4f\xff\x51'
     return len(data) + 1 if is_jp2 and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\x93') else 0
 
-# %% ../../nbs/plumbing/images.ipynb #c077
+# %% ../../nbs/plumbing/images.ipynb #c081
 _UNKNOWN = (struct.error, OSError, SyntaxError, ValueError, TypeError, IndexError, # of odd heads
             Image.DecompressionBombError)
 
@@ -294,11 +310,11 @@ def find_damage(data:bytes # content of an image file
         return 'is cut short' if _measure(data) > len(data) else ''
     except _UNKNOWN: return '' # OpenCV will say what it thinks of it
 
-# %% ../../nbs/plumbing/images.ipynb #c086
+# %% ../../nbs/plumbing/images.ipynb #c090
 _EIGHT_BITS = b'\xff\xd8', b'BM', b'RIFF', b'GIF8' # the first bytes of forms that hold nothing else
 _DARK_VALUES = 2 ** 27 # of a picture: larger ones are not decoded again for this question
 
-# %% ../../nbs/plumbing/images.ipynb #c087
+# %% ../../nbs/plumbing/images.ipynb #c091
 def find_darkness(data:bytes,       # content of an image file
                   image:np.ndarray, # (h, w, 3) RGB uint8, what `decode_image` makes of it
                  )->str:            # what is odd; '' if nothing is
@@ -311,7 +327,7 @@ def find_darkness(data:bytes,       # content of an image file
     if values.dtype != np.uint16: said = f'its values end at {values.max():.3g}'
     return f'is almost black (brightest value {top} of 255): {said}, so scale them'
 
-# %% ../../nbs/plumbing/images.ipynb #c091
+# %% ../../nbs/plumbing/images.ipynb #c095
 def _is_sound_jpeg(data): # bytes of a file -> whether nothing about it is strange
     try: height, width = simplejpeg.decode_jpeg_header(data)[:2]
     except ValueError: return False
@@ -320,7 +336,7 @@ def _is_sound_jpeg(data): # bytes of a file -> whether nothing about it is stran
     except ValueError: return False
     return True
 
-# %% ../../nbs/plumbing/images.ipynb #c093
+# %% ../../nbs/plumbing/images.ipynb #c097
 def examine_image(data:bytes, # content of an image file
                   name:str='', # of the file, for the message
                   most:int=MOST_PIXELS, # pixels: a larger picture is refused
