@@ -206,9 +206,9 @@ def _accept_windows(overlaps, # (n, m) IoU of each window with each object
                    )->np.ndarray: # (n,) bool
     "paper (section 2.2): some object has min_iou; modelzoo: the IoUs are not too far apart"
     if rule == 'paper': return (overlaps >= min_iou).any(axis=1)
-    touched = overlaps > 0
-    low = np.where(touched, overlaps, np.inf).min(axis=1, initial=np.inf)
-    return touched.any(axis=1) & ~((low < min_iou) & (overlaps.max(axis=1, initial=0) > min_iou + 0.2))
+    best = overlaps.max(axis=1, initial=0)
+    has_bad = ((overlaps > 0) & (overlaps < min_iou)).any(axis=1)
+    return (best > 0) & ~(has_bad & (best > min_iou + 0.2))
 
 # %% ../nbs/01_data.ipynb #c050
 def _locate_centres(boxes,   # (m, 4) y1 x1 y2 x2
@@ -259,7 +259,7 @@ def crop(image:np.ndarray,  # (h, w, 3) uint8
     edges = _snap_window(window, image.shape)
     y1, x1, y2, x2 = np.round(edges * (image.shape[:2] * 2)).astype(int)
     keep = _locate_centres(boxes, edges[None])[0]
-    low, high = np.tile(edges[:2], 2), np.tile(edges[2:], 2)
+    low, high = edges[[0, 1, 0, 1]], edges[[2, 3, 2, 3]]
     boxes = (np.clip(boxes[keep], low, high) - low) / (high - low)
     return image[y1:y2, x1:x2], boxes.astype(np.float32), labels[keep]
 

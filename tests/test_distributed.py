@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import psutil
@@ -216,8 +217,9 @@ def wait_for(process, path, text, timeout=300):
 def process_of(launcher, rank):
     "The process of a rank"
     for child in psutil.Process(launcher.pid).children(recursive=True):
-        if child.environ().get('RANK_ID') == str(rank) and 'train.py' in ' '.join(child.cmdline()):
-            return child
+        with suppress(psutil.NoSuchProcess): # another program that ends just now
+            if child.environ().get('RANK_ID') == str(rank) and 'train.py' in ' '.join(child.cmdline()):
+                return child
 
 
 @SLOW

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +28,11 @@ def wait_for_epoch(process):
 
 def workers_of(process):
     "The processes that prepare images"
-    return [child for child in psutil.Process(process.pid).children()
-            if 'multiprocessing.spawn' in ' '.join(child.cmdline())]
+    found = []
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.NoSuchProcess): # another program, such as the compiler, that ends just now
+            if 'multiprocessing.spawn' in ' '.join(child.cmdline()): found.append(child)
+    return found
 
 
 # --- signals ---------------------------------------------------------------------------------------------
