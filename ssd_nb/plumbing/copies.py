@@ -15,6 +15,7 @@ import numpy as np
 
 from .images import decode_image
 from .overlap import share_lengths
+from .reduced import reduce_size
 
 # %% ../../nbs/plumbing/copies.ipynb #c005
 def digest_image(data # bytes of an image file, or the same as a uint8 array
@@ -43,7 +44,7 @@ def make_thumbnail(data, # bytes of an image file, or the same as a uint8 array
     step = next((k for k in (8, 4, 2) if min(size) >= 2 * _SIDE * k), 1)
     flag = getattr(cv2, f'IMREAD_REDUCED_GRAYSCALE_{step}') if step > 1 else cv2.IMREAD_GRAYSCALE
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    wanted = tuple(-(-int(n) // step) for n in size) # rounded up
+    wanted = tuple(reduce_size(size, step).tolist())
     if image is None or image.shape != wanted: # a form that is not decoded by parts, or not turned
         image, step = cv2.cvtColor(decode_image(data), cv2.COLOR_RGB2GRAY), 1
     down, across = (_make_weights(int(n), step, _SIDE) for n in (size if step > 1 else image.shape))

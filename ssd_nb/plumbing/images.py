@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from io import BytesIO
+from math import prod
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ import simplejpeg
 from PIL import Image
 
 from .options import UserError
+from .reduced import reduce_size
 from .untrusted import open_file
 
 # %% ../../nbs/plumbing/images.ipynb #c005
@@ -177,13 +179,14 @@ def check_pixels(data,      # bytes of an image file
                     'smaller, or allow more, which takes 3 bytes of memory each.')
 
 # %% ../../nbs/plumbing/images.ipynb #c051
-def _decode_jpeg(data, reduction): # content of a file; 1, 2, 4 or 8
+def _decode_jpeg(data, reduction, **options): # content of a file; 1, 2, 4 or 8; of simplejpeg
     "(h, w, 3) RGB uint8 as stored; None: libjpeg-turbo refuses it, or warns of it"
     try:
-        height, width = simplejpeg.decode_jpeg_header(data)[:2]
-        if height * width > _READABLE: return None
-        return simplejpeg.decode_jpeg(data, min_height=-(-height // reduction), min_factor=reduction,
-                                      min_width=-(-width // reduction))
+        size = simplejpeg.decode_jpeg_header(data)[:2]
+        if prod(size) > _READABLE: return None
+        height, width = reduce_size(size, reduction).tolist()
+        least = dict(min_height=height, min_width=width, min_factor=reduction)
+        return simplejpeg.decode_jpeg(data, **least, **options)
     except ValueError: return None
 
 # %% ../../nbs/plumbing/images.ipynb #c053
@@ -255,10 +258,10 @@ def _judge_jpeg(said, data): # libjpeg's warning; content of the file -> damage,
     return '' if fill else 'is broken inside'
 
 # %% ../../nbs/plumbing/images.ipynb #c073
-_SCAN = dict(colorspace='GRAY', fastdct=True, fastupsample=True, min_height=1, min_width=1, min_factor=8)
+_SCAN = dict(colorspace='GRAY', fastdct=True, fastupsample=True)
 
 def _check_jpeg(data): # -> damage; '' if there is none
-    try: simplejpeg.decode_jpeg(data, **_SCAN)
+    try: simplejpeg.decode_jpeg(data, min_height=1, min_width=1, min_factor=8, **_SCAN)
     except ValueError as error:
         if damage := _judge_jpeg(str(error), data): return damage
         return 'is cut short' if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda') else ''
@@ -328,22 +331,13 @@ def find_darkness(data:bytes,       # content of an image file
     return f'is almost black (brightest value {top} of 255): {said}, so scale them'
 
 # %% ../../nbs/plumbing/images.ipynb #c095
-def _is_sound_jpeg(data): # bytes of a file -> whether nothing about it is strange
-    try: height, width = simplejpeg.decode_jpeg_header(data)[:2]
-    except ValueError: return False
-    if height * width > _READABLE: return False
-    try: simplejpeg.decode_jpeg(data, **_SCAN)
-    except ValueError: return False
-    return True
-
-# %% ../../nbs/plumbing/images.ipynb #c097
 def examine_image(data:bytes, # content of an image file
                   name:str='', # of the file, for the message
                   most:int=MOST_PIXELS, # pixels: a larger picture is refused
                  )->tuple: # height and width of the upright picture; what looks odd, as in `find_darkness`
     "Checks that a picture can be used; raises `UserError` that says why it cannot"
     check_pixels(data, name or 'the file', most)
-    if data[:2] == b'\xff\xd8' and _is_sound_jpeg(data):
+    if data[:2] == b'\xff\xd8' and _decode_jpeg(data, 8, **_SCAN) is not None:
         size = simplejpeg.decode_jpeg_header(data)[:2]
         return (size[::-1] if read_orientation(data) in _TURNED else size), ''
     if damage := find_damage(data): raise UserError(f'{name or "the file"} {damage}.')
